@@ -1,0 +1,45 @@
+#include "common/base/text.h"
+
+void text_put_hex(struct buffer *out, struct slice bytes) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < bytes.len; i++) {
+        buffer_put_u8(out, (uint8_t)digits[bytes.data[i] >> 4]);
+        buffer_put_u8(out, (uint8_t)digits[bytes.data[i] & 15]);
+    }
+}
+
+static int hex_value(uint8_t c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+bool text_get_hex(struct slice text, struct buffer *out) {
+    if (text.len % 2 != 0)
+        return false;
+    for (size_t i = 0; i < text.len; i += 2) {
+        int high = hex_value(text.data[i]), low = hex_value(text.data[i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        buffer_put_u8(out, (uint8_t)(high << 4 | low));
+    }
+    return !out->overflow;
+}
+
+void text_put_base64(struct buffer *out, struct slice bytes) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        size_t have = bytes.len - i < 3 ? bytes.len - i : 3;
+        uint32_t group = (uint32_t)bytes.data[i] << 16;
+        if (have > 1)
+            group |= (uint32_t)bytes.data[i + 1] << 8;
+        if (have > 2)
+            group |= bytes.data[i + 2];
+        for (size_t k = 0; k < 4; k++)
+            buffer_put_u8(out, k <= have ? (uint8_t)digits[group >> (18 - 6 * k) & 63] : '=');
+    }
+}

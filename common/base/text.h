@@ -1,0 +1,16 @@
+/* Bytes as text and back: hexadecimal and Base64. */
+#ifndef BERTH_BASE_TEXT_H
+#define BERTH_BASE_TEXT_H
+
+#include "common/base/buffer.h"
+
+/* Two lower-case digits a byte. */
+void text_put_hex(struct buffer *out, struct slice bytes);
+
+/* Digits of either case, an even number of them and nothing else. False when it is not so or does not fit. */
+bool text_get_hex(struct slice text, struct buffer *out);
+
+/* RFC 4648 §4, with padding. */
+void text_put_base64(struct buffer *out, struct slice bytes);
+
+#endif

@@ -1,0 +1,60 @@
+/* A hierarchical timer wheel with millisecond ticks. Eight levels of 64 slots: level 0 holds what is due within 64 ms,
+ * level 7 reaches 2^48 ms. A timer lies in the slot of the highest 6-bit digit in which its due time differs from the
+ * wheel's time, and moves down a level when that digit's turn comes: at most seven moves in its life. Scheduling and
+ * cancelling are O(1); a bitmap per level finds the next occupied slot, so a leap over a day visits occupied slots
+ * only. Nothing here reads a clock: the caller says what time it is.
+ *
+ * Memory: 32 bytes in the owner for each timer, 4.2 KB for the wheel. */
+#ifndef BERTH_BASE_TIMER_WHEEL_H
+#define BERTH_BASE_TIMER_WHEEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct timer;
+typedef void timer_fn(struct timer *timer, void *arg);
+
+/* Lies inside what it times; zero it before first use. Not on a wheel exactly when `link` is NULL. */
+struct timer {
+    struct timer *next;
+    struct timer **link; /* what points at this timer */
+    uint64_t due_ms;
+    timer_fn *fn; /* called once, after the timer has left the wheel; it may schedule, cancel and free timers */
+};
+
+enum { TIMER_WHEEL_LEVELS = 8, TIMER_WHEEL_SLOTS = 64 };
+
+struct timer_wheel {
+    uint64_t now_ms; /* everything due before or at this time has fired */
+    uint64_t occupied[TIMER_WHEEL_LEVELS];
+    struct timer *slots[TIMER_WHEEL_LEVELS][TIMER_WHEEL_SLOTS];
+    struct timer *ready; /* due now; emptied by timer_wheel_advance */
+    size_t count;
+    void *arg; /* handed to every timer_fn */
+};
+
+/* The owner in which `timer` is the member `member`. */
+#define TIMER_OWNER(timer, type, member) ((type *)(void *)((char *)(timer) - offsetof(type, member)))
+
+void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ms, void *arg);
+
+/* Fire `fn` at `due_ms`; a time in the past fires at the next advance. Moves the timer when it is scheduled already. */
+void timer_schedule(struct timer_wheel *wheel, struct timer *timer, uint64_t due_ms, timer_fn *fn);
+
+/* Take it off the wheel; nothing happens when it is on none. */
+void timer_cancel(struct timer_wheel *wheel, struct timer *timer);
+
+static inline bool timer_is_scheduled(const struct timer *timer) {
+    return timer->link != NULL;
+}
+
+/* Bring the wheel to `now_ms` and fire what is due on the way, earliest first (to the millisecond). While a callback
+ * runs, wheel->now_ms is the time that timer was due, so what it schedules relative to that and is due before `now_ms`
+ * fires in the same call. Returns how many fired. */
+size_t timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ms);
+
+/* A time not after the next timer's due time, or UINT64_MAX when there is none: wake up then and advance. */
+uint64_t timer_wheel_next_ms(const struct timer_wheel *wheel);
+
+#endif

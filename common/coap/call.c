@@ -1,0 +1,520 @@
+#include <stdlib.h>
+
+#include "common/base/random.h"
+#include "common/coap/peer.h"
+
+enum call_state {
+    CALL_WAITING,  /* for its turn (NSTART) */
+    CALL_SENT,     /* no ACK yet */
+    CALL_ACKED,    /* empty ACK, response to come (RFC 7252 §5.2.2); also after sending a NON */
+};
+
+enum { RESTARTS_MAX = 3 };
+
+struct coap_call {
+    struct coap_call *next;
+    struct coap_peer *peer;
+    coap_call_fn *done;
+    void *arg;
+    struct stored_message *request; /* NULL: a ping */
+    struct transmission *transmission;
+    struct timer timer; /* for the response */
+    uint64_t sent_ms;
+    enum call_state state;
+    enum coap_type type;
+    uint32_t retransmissions;
+    uint8_t token[COAP_TOKEN_MAX], token_len;
+    uint8_t echo_len, echo[40]; /* to send with the request */
+    bool echo_tried;
+    /* The body going out (Block1). */
+    bool in_blocks;
+    uint8_t szx;
+    size_t sent_len, part_len; /* of the body: acknowledged before, and in the message under way */
+    uint32_t restarts;
+    /* The body coming in (Block2). */
+    uint8_t *body;
+    size_t body_len, body_cap;
+    uint8_t fetch_szx;
+    bool fetching;
+    uint8_t etag_len, etag[8];
+    int content_format;
+};
+
+static void send_part(struct coap_call *call);
+static void start_next(struct coap_peer *peer);
+
+static void unlink_call(struct coap_call *call) {
+    struct coap_call **at = &call->peer->calls;
+    while (*at != call)
+        at = &(*at)->next;
+    *at = call->next;
+    call->peer->call_count--;
+}
+
+static void stop_waiting(struct coap_call *call) {
+    if (call->transmission != NULL) {
+        call->retransmissions += call->transmission->retransmissions;
+        transmission_cancel(call->transmission);
+        call->transmission = NULL;
+    }
+    timer_cancel(call->peer->endpoint->wheel, &call->timer);
+}
+
+static void free_call(struct coap_call *call) {
+    stop_waiting(call);
+    unlink_call(call);
+    call->peer->endpoint->counters.transfer_bytes -= call->body_cap;
+    free(call->request);
+    free(call->body);
+    free(call);
+}
+
+static void finish(struct coap_call *call, enum coap_call_result result, const struct coap_message *message) {
+    struct coap_peer *peer = call->peer;
+    stop_waiting(call);
+    struct coap_reply reply = {.result = result,
+                               .message = result == COAP_CALL_REPLY ? message : NULL,
+                               .rtt_ms = (uint32_t)(clock_now_ms(peer->endpoint->clock) - call->sent_ms),
+                               .retransmissions = call->retransmissions};
+    if (reply.message != NULL)
+        reply.body = call->body_len > 0 ? slice_of(call->body, call->body_len) : message->payload;
+    peer->busy++;
+    coap_call_fn *done = call->done;
+    void *arg = call->arg;
+    uint8_t *body = call->body; /* outlives the call, which `done` must not be able to cancel any more */
+    peer->endpoint->counters.transfer_bytes -= call->body_cap;
+    call->body = NULL;
+    call->body_cap = 0;
+    free_call(call);
+    done(arg, &reply);
+    free(body);
+    start_next(peer);
+    peer->busy--;
+    peer_settle(peer);
+}
+
+static void on_response_timeout(struct timer *timer, void *arg) {
+    (void)arg;
+    finish(TIMER_OWNER(timer, struct coap_call, timer), COAP_CALL_NO_RESPONSE, NULL);
+}
+
+static void wait_for_response(struct coap_call *call, uint64_t timeout_ms) {
+    struct coap_endpoint *endpoint = call->peer->endpoint;
+    call->state = CALL_ACKED;
+    timer_schedule(endpoint->wheel, &call->timer, clock_now_ms(endpoint->clock) + timeout_ms, on_response_timeout);
+}
+
+static void on_transmission_end(void *owner, enum transmission_end end) {
+    struct coap_call *call = owner;
+    call->transmission = NULL;
+    switch (end) {
+    case TRANSMISSION_ACKNOWLEDGED:
+        wait_for_response(call, call->peer->endpoint->params.response_timeout_ms);
+        return;
+    case TRANSMISSION_RESET:
+        finish(call, COAP_CALL_RESET, NULL);
+        return;
+    case TRANSMISSION_TIMED_OUT:
+        call->retransmissions += call->peer->endpoint->params.max_retransmit;
+        finish(call, COAP_CALL_NO_ACK, NULL);
+        return;
+    }
+}
+
+/* As short as it can be unique among what this peer may still answer: one byte, three when many calls are open. Two
+ * bytes are left to one vendor's clients, which use them for observations nobody asked for. */
+static void draw_token(struct coap_call *call) {
+    bool taken;
+    call->token_len = call->peer->call_count > 128 ? 3 : 1;
+    do {
+        uint64_t bits = random_u64();
+        memcpy(call->token, &bits, sizeof call->token);
+        taken = false;
+        for (const struct coap_call *other = call->peer->calls; other != NULL; other = other->next) {
+            if (other != call && other->token_len == call->token_len &&
+                memcmp(other->token, call->token, call->token_len) == 0)
+                taken = true;
+        }
+    } while (taken);
+}
+
+static void send_message(struct coap_call *call, struct coap_message *message) {
+    struct coap_peer *peer = call->peer;
+    uint8_t bytes[COAP_MESSAGE_MAX];
+    struct buffer out = buffer_over(bytes, sizeof bytes);
+    message->type = call->type;
+    message->mid = peer_next_mid(peer);
+    message->token = slice_of(call->token, call->token_len);
+    coap_encode(message, &out); /* fits: coap_call has checked */
+    call->sent_ms = clock_now_ms(peer->endpoint->clock);
+    call->state = CALL_SENT;
+    if (call->type == COAP_CON) {
+        call->transmission = transmission_start(peer, message->mid, buffer_slice(&out), on_transmission_end, call);
+        if (call->transmission != NULL)
+            return;
+    } else {
+        peer_send(peer, buffer_slice(&out));
+    }
+    wait_for_response(call, coap_non_lifetime_ms(&peer->endpoint->params));
+}
+
+/* The next message of the call: a block of the body, or the request for a block of the answer. */
+static void send_part(struct coap_call *call) {
+    struct coap_peer *peer = call->peer;
+    struct coap_message message;
+    struct coap_uint block1, block2, size1;
+    uint8_t tag;
+    stop_waiting(call);
+    draw_token(call);
+    stored_message_load(call->request, &message);
+    if (call->fetching) {
+        coap_option_remove(&message, COAP_BLOCK2);
+        struct coap_block block = {.num = (uint32_t)(call->body_len >> (call->fetch_szx + 4)), .szx = call->fetch_szx};
+        coap_block_add(&message, COAP_BLOCK2, block, &block2);
+        /* RFC 8132 §2.5: the body of a FETCH is part of what is asked for. */
+        if (call->request->code == COAP_FETCH && !call->in_blocks)
+            message.payload = call->request->payload;
+    } else if (call->in_blocks) {
+        struct slice rest = slice_from(call->request->payload, call->sent_len);
+        size_t size = coap_block_size(call->szx);
+        call->part_len = rest.len > size ? size : rest.len;
+        struct coap_block block = {.num = (uint32_t)(call->sent_len >> (call->szx + 4)),
+                                   .more = rest.len > size,
+                                   .szx = call->szx};
+        coap_block_add(&message, COAP_BLOCK1, block, &block1);
+        if (call->sent_len == 0)
+            coap_option_add_uint(&message, COAP_SIZE1, (uint32_t)call->request->payload.len, &size1);
+        if (call->restarts > 0) { /* RFC 9175 §3.5: not to be mixed with what was sent before */
+            tag = (uint8_t)call->restarts;
+            coap_option_add(&message, COAP_REQUEST_TAG, slice_of(&tag, 1));
+        }
+        message.payload = slice_of(rest.data, call->part_len);
+    } else {
+        message.payload = call->request->payload;
+    }
+    if (call->echo_len == 0 && peer->echo != NULL) {
+        call->echo_len = peer->echo[0];
+        memcpy(call->echo, peer->echo + 1, call->echo_len);
+        free(peer->echo);
+        peer->echo = NULL;
+    }
+    if (call->echo_len > 0)
+        coap_option_add(&message, COAP_ECHO, slice_of(call->echo, call->echo_len));
+    send_message(call, &message);
+}
+
+static void send_ping(struct coap_call *call) {
+    struct coap_peer *peer = call->peer;
+    uint16_t mid = peer_next_mid(peer);
+    uint8_t bytes[4] = {1 << 6 | COAP_CON << 4, COAP_EMPTY, (uint8_t)(mid >> 8), (uint8_t)mid};
+    call->sent_ms = clock_now_ms(peer->endpoint->clock);
+    call->state = CALL_SENT;
+    call->transmission = transmission_start(peer, mid, slice_of(bytes, sizeof bytes), on_transmission_end, call);
+    if (call->transmission == NULL)
+        wait_for_response(call, coap_max_transmit_wait_ms(&peer->endpoint->params));
+}
+
+static void start_next(struct coap_peer *peer) {
+    uint32_t outstanding = 0;
+    for (struct coap_call *call = peer->calls; call != NULL; call = call->next) {
+        if (call->state != CALL_WAITING) {
+            outstanding++;
+            continue;
+        }
+        if (outstanding >= peer->endpoint->params.nstart)
+            return;
+        outstanding++;
+        if (call->request == NULL)
+            send_ping(call);
+        else
+            send_part(call);
+    }
+}
+
+/* Room that options take in a message of ours, and what this layer may add (Block, Size1, Echo, Request-Tag). */
+static size_t header_size(const struct coap_message *request) {
+    struct coap_message head = *request;
+    uint8_t bytes[COAP_MESSAGE_MAX];
+    struct buffer out = buffer_over(bytes, sizeof bytes);
+    head.payload = SLICE_NONE;
+    head.token = SLICE_NONE;
+    return coap_encode(&head, &out) ? out.len + COAP_TOKEN_MAX + 1 + 5 + 7 + 44 + 5 : SIZE_MAX;
+}
+
+static struct coap_call *add_call(struct coap_endpoint *endpoint, struct link *link, coap_call_fn *done, void *arg) {
+    struct coap_peer *peer = peer_of(endpoint, link);
+    if (peer == NULL)
+        return NULL;
+    struct coap_call *call = peer->call_count < endpoint->params.max_calls_per_peer ? calloc(1, sizeof *call) : NULL;
+    if (call == NULL) {
+        peer_settle(peer);
+        return NULL;
+    }
+    call->peer = peer;
+    call->done = done;
+    call->arg = arg;
+    struct coap_call **end = &peer->calls;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = call;
+    peer->call_count++;
+    return call;
+}
+
+struct coap_call *coap_call_typed(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
+                                  enum coap_type type, coap_call_fn *done, void *arg) {
+    size_t head = header_size(request);
+    if (head > COAP_MESSAGE_MAX - 16 || request->payload.len > UINT32_MAX)
+        return NULL;
+    struct coap_call *call = add_call(endpoint, link, done, arg);
+    if (call == NULL)
+        return NULL;
+    call->request = stored_message_copy(request);
+    if (call->request == NULL) {
+        struct coap_peer *peer = call->peer;
+        free_call(call);
+        peer_settle(peer);
+        return NULL;
+    }
+    call->type = type;
+    call->szx = endpoint->params.block_szx;
+    while (call->szx > 0 && head + coap_block_size(call->szx) > COAP_MESSAGE_MAX)
+        call->szx--;
+    call->in_blocks = request->payload.len > coap_block_size(call->szx);
+    call->fetch_szx = endpoint->params.block_szx;
+    start_next(call->peer);
+    return call;
+}
+
+struct coap_call *coap_call(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
+                            coap_call_fn *done, void *arg) {
+    return coap_call_typed(endpoint, link, request, COAP_CON, done, arg);
+}
+
+struct coap_call *coap_ping(struct coap_endpoint *endpoint, struct link *link, coap_call_fn *done, void *arg) {
+    struct coap_call *call = add_call(endpoint, link, done, arg);
+    if (call != NULL)
+        start_next(call->peer);
+    return call;
+}
+
+void coap_call_cancel(struct coap_call *call) {
+    struct coap_peer *peer = call->peer;
+    peer->busy++;
+    free_call(call);
+    start_next(peer);
+    peer->busy--;
+    peer_settle(peer);
+}
+
+void calls_abandon(struct coap_peer *peer, bool tell) {
+    peer->busy++;
+    while (peer->calls != NULL) {
+        struct coap_call *call = peer->calls;
+        struct coap_reply reply = {.result = COAP_CALL_CANCELLED};
+        coap_call_fn *done = call->done;
+        void *arg = call->arg;
+        free_call(call);
+        if (tell)
+            done(arg, &reply);
+    }
+    peer->busy--;
+}
+
+void coap_cancel_calls(struct coap_endpoint *endpoint, struct link *link) {
+    (void)endpoint;
+    if (link->coap == NULL)
+        return;
+    struct coap_peer *peer = link->coap;
+    calls_abandon(peer, true);
+    peer_settle(peer);
+}
+
+/* ---- responses ---- */
+
+static void restart(struct coap_call *call) {
+    call->sent_len = 0;
+    call->part_len = 0;
+    call->fetching = false;
+    call->body_len = 0;
+    call->restarts++;
+    send_part(call);
+}
+
+/* 4.13: smaller blocks, if the peer hints at some and the size is the reason (RFC 7959 §2.9.3). */
+static bool retry_smaller(struct coap_call *call, const struct coap_message *response) {
+    struct coap_block hint;
+    bool has_hint = coap_block_get(response, COAP_BLOCK1, &hint) && hint.szx <= COAP_SZX_MAX;
+    if (call->restarts >= RESTARTS_MAX || call->request->payload.len == 0)
+        return false;
+    if (call->in_blocks) {
+        if (!has_hint || hint.szx >= call->szx)
+            return false;
+        call->szx = hint.szx;
+    } else {
+        if (has_hint && hint.szx < call->szx)
+            call->szx = hint.szx;
+        call->in_blocks = true;
+    }
+    restart(call);
+    return true;
+}
+
+/* The peer wants to know that we are there (RFC 9175 §2.3): once. */
+static bool retry_with_echo(struct coap_call *call, const struct coap_message *response) {
+    const struct coap_option *echo = coap_option_find(response, COAP_ECHO);
+    if (echo == NULL || call->echo_tried)
+        return false;
+    call->echo_tried = true;
+    call->echo_len = (uint8_t)echo->value.len;
+    memcpy(call->echo, echo->value.data, echo->value.len);
+    send_part(call);
+    return true;
+}
+
+static bool next_block_out(struct coap_call *call, const struct coap_message *response) {
+    struct coap_block block;
+    bool has_block = coap_block_get(response, COAP_BLOCK1, &block) && block.szx <= COAP_SZX_MAX;
+    bool is_last = call->sent_len + call->part_len >= call->request->payload.len;
+    bool goes_on = response->code == COAP_2_31_CONTINUE ||
+                   (COAP_CODE_CLASS(response->code) == 2 && has_block && !block.more); /* handles block by block */
+    if (!call->in_blocks || call->fetching || is_last || !goes_on)
+        return false;
+    call->sent_len += call->part_len;
+    if (has_block && block.szx < call->szx)
+        call->szx = block.szx; /* what was sent is a multiple of the smaller size too */
+    send_part(call);
+    return true;
+}
+
+static bool append_body(struct coap_call *call, struct slice part) {
+    struct coap_endpoint *endpoint = call->peer->endpoint;
+    size_t len = call->body_len + part.len;
+    if (len > endpoint->params.max_body)
+        return false;
+    if (len > call->body_cap) {
+        size_t cap = call->body_cap == 0 ? 4096 : call->body_cap;
+        while (cap < len)
+            cap *= 2;
+        size_t more = cap - call->body_cap;
+        if (endpoint->counters.transfer_bytes + more > endpoint->params.max_transfer_bytes)
+            return false;
+        uint8_t *body = realloc(call->body, cap);
+        if (body == NULL)
+            return false;
+        endpoint->counters.transfer_bytes += more;
+        call->body = body;
+        call->body_cap = cap;
+    }
+    memcpy(call->body + call->body_len, part.data, part.len);
+    call->body_len = len;
+    return true;
+}
+
+/* Take a block of the answer. True when the call goes on (or has ended otherwise). */
+static bool next_block_in(struct coap_call *call, const struct coap_message *response) {
+    struct coap_block block;
+    if (COAP_CODE_CLASS(response->code) != 2 || !coap_block_get(response, COAP_BLOCK2, &block) ||
+        block.szx > COAP_SZX_MAX || (!block.more && !call->fetching))
+        return false;
+    size_t size = coap_block_size(block.szx);
+    const struct coap_option *etag = coap_option_find(response, COAP_ETAG);
+    uint8_t etag_len = etag == NULL ? 0 : (uint8_t)etag->value.len;
+    bool same = (uint64_t)block.num * size == call->body_len && (!block.more || response->payload.len == size);
+    if (call->fetching)
+        same = same && etag_len == call->etag_len && (etag_len == 0 || memcmp(etag->value.data, call->etag, etag_len) == 0) &&
+               coap_content_format(response) == call->content_format;
+    if (!same) {
+        if (call->restarts >= RESTARTS_MAX || coap_code_is_request(call->request->code) == false)
+            finish(call, COAP_CALL_INCOMPLETE, NULL);
+        else
+            restart(call);
+        return true;
+    }
+    if (!call->fetching) {
+        call->fetching = true;
+        call->content_format = coap_content_format(response);
+        call->etag_len = etag_len;
+        if (etag_len > 0)
+            memcpy(call->etag, etag->value.data, etag_len);
+    }
+    call->fetch_szx = block.szx;
+    if (!append_body(call, response->payload)) {
+        finish(call, COAP_CALL_TOO_LARGE, NULL);
+        return true;
+    }
+    if (!block.more)
+        return false;
+    send_part(call);
+    return true;
+}
+
+static void keep_echo(struct coap_peer *peer, const struct coap_message *response) {
+    const struct coap_option *echo = coap_option_find(response, COAP_ECHO);
+    if (echo == NULL)
+        return;
+    uint8_t *kept = realloc(peer->echo, echo->value.len + 1);
+    if (kept == NULL)
+        return;
+    kept[0] = (uint8_t)echo->value.len;
+    memcpy(kept + 1, echo->value.data, echo->value.len);
+    peer->echo = kept;
+}
+
+static void take(struct coap_call *call, const struct coap_message *response) {
+    stop_waiting(call);
+    call->echo_len = 0;
+    if (response->code == COAP_4_01_UNAUTHORIZED && retry_with_echo(call, response))
+        return;
+    keep_echo(call->peer, response);
+    if (response->code == COAP_4_13_REQUEST_ENTITY_TOO_LARGE && retry_smaller(call, response))
+        return;
+    if (response->code == COAP_4_08_REQUEST_ENTITY_INCOMPLETE && call->in_blocks && call->restarts == 0) {
+        restart(call);
+        return;
+    }
+    if (next_block_out(call, response) || next_block_in(call, response))
+        return;
+    if (response->code == COAP_2_31_CONTINUE && call->in_blocks) { /* for the last block: makes no sense */
+        finish(call, COAP_CALL_INCOMPLETE, NULL);
+        return;
+    }
+    finish(call, COAP_CALL_REPLY, response);
+}
+
+bool call_take_response(struct coap_peer *peer, const struct coap_message *message) {
+    struct coap_call *call = peer->calls;
+    while (call != NULL &&
+           (call->state == CALL_WAITING || call->request == NULL ||
+            !slice_equal(message->token, slice_of(call->token, call->token_len))))
+        call = call->next;
+    if (call == NULL)
+        return false;
+    /* A piggybacked response answers the message it acknowledges (RFC 7252 §5.3.2). */
+    if (message->type == COAP_ACK && (call->transmission == NULL || call->transmission->mid != message->mid))
+        return false;
+    peer->busy++;
+    take(call, message);
+    peer->busy--;
+    return true;
+}
+
+const char *coap_call_result_text(enum coap_call_result result) {
+    switch (result) {
+    case COAP_CALL_REPLY:
+        return "answered";
+    case COAP_CALL_NO_ACK:
+        return "no acknowledgement";
+    case COAP_CALL_NO_RESPONSE:
+        return "acknowledged, but no response";
+    case COAP_CALL_RESET:
+        return "rejected with a Reset";
+    case COAP_CALL_TOO_LARGE:
+        return "the response is too large";
+    case COAP_CALL_INCOMPLETE:
+        return "the block-wise transfer could not be completed";
+    case COAP_CALL_CANCELLED:
+        return "cancelled";
+    }
+    return "";
+}

@@ -1,0 +1,154 @@
+/* The CoAP message layer and request/response layer (RFC 7252 §4, §5) with block-wise transfer (RFC 7959) over links:
+ * retransmission, deduplication, piggybacked and separate responses, requests of ours with their answers. It knows
+ * bytes, links and time; what a request means is the business of the one callback.
+ *
+ * Memory is bounded. An exchange (one incoming message and its remembered reply) costs about 100 bytes and lives for
+ * EXCHANGE_LIFETIME; `max_exchanges` of them are kept in all and `max_exchanges_per_peer` for one peer, oldest dropped
+ * first, but never one that is still being answered. Bodies in transfer share `max_transfer_bytes`. */
+#ifndef BERTH_COAP_ENDPOINT_H
+#define BERTH_COAP_ENDPOINT_H
+
+#include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "common/base/timer_wheel.h"
+#include "common/coap/message.h"
+#include "common/coap/option.h"
+#include "common/net/link.h"
+
+struct coap_endpoint;
+struct coap_exchange;
+struct coap_call;
+
+/* RFC 7252 §4.8 and limits of ours. */
+struct coap_params {
+    uint32_t ack_timeout_ms;        /* ACK_TIMEOUT: 2000 */
+    double ack_random_factor;       /* ACK_RANDOM_FACTOR: 1.5 */
+    uint32_t max_retransmit;        /* MAX_RETRANSMIT: 4 */
+    uint32_t nstart;                /* NSTART: 1 outstanding request a peer */
+    uint32_t max_latency_ms;        /* MAX_LATENCY: 100000 */
+    uint32_t piggyback_ms;          /* an answer not ready by then is announced by an empty ACK: 1000 */
+    uint32_t response_timeout_ms;   /* from the ACK to the separate response: 247000 */
+    uint32_t transfer_idle_ms;      /* a block-wise transfer without a block for so long is dropped: 247000 */
+    uint8_t block_szx;              /* largest block we send or ask for: 6 = 1024 bytes */
+    size_t max_body;                /* largest body taken or fetched: 16 MiB */
+    size_t max_transfer_bytes;      /* of all bodies in transfer: 64 MiB */
+    uint32_t max_transfers_per_peer; /* 8 */
+    uint32_t max_exchanges;          /* 65536 */
+    uint32_t max_exchanges_per_peer; /* 32; at least 8 */
+    uint32_t max_calls_per_peer;     /* requests waiting for one peer: 64 */
+    bool echo_challenge;             /* ask first-contact peers to prove their address (RFC 9175 §2.4) */
+};
+
+void coap_params_default(struct coap_params *params);
+
+/* §4.8.2, recomputed from the parameters. */
+uint32_t coap_max_transmit_span_ms(const struct coap_params *params);
+uint32_t coap_max_transmit_wait_ms(const struct coap_params *params);
+uint32_t coap_exchange_lifetime_ms(const struct coap_params *params);
+uint32_t coap_non_lifetime_ms(const struct coap_params *params);
+
+/* An incoming request with its whole body (block-wise ones are assembled). Lives through the callback. */
+struct coap_request {
+    struct coap_endpoint *endpoint;
+    struct link *link;
+    struct coap_exchange *exchange;     /* answer it with coap_respond, now or later, exactly once */
+    const struct coap_message *message; /* options as judged by §5.4; Block1 and Block2 are still there to look at */
+    struct slice body;
+};
+
+struct coap_handlers {
+    /* A request that is fresh, well-formed and complete. */
+    void (*request)(void *arg, const struct coap_request *request);
+    /* A response whose token no call waits for (a notification of an observation, say). True when it was wanted: then
+     * a CON is acknowledged, else it is reset. May be NULL. */
+    bool (*stray_response)(void *arg, struct link *link, const struct coap_message *message);
+    /* Something a standard does not allow was tolerated (`rejected` false) or refused (true). `what` is a short
+     * sentence for a person. May be NULL. */
+    void (*oddity)(void *arg, struct link *link, bool rejected, const char *what);
+    /* A CoAP ping was answered. May be NULL. */
+    void (*ping)(void *arg, struct link *link);
+};
+
+struct coap_counters {
+    uint64_t messages_in, messages_out, bytes_in, bytes_out;
+    uint64_t duplicates, malformed, retransmissions, timeouts, resets_out, resets_in, pings;
+    uint64_t exchanges;      /* now remembered */
+    uint64_t transfer_bytes; /* now held */
+};
+
+struct coap_endpoint *coap_endpoint_new(const struct coap_params *params, const struct coap_handlers *handlers, void *arg,
+                                        const struct clock *clock, struct timer_wheel *wheel);
+
+/* Calls still open end with COAP_CALL_CANCELLED; unanswered exchanges are dropped; references to links are given back. */
+void coap_endpoint_free(struct coap_endpoint *endpoint);
+
+const struct coap_params *coap_endpoint_params(const struct coap_endpoint *endpoint);
+struct coap_counters coap_endpoint_counters(const struct coap_endpoint *endpoint);
+
+/* A message has come over `link`. */
+void coap_receive(struct coap_endpoint *endpoint, struct link *link, struct slice datagram);
+
+/* ---- answering ---- */
+
+/* Answer a request. Of `response` only code, options and payload count; the payload may be larger than a block, it is
+ * then sent block-wise. Everything is copied. The exchange must not be used afterwards. */
+void coap_respond(struct coap_endpoint *endpoint, struct coap_exchange *exchange, const struct coap_message *response);
+
+/* A code and, for errors, a short diagnostic text (RFC 7252 §5.5.2), which may be NULL. */
+void coap_respond_code(struct coap_endpoint *endpoint, struct coap_exchange *exchange, uint8_t code,
+                       const char *diagnostic);
+
+/* 5.03 with Max-Age (RFC 7252 §5.9.3.4). */
+void coap_respond_unavailable(struct coap_endpoint *endpoint, struct coap_exchange *exchange, uint32_t retry_after_s,
+                              const char *diagnostic);
+
+/* Give no answer at all (a fault that a test has ordered, a request that must be ignored). */
+void coap_respond_nothing(struct coap_endpoint *endpoint, struct coap_exchange *exchange);
+
+/* The link a request came over; valid until it is answered. */
+struct link *coap_exchange_link(const struct coap_exchange *exchange);
+
+/* ---- asking ---- */
+
+enum coap_call_result {
+    COAP_CALL_REPLY,       /* a response has come, of whatever code */
+    COAP_CALL_NO_ACK,      /* nothing came back, after all retransmissions */
+    COAP_CALL_NO_RESPONSE, /* acknowledged, but no response within response_timeout_ms */
+    COAP_CALL_RESET,       /* the peer answered with a Reset */
+    COAP_CALL_TOO_LARGE,   /* the response body exceeds max_body */
+    COAP_CALL_INCOMPLETE,  /* a block-wise transfer could not be completed */
+    COAP_CALL_CANCELLED,   /* by us */
+};
+
+const char *coap_call_result_text(enum coap_call_result result);
+
+struct coap_reply {
+    enum coap_call_result result;
+    const struct coap_message *message; /* the last response of the exchange; NULL unless result is REPLY */
+    struct slice body;                  /* assembled */
+    uint32_t rtt_ms;                    /* from the first transmission of the last request to its response */
+    uint32_t retransmissions;
+};
+
+typedef void coap_call_fn(void *arg, const struct coap_reply *reply);
+
+/* Send a request: method, options and payload of `request` are copied (no Block, Size, Echo or Request-Tag options:
+ * this layer adds them; a Block2 option of the caller's is taken as the block size asked for). `done` is called exactly
+ * once, never from within this call. NULL when the peer's queue is full (max_calls_per_peer). */
+struct coap_call *coap_call(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
+                            coap_call_fn *done, void *arg);
+
+/* Like coap_call, with the message type of the caller's choice (COAP_NON: not retransmitted). */
+struct coap_call *coap_call_typed(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
+                                  enum coap_type type, coap_call_fn *done, void *arg);
+
+/* Forget a call: `done` is not called. */
+void coap_call_cancel(struct coap_call *call);
+
+/* Fail every call that waits on this link with COAP_CALL_CANCELLED. */
+void coap_cancel_calls(struct coap_endpoint *endpoint, struct link *link);
+
+/* Send a ping (empty CON, RFC 7252 §4.3); `done` gets COAP_CALL_RESET when it was answered. */
+struct coap_call *coap_ping(struct coap_endpoint *endpoint, struct link *link, coap_call_fn *done, void *arg);
+
+#endif

@@ -1,0 +1,187 @@
+/* What the parts of the CoAP layer know of each other: the endpoint, the state kept for one peer while there is any,
+ * exchanges (incoming messages and their remembered replies), transmissions (our confirmable messages until they are
+ * acknowledged), transfers (bodies in blocks). Not for other rooms: those use endpoint.h. */
+#ifndef BERTH_COAP_PEER_H
+#define BERTH_COAP_PEER_H
+
+#include "common/coap/block.h"
+#include "common/coap/endpoint.h"
+#include "common/coap/stored_message.h"
+
+struct transmission;
+struct transfer;
+
+struct coap_endpoint {
+    struct coap_params params;
+    struct coap_handlers handlers;
+    void *arg;
+    const struct clock *clock;
+    struct timer_wheel *wheel;
+    struct hash_key key; /* of transfer keys, content hashes and Echo values */
+    struct coap_counters counters;
+    struct coap_peer *peers;
+    struct coap_exchange *oldest, *newest; /* all exchanges, in the order in which they expire */
+    struct timer exchange_timer;           /* for the oldest of them */
+    struct coap_option_rules rules;
+};
+
+/* Exists while the peer has an exchange, call, transmission or transfer; holds a reference to its link. */
+struct coap_peer {
+    struct coap_endpoint *endpoint;
+    struct link *link;
+    struct coap_peer *next, **self; /* endpoint->peers */
+    struct coap_exchange *oldest, *newest;
+    struct transmission *transmissions;
+    struct coap_call *calls; /* open ones first, then those that wait, in order */
+    struct transfer *transfers;
+    uint8_t *echo; /* length byte and value to send in the next request (RFC 9175 §2.3), or NULL */
+    uint32_t exchange_count, call_count, transfer_count;
+    uint32_t busy; /* callbacks under way that use this peer: it is not freed */
+};
+
+/* ---- peer.c ---- */
+
+/* The state for `link`, made when there is none; NULL when out of memory. */
+struct coap_peer *peer_of(struct coap_endpoint *endpoint, struct link *link);
+
+/* Free it when nothing needs it any more. */
+void peer_settle(struct coap_peer *peer);
+
+uint16_t peer_next_mid(struct coap_peer *peer);
+void peer_send(struct coap_peer *peer, struct slice datagram);
+void peer_send_empty(struct coap_peer *peer, enum coap_type type, uint16_t mid);
+void peer_oddity(struct coap_peer *peer, bool rejected, const char *what);
+
+/* ---- transmission.c: reliable transmission (RFC 7252 §4.2) ---- */
+
+enum transmission_end { TRANSMISSION_ACKNOWLEDGED, TRANSMISSION_RESET, TRANSMISSION_TIMED_OUT };
+typedef void transmission_fn(void *owner, enum transmission_end end);
+
+struct transmission {
+    struct timer timer;
+    struct transmission *next;
+    struct coap_peer *peer;
+    transmission_fn *done; /* may be NULL; the transmission has gone by then */
+    void *owner;
+    uint32_t timeout_ms, retransmissions;
+    uint16_t mid, len;
+    uint8_t bytes[];
+};
+
+/* Send a confirmable message now and again until it is acknowledged. NULL when out of memory (it was sent once). */
+struct transmission *transmission_start(struct coap_peer *peer, uint16_t mid, struct slice datagram,
+                                        transmission_fn *done, void *owner);
+void transmission_cancel(struct transmission *transmission);
+
+/* An ACK or RST with that Message ID has come. False when no transmission waits for it. */
+bool transmission_answered(struct coap_peer *peer, uint16_t mid, enum transmission_end end);
+struct transmission *transmission_find(struct coap_peer *peer, uint16_t mid);
+
+/* ---- exchange.c: deduplication (§4.5) and answers ---- */
+
+enum exchange_state {
+    EXCHANGE_OPEN,  /* somebody is answering it */
+    EXCHANGE_ACKED, /* likewise, and the empty ACK has been sent (§5.2.2) */
+    EXCHANGE_DONE,  /* the reply, if any, is remembered */
+};
+
+enum { EXCHANGE_INLINE_REPLY = 24 };
+
+/* What the answer needs to know of the request; only while it is open. */
+struct open_request {
+    struct timer timer; /* for the empty ACK */
+    struct coap_exchange *exchange;
+    uint64_t key; /* of a response in blocks to this request */
+    struct coap_block block1, block2;
+    bool has_block1, has_block2, wants_size2;
+    uint8_t code, token_len, no_response;
+    uint8_t token[COAP_TOKEN_MAX];
+};
+
+struct coap_exchange {
+    struct coap_peer *peer;
+    struct coap_exchange *peer_older, *peer_newer;
+    struct coap_exchange *older, *newer;
+    struct open_request *open;
+    uint64_t expires_ms;
+    uint32_t content; /* hash of the datagram, to tell a repeated message from a reused Message ID */
+    uint16_t mid;
+    uint16_t reply_len;
+    uint8_t type, state;
+    bool is_response; /* of theirs to a call of ours */
+    union {
+        uint8_t inlined[EXCHANGE_INLINE_REPLY];
+        uint8_t *allocated; /* when reply_len > EXCHANGE_INLINE_REPLY */
+    } reply;
+};
+
+/* The remembered exchange with that Message ID, or NULL. Requests and responses are kept apart: one vendor's client
+ * sends separate responses under the Message ID of our request, which may be one it has used itself. */
+struct coap_exchange *exchange_find(struct coap_peer *peer, uint16_t mid, bool is_response);
+
+/* Remember a new one; makes room when limits are reached. NULL when out of memory. */
+struct coap_exchange *exchange_add(struct coap_peer *peer, const struct coap_message *message, struct slice datagram);
+uint32_t exchange_content(const struct coap_endpoint *endpoint, struct slice datagram);
+void exchange_remember_reply(struct coap_exchange *exchange, struct slice reply);
+void exchange_forget(struct coap_exchange *exchange);
+
+/* The same message has come again. */
+void exchange_repeat(struct coap_exchange *exchange, const struct coap_message *message, uint32_t content);
+
+/* Send `message` (code, options, payload that fits) as the answer; closes the exchange. */
+void exchange_answer(struct coap_exchange *exchange, struct coap_message *message);
+
+/* ---- transfer.c: bodies in blocks (RFC 7959) ---- */
+
+enum transfer_kind { TRANSFER_UPLOAD, TRANSFER_DOWNLOAD };
+
+struct transfer {
+    struct timer timer;
+    struct transfer *next;
+    struct coap_peer *peer;
+    enum transfer_kind kind;
+    uint64_t key;
+    struct stored_message *response; /* download: what is served in blocks */
+    uint8_t *data;                   /* upload: what has come */
+    size_t len, cap, last_len;
+    int content_format;
+};
+
+uint64_t transfer_key(const struct coap_endpoint *endpoint, const struct coap_message *request, enum transfer_kind kind);
+struct transfer *transfer_find(struct coap_peer *peer, enum transfer_kind kind, uint64_t key);
+void transfer_free(struct transfer *transfer);
+
+/* Take a Block1 block of `request`. Returns true when the body is whole: *body is then the transfer's data (or the
+ * payload itself, with *finished NULL); free *finished with transfer_free after use. Otherwise the exchange has been
+ * answered. */
+bool transfer_take_block(struct coap_exchange *exchange, const struct coap_message *request, struct slice *body,
+                         struct transfer **finished);
+
+/* Answer with `response`, in blocks when it is large or the request asked for them; keeps it for the blocks to come. */
+void transfer_respond(struct coap_exchange *exchange, const struct coap_message *response);
+
+/* A request for a later block of a response that is kept. True when it was answered from it. */
+bool transfer_serve(struct coap_exchange *exchange);
+
+/* ---- call.c ---- */
+
+/* A response has come for which a call of ours waits. True when it was taken; the CON or ACK itself is the caller's
+ * business. */
+bool call_take_response(struct coap_peer *peer, const struct coap_message *message);
+void calls_abandon(struct coap_peer *peer, bool tell);
+
+/* ---- proxy.c (RFC 7252 §5.7.2) ---- */
+
+enum { PROXY_SCRATCH = 1034 };
+
+/* A request with Proxy-Uri or Proxy-Scheme that names this very server becomes an ordinary one (its new option values
+ * lie in `scratch`). False when it has to go elsewhere. A request without these options is left alone. */
+bool proxy_resolve(struct coap_message *request, const struct link *link, uint8_t scratch[PROXY_SCRATCH]);
+
+/* ---- echo.c (RFC 9175 §2) ---- */
+
+enum { ECHO_LEN = 8 };
+void echo_make(const struct coap_endpoint *endpoint, const struct link *link, uint64_t now_ms, uint8_t out[ECHO_LEN]);
+bool echo_check(const struct coap_endpoint *endpoint, const struct link *link, uint64_t now_ms, struct slice value);
+
+#endif

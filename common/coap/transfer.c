@@ -1,0 +1,327 @@
+#include <stdlib.h>
+
+#include "common/coap/peer.h"
+
+enum { RETRY_AFTER_S = 30 };
+
+/* What makes two requests parts of one transfer (RFC 7959 §2.5, RFC 9175 §3.3): method, Uri-* options and, for what is
+ * uploaded, the Request-Tags. */
+uint64_t transfer_key(const struct coap_endpoint *endpoint, const struct coap_message *request,
+                      enum transfer_kind kind) {
+    uint64_t chain = request->code;
+    for (size_t i = 0; i < request->option_count; i++) {
+        const struct coap_option *option = &request->options[i];
+        switch (option->number) {
+        case COAP_REQUEST_TAG:
+            if (kind == TRANSFER_DOWNLOAD)
+                continue;
+            break;
+        case COAP_URI_HOST:
+        case COAP_URI_PORT:
+        case COAP_URI_PATH:
+        case COAP_URI_QUERY:
+            break;
+        default:
+            continue;
+        }
+        struct {
+            uint64_t chain, number, value;
+        } step = {chain, option->number, hash_slice(&endpoint->key, option->value)};
+        chain = hash_siphash(&endpoint->key, &step, sizeof step);
+    }
+    return chain;
+}
+
+struct transfer *transfer_find(struct coap_peer *peer, enum transfer_kind kind, uint64_t key) {
+    for (struct transfer *t = peer->transfers; t != NULL; t = t->next) {
+        if (t->kind == kind && t->key == key)
+            return t;
+    }
+    return NULL;
+}
+
+static size_t held_bytes(const struct transfer *transfer) {
+    return transfer->cap + (transfer->response == NULL ? 0 : transfer->response->size);
+}
+
+static void detach(struct transfer *transfer) {
+    struct coap_peer *peer = transfer->peer;
+    struct transfer **at = &peer->transfers;
+    while (*at != transfer)
+        at = &(*at)->next;
+    *at = transfer->next;
+    peer->transfer_count--;
+    timer_cancel(peer->endpoint->wheel, &transfer->timer);
+}
+
+/* For one that is on its peer's list. */
+static void drop(struct transfer *transfer) {
+    detach(transfer);
+    transfer_free(transfer);
+}
+
+void transfer_free(struct transfer *transfer) {
+    transfer->peer->endpoint->counters.transfer_bytes -= held_bytes(transfer);
+    free(transfer->response);
+    free(transfer->data);
+    free(transfer);
+}
+
+static void on_idle(struct timer *timer, void *arg) {
+    (void)arg;
+    struct transfer *transfer = TIMER_OWNER(timer, struct transfer, timer);
+    struct coap_peer *peer = transfer->peer;
+    drop(transfer);
+    peer_settle(peer);
+}
+
+static void keep_alive(struct transfer *transfer) {
+    struct coap_endpoint *endpoint = transfer->peer->endpoint;
+    timer_schedule(endpoint->wheel, &transfer->timer,
+                   clock_now_ms(endpoint->clock) + endpoint->params.transfer_idle_ms, on_idle);
+}
+
+static struct transfer *add(struct coap_peer *peer, enum transfer_kind kind, uint64_t key) {
+    if (peer->transfer_count >= peer->endpoint->params.max_transfers_per_peer)
+        return NULL;
+    struct transfer *transfer = calloc(1, sizeof *transfer);
+    if (transfer == NULL)
+        return NULL;
+    transfer->peer = peer;
+    transfer->kind = kind;
+    transfer->key = key;
+    transfer->next = peer->transfers;
+    peer->transfers = transfer;
+    peer->transfer_count++;
+    keep_alive(transfer);
+    return transfer;
+}
+
+static bool may_hold(const struct coap_endpoint *endpoint, size_t more) {
+    return more <= endpoint->params.max_transfer_bytes &&
+           endpoint->counters.transfer_bytes <= endpoint->params.max_transfer_bytes - more;
+}
+
+static bool reserve(struct transfer *transfer, size_t len) {
+    if (len <= transfer->cap)
+        return true;
+    struct coap_endpoint *endpoint = transfer->peer->endpoint;
+    size_t cap = transfer->cap == 0 ? 1024 : transfer->cap;
+    while (cap < len)
+        cap *= 2;
+    if (!may_hold(endpoint, cap - transfer->cap))
+        return false;
+    uint8_t *data = realloc(transfer->data, cap);
+    if (data == NULL)
+        return false;
+    endpoint->counters.transfer_bytes += cap - transfer->cap;
+    transfer->data = data;
+    transfer->cap = cap;
+    return true;
+}
+
+/* ---- uploads ---- */
+
+static void refuse(struct coap_exchange *exchange, uint8_t code, const char *diagnostic) {
+    exchange->open->has_block1 = false;
+    coap_respond_code(exchange->peer->endpoint, exchange, code, diagnostic);
+}
+
+/* 4.13 with the most that is taken (RFC 7959 §2.9.3). */
+static void refuse_size(struct coap_exchange *exchange) {
+    struct coap_endpoint *endpoint = exchange->peer->endpoint;
+    size_t limit = endpoint->params.max_body;
+    struct coap_message response;
+    struct coap_uint size1;
+    coap_message_init(&response, COAP_ACK, COAP_4_13_REQUEST_ENTITY_TOO_LARGE, 0, SLICE_NONE);
+    coap_option_add_uint(&response, COAP_SIZE1, limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit, &size1);
+    exchange->open->has_block1 = false;
+    coap_respond(endpoint, exchange, &response);
+}
+
+static void refuse_memory(struct coap_exchange *exchange) {
+    exchange->open->has_block1 = false;
+    coap_respond_unavailable(exchange->peer->endpoint, exchange, RETRY_AFTER_S, "too many transfers at once");
+}
+
+static void answer_continue(struct coap_exchange *exchange) {
+    struct coap_message response;
+    coap_message_init(&response, COAP_ACK, COAP_2_31_CONTINUE, 0, SLICE_NONE);
+    coap_respond(exchange->peer->endpoint, exchange, &response);
+}
+
+bool transfer_take_block(struct coap_exchange *exchange, const struct coap_message *request, struct slice *body,
+                         struct transfer **finished) {
+    struct coap_peer *peer = exchange->peer;
+    struct coap_endpoint *endpoint = peer->endpoint;
+    struct coap_block block = exchange->open->block1;
+    struct slice payload = request->payload;
+    *finished = NULL;
+    if (block.szx > COAP_SZX_MAX) {
+        refuse(exchange, COAP_4_00_BAD_REQUEST, "Block1 size exponent 7 is reserved");
+        return false;
+    }
+    size_t size = coap_block_size(block.szx);
+    uint64_t offset = (uint64_t)block.num * size;
+    uint64_t key = transfer_key(endpoint, request, TRANSFER_UPLOAD);
+    struct transfer *transfer = transfer_find(peer, TRANSFER_UPLOAD, key);
+
+    uint32_t announced = 0;
+    coap_option_uint(request, COAP_SIZE1, &announced);
+    if (announced > endpoint->params.max_body || offset + payload.len > endpoint->params.max_body) {
+        if (transfer != NULL)
+            drop(transfer);
+        refuse_size(exchange);
+        return false;
+    }
+    if (block.more ? payload.len != size : payload.len > size) {
+        refuse(exchange, COAP_4_00_BAD_REQUEST, "payload length does not fit the Block1 size");
+        return false;
+    }
+    if (block.num == 0) {
+        if (transfer != NULL)
+            drop(transfer);
+        if (!block.more) {
+            *body = payload;
+            return true;
+        }
+        transfer = add(peer, TRANSFER_UPLOAD, key);
+        if (transfer == NULL) {
+            refuse_memory(exchange);
+            return false;
+        }
+        transfer->content_format = coap_content_format(request);
+    } else if (transfer == NULL) {
+        refuse(exchange, COAP_4_08_REQUEST_ENTITY_INCOMPLETE, "no transfer is open: start with block 0");
+        return false;
+    }
+    if (transfer->content_format != coap_content_format(request)) {
+        drop(transfer);
+        refuse(exchange, COAP_4_08_REQUEST_ENTITY_INCOMPLETE, "Content-Format differs between blocks");
+        return false;
+    }
+    bool repeated = block.more && transfer->len > 0 && offset == transfer->len - transfer->last_len &&
+                    payload.len == transfer->last_len &&
+                    memcmp(transfer->data + offset, payload.data, payload.len) == 0;
+    if (repeated) {
+        keep_alive(transfer);
+        answer_continue(exchange);
+        return false;
+    }
+    if (offset != transfer->len) {
+        drop(transfer);
+        refuse(exchange, COAP_4_08_REQUEST_ENTITY_INCOMPLETE, "a block is missing: start again with block 0");
+        return false;
+    }
+    if (!reserve(transfer, transfer->len + payload.len)) {
+        drop(transfer);
+        refuse_memory(exchange);
+        return false;
+    }
+    if (payload.len > 0)
+        memcpy(transfer->data + transfer->len, payload.data, payload.len);
+    transfer->len += payload.len;
+    transfer->last_len = payload.len;
+    if (block.more) {
+        keep_alive(transfer);
+        answer_continue(exchange);
+        return false;
+    }
+    detach(transfer);
+    *body = slice_of(transfer->data, transfer->len);
+    *finished = transfer;
+    return true;
+}
+
+/* ---- downloads ---- */
+
+static uint8_t granted_szx(const struct coap_exchange *exchange) {
+    uint8_t szx = exchange->peer->endpoint->params.block_szx;
+    const struct open_request *request = exchange->open;
+    return request->has_block2 && request->block2.szx < szx ? request->block2.szx : szx;
+}
+
+/* Our own Block1 option of the answer: the block that was taken, in the size we prefer (RFC 7959 §2.3). */
+static void add_block1(const struct coap_exchange *exchange, struct coap_message *message, struct coap_uint *scratch) {
+    const struct open_request *request = exchange->open;
+    if (!request->has_block1)
+        return;
+    struct coap_block block = request->block1;
+    block.more = message->code == COAP_2_31_CONTINUE;
+    uint8_t szx = exchange->peer->endpoint->params.block_szx;
+    if (block.num == 0 && block.more && szx < block.szx)
+        block.szx = szx;
+    coap_block_add(message, COAP_BLOCK1, block, scratch);
+}
+
+/* Block `num` of a whole response. */
+static void answer_block(struct coap_exchange *exchange, const struct stored_message *whole, uint32_t num,
+                         uint8_t szx) {
+    size_t size = coap_block_size(szx);
+    uint64_t offset = (uint64_t)num * size;
+    struct coap_message part;
+    struct coap_uint block1, block2, size2;
+    if (offset >= whole->payload.len && num > 0) {
+        coap_message_init(&part, COAP_ACK, COAP_4_00_BAD_REQUEST, 0, SLICE_NONE);
+        part.payload = slice_str("Block2 number past the end");
+        exchange_answer(exchange, &part);
+        return;
+    }
+    stored_message_load(whole, &part);
+    part.payload = slice_from(whole->payload, (size_t)offset);
+    bool more = part.payload.len > size;
+    if (more)
+        part.payload.len = size;
+    uint64_t digest = hash_slice(&exchange->peer->endpoint->key, whole->payload);
+    if (coap_option_find(&part, COAP_ETAG) == NULL)
+        coap_option_add(&part, COAP_ETAG, slice_of(&digest, 4));
+    coap_block_add(&part, COAP_BLOCK2, (struct coap_block){.num = num, .more = more, .szx = szx}, &block2);
+    if (num == 0 || exchange->open->wants_size2)
+        coap_option_add_uint(&part, COAP_SIZE2, (uint32_t)whole->payload.len, &size2);
+    add_block1(exchange, &part, &block1);
+    exchange_answer(exchange, &part);
+}
+
+void transfer_respond(struct coap_exchange *exchange, const struct coap_message *response) {
+    struct coap_peer *peer = exchange->peer;
+    struct open_request *request = exchange->open;
+    bool has_content = COAP_CODE_CLASS(response->code) == 2 && response->payload.len > 0;
+    uint8_t szx = granted_szx(exchange);
+    bool large = response->payload.len > coap_block_size(szx);
+    if (!has_content || (!large && !request->has_block2)) {
+        struct coap_message whole = *response;
+        struct coap_uint block1;
+        if (whole.payload.len > COAP_PAYLOAD_MAX) /* the diagnostic text of an error */
+            whole.payload.len = COAP_PAYLOAD_MAX;
+        add_block1(exchange, &whole, &block1);
+        exchange_answer(exchange, &whole);
+        return;
+    }
+    struct stored_message *whole = stored_message_copy(response);
+    if (whole == NULL) {
+        refuse_memory(exchange);
+        return;
+    }
+    struct transfer *transfer = transfer_find(peer, TRANSFER_DOWNLOAD, request->key);
+    if (transfer != NULL)
+        drop(transfer);
+    transfer = large && may_hold(peer->endpoint, whole->size) ? add(peer, TRANSFER_DOWNLOAD, request->key) : NULL;
+    uint32_t num = request->has_block2 ? request->block2.num : 0;
+    if (transfer != NULL) {
+        transfer->response = whole;
+        peer->endpoint->counters.transfer_bytes += whole->size;
+        answer_block(exchange, whole, num, szx);
+    } else { /* not kept: a later block makes the handler answer again */
+        answer_block(exchange, whole, num, szx);
+        free(whole);
+    }
+}
+
+bool transfer_serve(struct coap_exchange *exchange) {
+    struct transfer *transfer = transfer_find(exchange->peer, TRANSFER_DOWNLOAD, exchange->open->key);
+    if (transfer == NULL)
+        return false;
+    keep_alive(transfer);
+    answer_block(exchange, transfer->response, exchange->open->block2.num, granted_szx(exchange));
+    return true;
+}

@@ -1,0 +1,26 @@
+/* An LwM2M path: object, instance, resource and resource instance id (Core 1.2 §7.4). Ids run from 0 to 65534; 65535
+ * means "none" and is legal nowhere. */
+#ifndef BERTH_LWM2M_PATH_H
+#define BERTH_LWM2M_PATH_H
+
+#include "common/base/buffer.h"
+
+enum { LWM2M_PATH_IDS = 4, LWM2M_ID_MAX = 65534 };
+
+struct lwm2m_path {
+    uint16_t ids[LWM2M_PATH_IDS];
+    uint8_t len; /* how many are set: 0 is the root */
+};
+
+/* `/3/0/9` or, with `slashed` false, `3/0/9`. Decimal ids without leading zeros, at most four; "" and "/" are the root;
+ * one trailing slash is let pass (OMA's examples have it) and told in *trailing_slash when that is not NULL. */
+bool lwm2m_path_parse(struct slice text, struct lwm2m_path *path, bool *trailing_slash);
+
+/* `/3/0/9`; the root is `/`. At most 24 bytes. */
+void lwm2m_path_put(struct buffer *out, const struct lwm2m_path *path);
+
+static inline bool lwm2m_path_equal(const struct lwm2m_path *a, const struct lwm2m_path *b) {
+    return a->len == b->len && memcmp(a->ids, b->ids, a->len * sizeof a->ids[0]) == 0;
+}
+
+#endif

@@ -1,0 +1,43 @@
+/* UDP listeners (RFC 7252 §3) on a libuv loop. Datagrams are received in batches with recvmmsg(2) and sent in batches
+ * with sendmmsg(2); libuv watches the socket, and its own UDP handle is not used because it does not tell which local
+ * address a datagram came to, and an answer must leave from there (RFC 7252 §5.3.2).
+ *
+ * Each peer address that is in use has one struct link, found by a keyed hash of the address. */
+#ifndef BERTH_NET_UDP_H
+#define BERTH_NET_UDP_H
+
+#include <uv.h>
+
+#include "common/base/hash.h"
+#include "common/net/link.h"
+
+struct udp;
+
+/* A datagram has come. `link` lives through the call; take a reference to keep it. */
+typedef void udp_receive_fn(void *arg, struct link *link, struct slice datagram);
+
+/* Everything of one process: shared receive buffers, and the listeners. Ends the process when out of memory. */
+struct udp *udp_new(uv_loop_t *loop, udp_receive_fn *receive, void *arg);
+
+/* Bind `listener->address` and start to receive. Fills in the real port. Returns 0 or a negative errno. The listener
+ * must outlive the udp. An IPv6 wildcard takes IPv4 too. */
+int udp_listen(struct udp *udp, struct listener *listener);
+
+/* The link to `peer` through `listener`, made when there is none; the caller gets a reference. `local` may be NULL.
+ * NULL when `listener` is not one of ours or the families don't fit. */
+struct link *udp_link(struct udp *udp, struct listener *listener, const struct address *peer,
+                      const struct address *local);
+
+/* Send what waits in the batches now; happens by itself before the loop sleeps. */
+void udp_flush(struct udp *udp);
+
+struct udp_counters {
+    uint64_t received, received_bytes, sent, sent_bytes, send_failed;
+    uint64_t links; /* now */
+};
+struct udp_counters udp_counters(const struct udp *udp);
+
+/* Close the sockets; the memory is freed when the loop has run their close callbacks. Links must be gone by then. */
+void udp_close(struct udp *udp);
+
+#endif
