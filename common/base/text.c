@@ -43,3 +43,37 @@ void text_put_base64(struct buffer *out, struct slice bytes) {
             buffer_put_u8(out, k <= have ? (uint8_t)digits[group >> (18 - 6 * k) & 63] : '=');
     }
 }
+
+static int base64_value(uint8_t c) {
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == '+' || c == '-')
+        return 62;
+    if (c == '/' || c == '_')
+        return 63;
+    return -1;
+}
+
+bool text_get_base64(struct slice text, struct buffer *out) {
+    size_t len = text.len;
+    if (len > 0 && len % 4 == 0) {
+        for (int padding = 0; padding < 2 && text.data[len - 1] == '='; padding++)
+            len--;
+    }
+    if (len % 4 == 1)
+        return false;
+    uint32_t bits = 0;
+    for (size_t i = 0; i < len; i++) {
+        int value = base64_value(text.data[i]);
+        if (value < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)value;
+        if (i % 4 > 0)
+            buffer_put_u8(out, (uint8_t)(bits >> (6 - 2 * (i % 4))));
+    }
+    return !out->overflow;
+}

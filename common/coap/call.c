@@ -129,6 +129,7 @@ static void draw_token(struct coap_call *call) {
     do {
         uint64_t bits = random_u64();
         memcpy(call->token, &bits, sizeof call->token);
+        call->token[0] = peer_next_token(call->peer);
         taken = false;
         for (const struct coap_call *other = call->peer->calls; other != NULL; other = other->next) {
             if (other != call && other->token_len == call->token_len &&

@@ -35,13 +35,23 @@ void peer_settle(struct coap_peer *peer) {
     link_unref(link);
 }
 
+static void draw_starts(struct link *link) {
+    if (link->mid_drawn)
+        return;
+    uint64_t bits = random_u64();
+    link->next_mid = (uint16_t)bits;
+    link->next_token = (uint8_t)(bits >> 16);
+    link->mid_drawn = true;
+}
+
 uint16_t peer_next_mid(struct coap_peer *peer) {
-    struct link *link = peer->link;
-    if (!link->mid_drawn) {
-        link->next_mid = (uint16_t)random_u64();
-        link->mid_drawn = true;
-    }
-    return link->next_mid++;
+    draw_starts(peer->link);
+    return peer->link->next_mid++;
+}
+
+uint8_t peer_next_token(struct coap_peer *peer) {
+    draw_starts(peer->link);
+    return peer->link->next_token++;
 }
 
 void peer_send(struct coap_peer *peer, struct slice datagram) {

@@ -48,6 +48,7 @@ struct coap_peer *peer_of(struct coap_endpoint *endpoint, struct link *link);
 void peer_settle(struct coap_peer *peer);
 
 uint16_t peer_next_mid(struct coap_peer *peer);
+uint8_t peer_next_token(struct coap_peer *peer);
 void peer_send(struct coap_peer *peer, struct slice datagram);
 void peer_send_empty(struct coap_peer *peer, enum coap_type type, uint16_t mid);
 void peer_oddity(struct coap_peer *peer, bool rejected, const char *what);

@@ -1,0 +1,523 @@
+/* Files: `berth.db` and, while it is open or after a crash, `berth.db-wal` and `berth.db-shm`.
+ *
+ * A new database is made whole under another name and then renamed, so `berth.db` always has our application id and a
+ * schema version in its first 100 bytes, and a file that has not can be refused before SQLite touches it. */
+#include "db/sqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "db/schema_steps.h"
+
+enum {
+    APPLICATION_ID = 0x42727468, /* "Brth" */
+    HEADER_BYTES = 100,          /* https://www.sqlite.org/fileformat.html §1.3 */
+    HEADER_USER_VERSION = 60,
+    HEADER_APPLICATION_ID = 68,
+    CACHE_KIB = 2048,
+    CHECKPOINT_PAGES = 2048,
+    LOG_BYTES_KEPT = 16 * 1024 * 1024, /* a log that had to grow larger is cut after its checkpoint */
+    BUSY_MS = 5000, /* somebody looks in with sqlite3(1) */
+};
+
+enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    PUT_REGISTRATION,
+    PUT_LEASE,
+    DELETE_REGISTRATION,
+    DELETE_LEASE,
+    REFRESH_LEASE,
+    CLEAR_REGISTRATIONS,
+    CLEAR_LEASES,
+    PUT_SETTING,
+    STATEMENT_COUNT,
+};
+
+static const char *const statement_texts[STATEMENT_COUNT] = {
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [PUT_REGISTRATION] = "INSERT OR REPLACE INTO registration (id, endpoint, location, links, root, query, sms,"
+                         " identity, address, local, listener, lifetime_s, flags, registered_at)"
+                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [PUT_LEASE] = "INSERT OR REPLACE INTO lease (id, updated_at, expires_at) VALUES (?, ?, ?)",
+    [DELETE_REGISTRATION] = "DELETE FROM registration WHERE id = ?",
+    [DELETE_LEASE] = "DELETE FROM lease WHERE id = ?",
+    [REFRESH_LEASE] = "UPDATE lease SET updated_at = ?2, expires_at = ?3 WHERE id = ?1",
+    [CLEAR_REGISTRATIONS] = "DELETE FROM registration",
+    [CLEAR_LEASES] = "DELETE FROM lease",
+    [PUT_SETTING] = "INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)",
+};
+
+struct sqlite {
+    sqlite3 *connection;
+    sqlite3_stmt *statements[STATEMENT_COUNT];
+    int wal_pages;     /* in the write-ahead log after the last commit */
+    int checkpoint_at; /* with that many pages it is time */
+    enum store_result failure;
+    char failure_text[120];
+};
+
+/* ---- opening ---- */
+
+enum file_kind { FILE_NEW, FILE_OURS, FILE_REFUSED };
+
+static uint32_t big_endian(const uint8_t *at) {
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static int known_version(void) {
+    return schema_step_count == 0 ? 0 : schema_steps[schema_step_count - 1].version;
+}
+
+static void say_newer(const char *path, long version, char *error, size_t error_size) {
+    snprintf(error, error_size,
+             "%s: written by a newer version of Berth (schema %ld, this one knows %d); use that version or another data "
+             "directory",
+             path, version, known_version());
+}
+
+static void say_damaged(const char *path, const char *what, char *error, size_t error_size) {
+    snprintf(error, error_size, "%s: the database is damaged (%s); restore a copy, or move it away to begin anew", path,
+             what);
+}
+
+static long size_of_file(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 ? (long)status.st_size : -1;
+}
+
+/* Look at the first bytes without SQLite, which would write to what it takes for its own. */
+static enum file_kind look_at_file(const char *path, const char *wal_path, char *error, size_t error_size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno != ENOENT) {
+        snprintf(error, error_size, "%s: %s; make it readable and writable for this user", path, strerror(errno));
+        return FILE_REFUSED;
+    }
+    uint8_t header[HEADER_BYTES];
+    ssize_t len = fd < 0 ? 0 : pread(fd, header, sizeof header, 0);
+    int read_error = errno;
+    if (fd >= 0)
+        close(fd);
+    if (len < 0) {
+        snprintf(error, error_size, "%s: %s", path, strerror(read_error));
+        return FILE_REFUSED;
+    }
+    if (len == 0) {
+        if (size_of_file(wal_path) <= 0)
+            return FILE_NEW;
+        snprintf(error, error_size, "%s: belongs to a database that is not here; bring back %s or move this away too",
+                 wal_path, path);
+        return FILE_REFUSED;
+    }
+    if (len < (ssize_t)sizeof header || memcmp(header, "SQLite format 3", 16) != 0 ||
+        big_endian(header + HEADER_APPLICATION_ID) != APPLICATION_ID) {
+        snprintf(error, error_size, "%s: not a database of Berth; move it away or give another data directory", path);
+        return FILE_REFUSED;
+    }
+    uint32_t version = big_endian(header + HEADER_USER_VERSION);
+    if (version > (uint32_t)known_version()) {
+        say_newer(path, version, error, error_size);
+        return FILE_REFUSED;
+    }
+    return FILE_OURS;
+}
+
+static bool execute(sqlite3 *connection, const char *sql) {
+    return sqlite3_exec(connection, sql, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* The first column of the first row; -1 when it fails. */
+static long query_number(sqlite3 *connection, const char *sql) {
+    sqlite3_stmt *statement;
+    if (sqlite3_prepare_v2(connection, sql, -1, &statement, NULL) != SQLITE_OK)
+        return -1;
+    long number = sqlite3_step(statement) == SQLITE_ROW ? (long)sqlite3_column_int64(statement, 0) : -1;
+    return sqlite3_finalize(statement) == SQLITE_OK ? number : -1;
+}
+
+/* Apply the steps above `version`, each in a transaction of its own. */
+static bool apply_schema(sqlite3 *connection, long version) {
+    for (size_t i = 0; i < schema_step_count; i++) {
+        char set_version[48];
+        snprintf(set_version, sizeof set_version, "PRAGMA user_version = %d", schema_steps[i].version);
+        if (schema_steps[i].version > version &&
+            !(execute(connection, "BEGIN IMMEDIATE") && execute(connection, schema_steps[i].sql) &&
+              execute(connection, set_version) && execute(connection, "COMMIT")))
+            return false;
+    }
+    return true;
+}
+
+static bool sync_path(const char *path, int flags) {
+    int fd = open(path, flags | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool synced = fsync(fd) == 0;
+    close(fd);
+    return synced;
+}
+
+static bool fill_new_file(const char *path) {
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return false;
+    close(fd);
+    char set_id[48];
+    snprintf(set_id, sizeof set_id, "PRAGMA application_id = %d", APPLICATION_ID);
+    sqlite3 *connection = NULL;
+    bool filled = sqlite3_open_v2(path, &connection, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
+                  execute(connection, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF") &&
+                  execute(connection, set_id) && apply_schema(connection, 0);
+    if (!filled)
+        errno = sqlite3_system_errno(connection);
+    return sqlite3_close(connection) == SQLITE_OK && filled;
+}
+
+static bool create_file(const char *path, char *error, size_t error_size) {
+    char new_path[PATH_MAX], directory[PATH_MAX];
+    snprintf(new_path, sizeof new_path, "%s.new", path);
+    snprintf(directory, sizeof directory, "%.*s", (int)(strrchr(path, '/') - path), path);
+    unlink(new_path);
+    if (fill_new_file(new_path) && sync_path(new_path, O_RDWR) && rename(new_path, path) == 0 &&
+        sync_path(directory, O_RDONLY | O_DIRECTORY))
+        return true;
+    snprintf(error, error_size, "%s: the database can't be made: %s", path, strerror(errno));
+    unlink(new_path);
+    return false;
+}
+
+static bool passes_check(sqlite3 *connection, const char *path, char *error, size_t error_size) {
+    sqlite3_stmt *statement;
+    if (sqlite3_prepare_v2(connection, "PRAGMA quick_check(1)", -1, &statement, NULL) != SQLITE_OK) {
+        say_damaged(path, sqlite3_errmsg(connection), error, error_size);
+        return false;
+    }
+    bool row = sqlite3_step(statement) == SQLITE_ROW;
+    const char *answer = row ? (const char *)sqlite3_column_text(statement, 0) : sqlite3_errmsg(connection);
+    bool passed = answer != NULL && strcmp(answer, "ok") == 0;
+    if (!passed)
+        say_damaged(path, answer == NULL ? "no answer" : answer, error, error_size);
+    sqlite3_finalize(statement);
+    return passed;
+}
+
+static int on_commit(void *arg, sqlite3 *connection, const char *name, int pages) {
+    (void)connection;
+    (void)name;
+    struct sqlite *db = arg;
+    db->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+/* Read what needs no writing: is the file sound, and of a version that we know? */
+static bool inspect(sqlite3 *connection, const char *path, bool check, long *version, char *error, size_t error_size) {
+    *version = query_number(connection, "PRAGMA user_version");
+    if (*version < 0 || query_number(connection, "SELECT count(*) FROM sqlite_schema") < 0) {
+        say_damaged(path, sqlite3_errmsg(connection), error, error_size);
+        return false;
+    }
+    if (*version > known_version()) {
+        say_newer(path, *version, error, error_size);
+        return false;
+    }
+    return !check || passes_check(connection, path, error, error_size);
+}
+
+/* SQLite stays with another journal where the file system has no shared memory, and says so only in its answer. */
+static bool use_wal(sqlite3 *connection) {
+    sqlite3_stmt *statement;
+    if (sqlite3_prepare_v2(connection, "PRAGMA journal_mode = WAL", -1, &statement, NULL) != SQLITE_OK)
+        return false;
+    bool answered = sqlite3_step(statement) == SQLITE_ROW;
+    bool wal = answered && strcmp((const char *)sqlite3_column_text(statement, 0), "wal") == 0;
+    return sqlite3_finalize(statement) == SQLITE_OK && wal;
+}
+
+static bool prepare_to_write(struct sqlite *db, long version, enum store_durability durability) {
+    char pragmas[160];
+    snprintf(pragmas, sizeof pragmas,
+             "PRAGMA synchronous = %s; PRAGMA cache_size = -%d; PRAGMA temp_store = MEMORY;"
+             " PRAGMA journal_size_limit = %d",
+             durability == STORE_FULL ? "FULL" : "NORMAL", CACHE_KIB, LOG_BYTES_KEPT);
+    if (sqlite3_db_readonly(db->connection, "main") != 0 || !use_wal(db->connection) ||
+        !execute(db->connection, pragmas) || !apply_schema(db->connection, version))
+        return false;
+    /* The header in the file itself must tell the new version to an older program. */
+    if (version < known_version() &&
+        sqlite3_wal_checkpoint_v2(db->connection, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
+        return false;
+    for (int i = 0; i < STATEMENT_COUNT; i++) {
+        if (sqlite3_prepare_v3(db->connection, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT, &db->statements[i],
+                               NULL) != SQLITE_OK)
+            return false;
+    }
+    db->checkpoint_at = CHECKPOINT_PAGES;
+    sqlite3_wal_hook(db->connection, on_commit, db);
+    return true;
+}
+
+static void close_connection(struct sqlite *db, bool checkpoint) {
+    for (int i = 0; i < STATEMENT_COUNT; i++)
+        sqlite3_finalize(db->statements[i]);
+    sqlite3_db_config(db->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !checkpoint, NULL);
+    sqlite3_close(db->connection);
+    free(db);
+}
+
+struct sqlite *sqlite_open(const char *path, enum store_durability durability, bool check, char *error,
+                           size_t error_size) {
+    char wal_path[PATH_MAX], shm_path[PATH_MAX];
+    snprintf(wal_path, sizeof wal_path, "%s-wal", path);
+    snprintf(shm_path, sizeof shm_path, "%s-shm", path);
+    enum file_kind kind = look_at_file(path, wal_path, error, error_size);
+    if (kind == FILE_REFUSED || (kind == FILE_NEW && !create_file(path, error, error_size)))
+        return NULL;
+    bool had_wal = size_of_file(wal_path) >= 0;
+
+    struct sqlite *db = calloc(1, sizeof *db);
+    if (db == NULL) {
+        snprintf(error, error_size, "%s: out of memory", path);
+        return NULL;
+    }
+    long version = 0;
+    bool usable = false;
+    if (sqlite3_open_v2(path, &db->connection, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+        snprintf(error, error_size, "%s: %s", path, sqlite3_errmsg(db->connection));
+    } else {
+        sqlite3_extended_result_codes(db->connection, 1);
+        sqlite3_busy_timeout(db->connection, BUSY_MS);
+        usable = inspect(db->connection, path, check, &version, error, error_size);
+    }
+    if (usable && prepare_to_write(db, version, durability))
+        return db;
+    if (usable)
+        snprintf(error, error_size,
+                 "%s: the database can't be written (%s); make the file and its directory writable, on a local disk", path,
+                 sqlite3_errmsg(db->connection));
+    close_connection(db, false);
+    if (!had_wal && size_of_file(wal_path) == 0) { /* SQLite made them only to look */
+        unlink(wal_path);
+        unlink(shm_path);
+    }
+    return NULL;
+}
+
+void sqlite_close(struct sqlite *db) {
+    close_connection(db, true);
+}
+
+/* ---- reading ---- */
+
+static struct slice column_slice(sqlite3_stmt *row, int column) {
+    const void *data = sqlite3_column_blob(row, column);
+    return slice_of(data, (size_t)sqlite3_column_bytes(row, column));
+}
+
+/* A number that was stored as unsigned: false when it is none, or greater than `max`. */
+static bool column_number(sqlite3_stmt *row, int column, uint64_t max, uint64_t *number) {
+    sqlite3_int64 value = sqlite3_column_int64(row, column);
+    *number = (uint64_t)value;
+    return sqlite3_column_type(row, column) == SQLITE_INTEGER && value >= 0 && *number <= max;
+}
+
+static bool read_registration(sqlite3_stmt *row, struct store_registration *r) {
+    uint64_t listener, lifetime_s, flags;
+    if (!column_number(row, 0, INT64_MAX, &r->id) || !column_number(row, 10, UINT32_MAX, &listener) ||
+        !column_number(row, 11, UINT32_MAX, &lifetime_s) || !column_number(row, 12, UINT32_MAX, &flags) ||
+        !column_number(row, 13, INT64_MAX, &r->registered_at_ms) ||
+        !column_number(row, 14, INT64_MAX, &r->updated_at_ms))
+        return false;
+    if (sqlite3_column_type(row, 15) == SQLITE_NULL)
+        r->expires_at_ms = UINT64_MAX;
+    else if (!column_number(row, 15, INT64_MAX, &r->expires_at_ms))
+        return false;
+    r->endpoint = column_slice(row, 1);
+    r->location = column_slice(row, 2);
+    r->links = column_slice(row, 3);
+    r->root = column_slice(row, 4);
+    r->query = column_slice(row, 5);
+    r->sms = column_slice(row, 6);
+    r->identity = column_slice(row, 7);
+    r->address = column_slice(row, 8);
+    r->local = column_slice(row, 9);
+    r->listener = (uint32_t)listener;
+    r->lifetime_s = (uint32_t)lifetime_s;
+    r->flags = (uint32_t)flags;
+    return r->id > 0 && r->endpoint.len > 0;
+}
+
+bool sqlite_load_registrations(struct sqlite *db, store_registration_fn *each, void *arg, char *error,
+                               size_t error_size) {
+    const char *path = sqlite3_db_filename(db->connection, "main");
+    sqlite3_stmt *row;
+    if (sqlite3_prepare_v2(db->connection,
+                           "SELECT id, endpoint, location, links, root, query, sms, identity, address, local, listener,"
+                           " lifetime_s, flags, registered_at, updated_at, expires_at"
+                           " FROM registration LEFT JOIN lease USING (id) ORDER BY id",
+                           -1, &row, NULL) != SQLITE_OK) {
+        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
+        return false;
+    }
+    int result;
+    bool sound = true;
+    while (sound && (result = sqlite3_step(row)) == SQLITE_ROW) {
+        struct store_registration registration;
+        sound = read_registration(row, &registration);
+        if (sound)
+            each(arg, &registration);
+        else
+            say_damaged(path, "a registration makes no sense", error, error_size);
+    }
+    if (sound && result != SQLITE_DONE) {
+        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
+        sound = false;
+    }
+    sqlite3_finalize(row);
+    sqlite3_db_release_memory(db->connection);
+    return sound;
+}
+
+long sqlite_get_setting(struct sqlite *db, const char *name, char *value, size_t value_size) {
+    sqlite3_stmt *row;
+    if (sqlite3_prepare_v2(db->connection, "SELECT value FROM setting WHERE name = ?", -1, &row, NULL) != SQLITE_OK)
+        return -1;
+    sqlite3_bind_text(row, 1, name, -1, SQLITE_STATIC);
+    long len = -1;
+    if (sqlite3_step(row) == SQLITE_ROW) {
+        struct slice found = column_slice(row, 0);
+        len = (long)found.len;
+        size_t copied = found.len < value_size ? found.len : value_size;
+        if (value != NULL && copied > 0)
+            memcpy(value, found.data, copied);
+    }
+    sqlite3_finalize(row);
+    return len;
+}
+
+/* ---- writing ---- */
+
+static bool fail(struct sqlite *db, int code) {
+    int system = sqlite3_system_errno(db->connection);
+    bool io = (code & 0xff) == SQLITE_IOERR;
+    bool full = code == SQLITE_FULL || (io && (system == ENOSPC || system == EDQUOT || system == EFBIG));
+    db->failure = full ? STORE_DISK_FULL : STORE_IO;
+    if (io && system != 0)
+        snprintf(db->failure_text, sizeof db->failure_text, "%s: %s", sqlite3_errmsg(db->connection), strerror(system));
+    else
+        snprintf(db->failure_text, sizeof db->failure_text, "%s", sqlite3_errmsg(db->connection));
+    return false;
+}
+
+static bool run(struct sqlite *db, enum statement statement) {
+    int code = sqlite3_step(db->statements[statement]);
+    bool done = code == SQLITE_DONE || fail(db, code);
+    sqlite3_reset(db->statements[statement]);
+    return done;
+}
+
+/* Parameters are bound without copying: they need to live until the statement has run. */
+static void bind_text(sqlite3_stmt *statement, int parameter, struct slice s) {
+    sqlite3_bind_text64(statement, parameter, s.len == 0 ? "" : (const char *)s.data, s.len, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+static void bind_blob(sqlite3_stmt *statement, int parameter, struct slice s) {
+    sqlite3_bind_blob64(statement, parameter, s.len == 0 ? "" : (const void *)s.data, s.len, SQLITE_STATIC);
+}
+
+static void bind_number(sqlite3_stmt *statement, int parameter, uint64_t number) {
+    sqlite3_bind_int64(statement, parameter, number > INT64_MAX ? INT64_MAX : (sqlite3_int64)number);
+}
+
+static void bind_expiry(sqlite3_stmt *statement, int parameter, uint64_t expires_at_ms) {
+    if (expires_at_ms == UINT64_MAX)
+        sqlite3_bind_null(statement, parameter);
+    else
+        bind_number(statement, parameter, expires_at_ms);
+}
+
+bool sqlite_begin(struct sqlite *db) {
+    return run(db, BEGIN);
+}
+
+bool sqlite_commit(struct sqlite *db) {
+    return run(db, COMMIT);
+}
+
+void sqlite_rollback(struct sqlite *db) {
+    if (sqlite3_get_autocommit(db->connection))
+        return; /* SQLite has rolled back by itself */
+    sqlite3_step(db->statements[ROLLBACK]);
+    sqlite3_reset(db->statements[ROLLBACK]);
+}
+
+bool sqlite_put_registration(struct sqlite *db, const struct store_registration *r) {
+    sqlite3_stmt *wide = db->statements[PUT_REGISTRATION], *narrow = db->statements[PUT_LEASE];
+    bind_number(wide, 1, r->id);
+    bind_text(wide, 2, r->endpoint);
+    bind_text(wide, 3, r->location);
+    bind_text(wide, 4, r->links);
+    bind_text(wide, 5, r->root);
+    bind_text(wide, 6, r->query);
+    bind_text(wide, 7, r->sms);
+    bind_blob(wide, 8, r->identity);
+    bind_blob(wide, 9, r->address);
+    bind_blob(wide, 10, r->local);
+    bind_number(wide, 11, r->listener);
+    bind_number(wide, 12, r->lifetime_s);
+    bind_number(wide, 13, r->flags);
+    bind_number(wide, 14, r->registered_at_ms);
+    bind_number(narrow, 1, r->id);
+    bind_number(narrow, 2, r->updated_at_ms);
+    bind_expiry(narrow, 3, r->expires_at_ms);
+    return run(db, PUT_REGISTRATION) && run(db, PUT_LEASE);
+}
+
+bool sqlite_delete_registration(struct sqlite *db, uint64_t id) {
+    bind_number(db->statements[DELETE_REGISTRATION], 1, id);
+    bind_number(db->statements[DELETE_LEASE], 1, id);
+    return run(db, DELETE_REGISTRATION) && run(db, DELETE_LEASE);
+}
+
+bool sqlite_refresh_registration(struct sqlite *db, const struct store_refresh *refresh) {
+    sqlite3_stmt *statement = db->statements[REFRESH_LEASE];
+    bind_number(statement, 1, refresh->id);
+    bind_number(statement, 2, refresh->updated_at_ms);
+    bind_expiry(statement, 3, refresh->expires_at_ms);
+    return run(db, REFRESH_LEASE);
+}
+
+bool sqlite_clear_registrations(struct sqlite *db) {
+    return run(db, CLEAR_REGISTRATIONS) && run(db, CLEAR_LEASES);
+}
+
+bool sqlite_put_setting(struct sqlite *db, struct slice name, struct slice value) {
+    bind_text(db->statements[PUT_SETTING], 1, name);
+    bind_text(db->statements[PUT_SETTING], 2, value);
+    return run(db, PUT_SETTING);
+}
+
+enum store_result sqlite_failure(const struct sqlite *db, char *text, size_t size) {
+    snprintf(text, size, "%s", db->failure_text);
+    return db->failure;
+}
+
+void sqlite_checkpoint(struct sqlite *db) {
+    if (db->wal_pages < db->checkpoint_at)
+        return;
+    /* When somebody reads an old state, or the disk is full, the log goes on growing and the next try comes later. */
+    int in_log = 0, moved = 0;
+    int code = sqlite3_wal_checkpoint_v2(db->connection, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
+    bool complete = code == SQLITE_OK && moved == in_log;
+    db->checkpoint_at = complete ? CHECKPOINT_PAGES : db->wal_pages + CHECKPOINT_PAGES;
+    if (complete)
+        db->wal_pages = 0;
+}

@@ -1,0 +1,39 @@
+/* The database file: one SQLite connection in WAL mode, its schema, and the statements behind the verbs of store.h.
+ * Nothing here knows threads or queues; one thread at a time uses it.
+ *
+ * Changes happen between sqlite_begin and sqlite_commit. Each of them is false when it failed: the caller then asks
+ * sqlite_failure what happened, and calls sqlite_rollback. */
+#ifndef BERTH_DB_SQLITE_H
+#define BERTH_DB_SQLITE_H
+
+#include "db/store.h"
+
+struct sqlite;
+
+/* Open `path`, or create it when it is missing or empty, and bring its schema up to date. `check` looks through the
+ * whole file for damage. On failure NULL and one line in `error`; the file is as it was. */
+struct sqlite *sqlite_open(const char *path, enum store_durability durability, bool check, char *error,
+                           size_t error_size);
+
+void sqlite_close(struct sqlite *db);
+
+bool sqlite_load_registrations(struct sqlite *db, store_registration_fn *each, void *arg, char *error,
+                               size_t error_size);
+long sqlite_get_setting(struct sqlite *db, const char *name, char *value, size_t value_size);
+
+bool sqlite_begin(struct sqlite *db);
+bool sqlite_put_registration(struct sqlite *db, const struct store_registration *registration);
+bool sqlite_delete_registration(struct sqlite *db, uint64_t id);
+bool sqlite_refresh_registration(struct sqlite *db, const struct store_refresh *refresh);
+bool sqlite_clear_registrations(struct sqlite *db);
+bool sqlite_put_setting(struct sqlite *db, struct slice name, struct slice value);
+bool sqlite_commit(struct sqlite *db);
+void sqlite_rollback(struct sqlite *db);
+
+/* The kind of the last failure, and a short sentence about it. */
+enum store_result sqlite_failure(const struct sqlite *db, char *text, size_t size);
+
+/* Move the write-ahead log into the database file when it has grown long: call after a commit, when nobody waits. */
+void sqlite_checkpoint(struct sqlite *db);
+
+#endif

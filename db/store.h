@@ -1,0 +1,124 @@
+/* What must survive, as verbs. The program keeps everything in memory and writes here; at start it reads everything
+ * back once. SQLite stands behind it (sqlite.c); another backend would implement the same verbs.
+ *
+ * All calls come from the loop's thread. Writes are queued, and a writer thread puts everything that arrived while its
+ * last transaction ran into the next one (group commit). Completions run on the loop's thread, in the order of the
+ * writes. The queue is bounded: a write that finds it full is refused, and the device is told to come again.
+ *
+ * Durability: a committed write survives the death of the process at any moment; with STORE_FULL also a power loss. */
+#ifndef BERTH_DB_STORE_H
+#define BERTH_DB_STORE_H
+
+#include <uv.h>
+
+#include "common/base/slice.h"
+
+struct store;
+
+enum store_durability { STORE_NORMAL, STORE_FULL };
+
+enum store_result {
+    STORE_OK = 0,
+    STORE_QUEUE_FULL = -1, /* not queued; try again later */
+    STORE_DISK_FULL = -2,  /* the whole transaction was undone */
+    STORE_IO = -3,         /* likewise, for any other reason; store_problem() says which */
+};
+
+/* Called once for each queued write that asked for it, after its transaction has ended. */
+typedef void store_done_fn(void *arg, enum store_result result);
+
+/* A registration as it is kept. Slices are copied by the call, or point into memory valid through the callback. Times
+ * are protocol time in Unix milliseconds. */
+struct store_registration {
+    uint64_t id; /* > 0, never used twice */
+    struct slice endpoint;
+    struct slice location;  /* the segments below /rd, joined by '/': "4Kx9" or "account/0123…" */
+    struct slice links;     /* canonical link format */
+    struct slice root;      /* alternate path, "" for "/" */
+    struct slice query;     /* registration parameters not listed here, joined by '&', raw bytes */
+    struct slice sms;
+    struct slice identity;  /* of the security association, "" in NoSec */
+    struct slice address;   /* the bytes of struct address: the peer's */
+    struct slice local;     /* the bytes of struct address: ours */
+    uint32_t listener;      /* number of the listening URI */
+    uint32_t lifetime_s;    /* 0: for ever */
+    uint32_t flags;         /* bits of server/registration.h: version, binding, queue mode, profile */
+    uint64_t registered_at_ms;
+    uint64_t updated_at_ms;
+    uint64_t expires_at_ms; /* UINT64_MAX: never */
+};
+
+/* A refreshed registration: what an Update changes most of the time. */
+struct store_refresh {
+    uint64_t id;
+    uint64_t updated_at_ms;
+    uint64_t expires_at_ms;
+};
+
+struct store_options {
+    const char *directory; /* made when missing, mode 0700; the files in it are 0600 */
+    enum store_durability durability;
+    size_t queue_bytes; /* bound of the queue; 0 means 32 MiB */
+};
+
+/* Open or create the database, bring its schema up to date, take the directory for this process alone, and start the
+ * writer. On failure returns NULL and writes one line to `error` (what is wrong and what to do): the directory can't be
+ * used, another server uses it, the file is corrupt, is no database, is not Berth's, or is of a newer version. The file
+ * is then untouched. */
+struct store *store_open(uv_loop_t *loop, const struct store_options *options, char *error, size_t error_size);
+
+/* True when the last process that had this store ended without store_close. */
+bool store_was_unclean(const struct store *store);
+
+/* The last time told by store_heartbeat before an unclean end; 0 when there is none. */
+uint64_t store_last_heartbeat_ms(const struct store *store);
+
+/* "I am alive, and what I acknowledge from now on may not be committed for a second": at most one short write to a file
+ * of its own, no transaction. Call before acknowledging a refresh, once a second at most. */
+void store_heartbeat(struct store *store, uint64_t now_ms);
+
+/* Every registration, in ascending order of id. Before the first write. False when reading failed, or when a row makes no
+ * sense; `error` says why. */
+typedef void store_registration_fn(void *arg, const struct store_registration *registration);
+bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
+                              size_t error_size);
+
+/* Settings: small named values. `value` of store_get_setting may be NULL; it gets as much as fits, without a NUL. Returns
+ * the whole length, or -1 when there is none. Reading is for the start only: it waits for a transaction under way. */
+long store_get_setting(struct store *store, const char *name, char *value, size_t value_size);
+enum store_result store_put_setting(struct store *store, const char *name, struct slice value, store_done_fn *done,
+                                    void *arg);
+
+/* Insert or replace `registration`, and delete the registrations `replaced` in the same transaction. `done` may be
+ * NULL. */
+enum store_result store_put_registration(struct store *store, const struct store_registration *registration,
+                                         const uint64_t *replaced, size_t replaced_count, store_done_fn *done,
+                                         void *arg);
+
+enum store_result store_delete_registrations(struct store *store, const uint64_t *ids, size_t count,
+                                             store_done_fn *done, void *arg);
+
+/* Refresh many at once. Unknown ids are passed over. */
+enum store_result store_refresh_registrations(struct store *store, const struct store_refresh *refreshes, size_t count,
+                                              store_done_fn *done, void *arg);
+
+/* Delete every registration. */
+enum store_result store_clear_registrations(struct store *store, store_done_fn *done, void *arg);
+
+/* Why writes fail now, as a short sentence for a person ("database or disk is full"), or NULL while they succeed. Turns
+ * NULL again with the first transaction that succeeds. */
+const char *store_problem(const struct store *store);
+
+struct store_counters {
+    uint64_t transactions, writes, failed_transactions;
+    uint64_t commit_ns;     /* spent in transactions altogether */
+    uint64_t queued_writes; /* now waiting */
+    uint64_t queued_bytes;
+};
+struct store_counters store_counters(const struct store *store);
+
+/* Commit what is queued, run its completions, mark the end as clean unless the last transaction failed, give the
+ * directory free. Not from a completion. The last memory is freed when the loop has run the close callbacks. */
+void store_close(struct store *store);
+
+#endif

@@ -1,0 +1,453 @@
+#include "server/config.h"
+
+#include <ctype.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/duration.h"
+#include "common/net/uri.h"
+
+enum { PROBLEM_MAX = 200 };
+
+typedef bool set_fn(struct config *config, const char *value, char problem[PROBLEM_MAX]);
+
+static bool fail(char problem[PROBLEM_MAX], const char *what) {
+    snprintf(problem, PROBLEM_MAX, "%s", what);
+    return false;
+}
+
+/* ---- kinds of values ---- */
+
+/* Whole numbers with k, M or G for 1024 and its powers. */
+static bool read_size(const char *value, size_t min, size_t *out, char problem[PROBLEM_MAX]) {
+    uint64_t number;
+    size_t len = strlen(value), shift = 0;
+    if (len > 0 && (value[len - 1] == 'k' || value[len - 1] == 'M' || value[len - 1] == 'G')) {
+        shift = value[len - 1] == 'k' ? 10 : value[len - 1] == 'M' ? 20 : 30;
+        len--;
+    }
+    if (!slice_to_u64(slice_of(value, len), (uint64_t)1 << 32, &number) || number << shift < min) {
+        snprintf(problem, PROBLEM_MAX, "must be a number of bytes of at least %zu, like 65536, 64k or 16M", min);
+        return false;
+    }
+    *out = (size_t)(number << shift);
+    return true;
+}
+
+static bool read_number(const char *value, uint32_t min, uint32_t max, uint32_t *out, char problem[PROBLEM_MAX]) {
+    uint64_t number;
+    if (!slice_to_u64(slice_str(value), max, &number) || number < min) {
+        snprintf(problem, PROBLEM_MAX, "must be a number from %u to %u", min, max);
+        return false;
+    }
+    *out = (uint32_t)number;
+    return true;
+}
+
+static bool read_duration_ms(const char *value, uint32_t min_ms, uint32_t max_ms, uint32_t *out,
+                             char problem[PROBLEM_MAX]) {
+    uint64_t ms;
+    if (!duration_parse(slice_str(value), max_ms, &ms) || ms < min_ms) {
+        snprintf(problem, PROBLEM_MAX, "must be a duration from %u ms to %u s, like 500ms, 30s or 2m", min_ms,
+                 max_ms / 1000);
+        return false;
+    }
+    *out = (uint32_t)ms;
+    return true;
+}
+
+/* An option without a value is true; in the environment it has one. */
+static bool read_bool(const char *value, bool *out, char problem[PROBLEM_MAX]) {
+    if (value == NULL || strcmp(value, "1") == 0 || strcmp(value, "true") == 0 || strcmp(value, "yes") == 0)
+        *out = true;
+    else if (strcmp(value, "0") == 0 || strcmp(value, "false") == 0 || strcmp(value, "no") == 0)
+        *out = false;
+    else
+        return fail(problem, "must be 1 or 0");
+    return true;
+}
+
+/* ---- options ---- */
+
+static bool read_listener_query(struct slice query, struct listener *listener, char problem[PROBLEM_MAX]) {
+    struct slice name, value;
+    size_t at = 0;
+    while (uri_query_next(query, &at, &name, &value)) {
+        if (!slice_is(name, "strict"))
+            return fail(problem, "knows only strict=1 behind the ?");
+        if (!slice_is(value, "1") && !slice_is(value, "0"))
+            return fail(problem, "strict must be 1 or 0");
+        listener->strict = slice_is(value, "1");
+    }
+    return true;
+}
+
+static bool add_listener(struct config *config, struct slice text, char problem[PROBLEM_MAX]) {
+    const char *error = "";
+    struct uri uri;
+    if (config->listener_count == CONFIG_LISTENERS_MAX)
+        return fail(problem, "at most 16 listeners");
+    struct listener *listener = &config->listeners[config->listener_count];
+    *listener = (struct listener){.transport = LINK_UDP, .number = (uint32_t)config->listener_count};
+    if (text.len >= sizeof listener->uri)
+        return fail(problem, "the URI is longer than 127 bytes");
+    memcpy(listener->uri, text.data, text.len);
+    if (!uri_parse(text, &uri, &error))
+        return fail(problem, error);
+    if (!slice_is(uri.scheme, "coap"))
+        return fail(problem, "must begin with coap:// (other transports are not served yet)");
+    if (!uri_resolve(&uri, 5683, &listener->address, &error))
+        return fail(problem, error);
+    if (uri.path.len >= sizeof listener->prefix)
+        return fail(problem, "the path is longer than 63 bytes");
+    if (uri.path.len > 0)
+        memcpy(listener->prefix, uri.path.data, uri.path.len);
+    if (!read_listener_query(uri.query, listener, problem))
+        return false;
+    config->listener_count++;
+    return true;
+}
+
+/* One URI; in the environment several, with spaces or commas between them. */
+static bool set_listen(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    static const char separators[] = ", ";
+    size_t count = 0;
+    for (const char *at = value + strspn(value, separators); *at != '\0'; at += strspn(at, separators)) {
+        size_t len = strcspn(at, separators);
+        if (!add_listener(config, slice_of(at, len), problem))
+            return false;
+        at += len;
+        count++;
+    }
+    return count > 0 || fail(problem, "must be a URI like coap://0.0.0.0:5683");
+}
+
+static bool set_http(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    const char *error = "";
+    struct uri uri;
+    config->http_enabled = strcmp(value, "off") != 0;
+    if (!config->http_enabled)
+        return true;
+    if (!uri_parse(slice_str(value), &uri, &error) || !slice_is(uri.scheme, "http") || uri.path.len > 0 ||
+        uri.query.len > 0)
+        return fail(problem, "must be off or a URI like http://127.0.0.1:8080");
+    if (!uri_resolve(&uri, 8080, &config->http, &error))
+        return fail(problem, error);
+    return true;
+}
+
+static bool set_data(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    config->data = value;
+    return value[0] != '\0' || fail(problem, "must name a directory");
+}
+
+static bool set_durability(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    if (strcmp(value, "normal") == 0)
+        config->durability = STORE_NORMAL;
+    else if (strcmp(value, "full") == 0)
+        config->durability = STORE_FULL;
+    else
+        return fail(problem, "must be normal or full");
+    return true;
+}
+
+static bool set_api_key(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    config->api_key = value;
+    return value[0] != '\0' || fail(problem, "must not be empty");
+}
+
+static bool set_require_api_key(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->require_api_key, problem);
+}
+
+static bool set_log_level(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return log_level_parse(value, &config->log_level) || fail(problem, "must be error, warn, info or debug");
+}
+
+static bool set_log_format(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    config->log_json = strcmp(value, "json") == 0;
+    return config->log_json || strcmp(value, "text") == 0 || fail(problem, "must be text or json");
+}
+
+static bool set_grace(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    uint32_t ms;
+    if (!read_duration_ms(value, 0, 86400000, &ms, problem))
+        return false;
+    config->grace_s = ms / 1000;
+    return ms % 1000 == 0 || fail(problem, "must be whole seconds");
+}
+
+static bool set_grant_lifetime(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->grant_lifetime_on_start, problem);
+}
+
+static bool set_version_optional(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->lwm2m_version_optional, problem);
+}
+
+static bool set_same_address(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->trust_address_only, problem);
+}
+
+static bool set_max_registrations(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    uint32_t number;
+    if (!read_number(value, 1, 100000000, &number, problem))
+        return false;
+    config->max_registrations = number;
+    return true;
+}
+
+static bool set_event_memory(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_size(value, 64 << 10, &config->event_bytes, problem);
+}
+
+static bool set_max_body(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_size(value, 1024, &config->coap.max_body, problem);
+}
+
+static bool set_max_transfer(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_size(value, 1024, &config->coap.max_transfer_bytes, problem);
+}
+
+static bool set_block_size(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    for (uint8_t szx = 0; szx <= 6; szx++) {
+        char size[8];
+        snprintf(size, sizeof size, "%u", 16u << szx);
+        if (strcmp(value, size) == 0) {
+            config->coap.block_szx = szx;
+            return true;
+        }
+    }
+    return fail(problem, "must be 16, 32, 64, 128, 256, 512 or 1024");
+}
+
+static bool set_ack_timeout(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_duration_ms(value, 1, 60000, &config->coap.ack_timeout_ms, problem);
+}
+
+static bool set_ack_random_factor(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    char *end;
+    double factor = strtod(value, &end);
+    if (*value == '\0' || *end != '\0' || !(factor >= 1.0 && factor <= 4.0))
+        return fail(problem, "must be a number from 1.0 to 4.0");
+    config->coap.ack_random_factor = factor;
+    return true;
+}
+
+static bool set_max_retransmit(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 0, 10, &config->coap.max_retransmit, problem);
+}
+
+static bool set_nstart(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 1, 1000, &config->coap.nstart, problem);
+}
+
+static bool set_max_latency(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_duration_ms(value, 0, 600000, &config->coap.max_latency_ms, problem);
+}
+
+static bool set_piggyback_timeout(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_duration_ms(value, 0, 60000, &config->coap.piggyback_ms, problem);
+}
+
+static bool set_transfer_timeout(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_duration_ms(value, 93000, 86400000, &config->coap.transfer_idle_ms, problem);
+}
+
+static bool set_max_transfers(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 1, 1000, &config->coap.max_transfers_per_peer, problem);
+}
+
+static bool set_max_exchanges(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 8, 100000000, &config->coap.max_exchanges, problem);
+}
+
+static bool set_max_peer_exchanges(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 8, 65536, &config->coap.max_exchanges_per_peer, problem);
+}
+
+static bool set_echo_challenge(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->coap.echo_challenge, problem);
+}
+
+static bool set_http_connections(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 1, 1000000, &config->http_max_connections, problem);
+}
+
+static bool set_http_idle(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    uint32_t ms;
+    if (!read_duration_ms(value, 1000, 86400000, &ms, problem))
+        return false;
+    config->http_idle_s = ms / 1000;
+    return true;
+}
+
+static bool set_http_max_body(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_size(value, 1024, &config->http_max_body, problem);
+}
+
+struct setting {
+    const char *name;
+    const char *argument; /* NULL: a switch */
+    set_fn *set;
+    const char *help;
+};
+
+static const struct setting settings[] = {
+    {"listen", "URI", set_listen, "serve devices there; may be given several times [coap://:5683]"},
+    {"http", "URI", set_http, "serve the HTTP API there, or off [http://127.0.0.1:8080]"},
+    {"data", "DIR", set_data, "where the database lies [./berth-data]"},
+    {"durability", "normal|full", set_durability, "full: what was acknowledged survives a power loss too [normal]"},
+    {"api-key", "KEY", set_api_key, "demand Authorization: Bearer KEY on the HTTP side"},
+    {"require-api-key", NULL, set_require_api_key, "do not start without --api-key on other addresses than loopback"},
+    {"log-level", "LEVEL", set_log_level, "error, warn, info or debug [info]"},
+    {"log-format", "text|json", set_log_format, "how log lines look [text]"},
+    {"grace", "DURATION", set_grace, "how long a registration stays after its lifetime has run out [93s]"},
+    {"grant-lifetime-on-start", NULL, set_grant_lifetime, "what ran out while the server was down gets one more lifetime"},
+    {"allow-missing-version", NULL, set_version_optional, "a Register without lwm2m= is taken as LwM2M 1.0"},
+    {"deregister-same-address", NULL, set_same_address, "refuse a De-register from another address than the device's"},
+    {"max-registrations", "N", set_max_registrations, "answer 5.03 beyond [2000000]"},
+    {"event-memory", "BYTES", set_event_memory, "bound of the event log [4M]"},
+    {"max-body", "BYTES", set_max_body, "largest body taken from a device [16M]"},
+    {"max-transfer-memory", "BYTES", set_max_transfer, "bound of all block-wise transfers [64M]"},
+    {"max-transfers", "N", set_max_transfers, "block-wise transfers of one peer at once [8]"},
+    {"transfer-timeout", "DURATION", set_transfer_timeout, "drop a block-wise transfer without blocks for so long [247s]"},
+    {"block-size", "BYTES", set_block_size, "largest block sent or asked for [1024]"},
+    {"ack-timeout", "DURATION", set_ack_timeout, "CoAP ACK_TIMEOUT [2s]"},
+    {"ack-random-factor", "X", set_ack_random_factor, "CoAP ACK_RANDOM_FACTOR [1.5]"},
+    {"max-retransmit", "N", set_max_retransmit, "CoAP MAX_RETRANSMIT [4]"},
+    {"nstart", "N", set_nstart, "CoAP NSTART: requests under way to one device [1]"},
+    {"max-latency", "DURATION", set_max_latency, "CoAP MAX_LATENCY [100s]"},
+    {"piggyback-timeout", "DURATION", set_piggyback_timeout, "send an empty ACK when an answer takes longer [1s]"},
+    {"max-exchanges", "N", set_max_exchanges, "messages remembered to answer duplicates [65536]"},
+    {"max-exchanges-per-peer", "N", set_max_peer_exchanges, "of them for one peer [32]"},
+    {"echo-challenge", NULL, set_echo_challenge, "unknown peers must prove their address with an Echo option"},
+    {"http-max-connections", "N", set_http_connections, "HTTP connections at once [1024]"},
+    {"http-idle-timeout", "DURATION", set_http_idle, "close HTTP connections that are silent for so long [60s]"},
+    {"http-max-body", "BYTES", set_http_max_body, "largest HTTP request body [1M]"},
+};
+
+enum { SETTING_COUNT = sizeof settings / sizeof settings[0], OPTION_HELP = 1000, OPTION_VERSION, OPTION_HEALTHCHECK };
+
+static void set_defaults(struct config *config) {
+    *config = (struct config){
+        .http = {.family = ADDRESS_IPV4, .port = 8080, .ip = {127, 0, 0, 1}},
+        .http_enabled = true,
+        .data = "berth-data",
+        .log_level = LOG_INFO,
+        .grace_s = 93,
+        .max_registrations = 2000000,
+        .event_bytes = 4 << 20,
+        .http_max_connections = 1024,
+        .http_idle_s = 60,
+        .http_max_body = 1 << 20,
+    };
+    coap_params_default(&config->coap);
+}
+
+static void print_help(void) {
+    printf("berth-server: an LwM2M server and test endpoint\n\nusage: berth-server [options]\n\n");
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s%s", settings[i].name, settings[i].argument == NULL ? "" : " ",
+                 settings[i].argument == NULL ? "" : settings[i].argument);
+        printf("  %-34s %s\n", left, settings[i].help);
+    }
+    printf("  %-34s %s\n", "--healthcheck", "ask a running server whether it is well; exit code 0 or 1");
+    printf("  %-34s %s\n", "--version", "print the version");
+    printf("  %-34s %s\n", "--help", "print this");
+    printf("\nEvery option is also an environment variable: --http is BERTH_HTTP. Options win.\n");
+}
+
+/* BERTH_MAX_BODY of max-body. */
+static const char *environment_value(const char *name, char variable[64]) {
+    size_t len = (size_t)snprintf(variable, 64, "BERTH_");
+    for (; *name != '\0' && len < 63; name++)
+        variable[len++] = *name == '-' ? '_' : (char)toupper((unsigned char)*name);
+    variable[len] = '\0';
+    return getenv(variable);
+}
+
+static bool read_environment(struct config *config) {
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        char variable[64], problem[PROBLEM_MAX];
+        const char *value = environment_value(settings[i].name, variable);
+        if (value != NULL && value[0] != '\0' && !settings[i].set(config, value, problem)) {
+            fprintf(stderr, "berth-server: %s: %s\n", variable, problem);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_loopback(const struct address *address) {
+    static const uint8_t loopback6[16] = {[15] = 1};
+    return address->family == ADDRESS_IPV4 ? address->ip[0] == 127 : memcmp(address->ip, loopback6, 16) == 0;
+}
+
+static enum config_action finish(struct config *config) {
+    char problem[PROBLEM_MAX];
+    if (config->listener_count == 0 && !add_listener(config, slice_str("coap://:5683"), problem)) {
+        fprintf(stderr, "berth-server: --listen: %s\n", problem);
+        return CONFIG_EXIT_USAGE;
+    }
+    if (config->require_api_key && config->api_key == NULL && config->http_enabled && !is_loopback(&config->http)) {
+        fprintf(stderr, "berth-server: --http names an address that others can reach, and --require-api-key is given: "
+                        "--api-key is needed\n");
+        return CONFIG_EXIT_USAGE;
+    }
+    return CONFIG_RUN;
+}
+
+enum config_action config_parse(struct config *config, int argc, char **argv) {
+    struct option options[SETTING_COUNT + 4];
+    memset(options, 0, sizeof options);
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        options[i] = (struct option){.name = settings[i].name,
+                                     .has_arg = settings[i].argument == NULL ? no_argument : required_argument,
+                                     .val = (int)i};
+    }
+    options[SETTING_COUNT] = (struct option){.name = "help", .val = OPTION_HELP};
+    options[SETTING_COUNT + 1] = (struct option){.name = "version", .val = OPTION_VERSION};
+    options[SETTING_COUNT + 2] = (struct option){.name = "healthcheck", .val = OPTION_HEALTHCHECK};
+
+    set_defaults(config);
+    if (!read_environment(config))
+        return CONFIG_EXIT_USAGE;
+    size_t from_environment = config->listener_count;
+    bool healthcheck = false, first_listen = true;
+    optind = 1;
+    int chosen;
+    while ((chosen = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        if (chosen == OPTION_HELP || chosen == 'h') {
+            print_help();
+            return CONFIG_EXIT_OK;
+        }
+        if (chosen == OPTION_VERSION) {
+            printf("berth-server %s\n", BERTH_VERSION);
+            return CONFIG_EXIT_OK;
+        }
+        if (chosen == OPTION_HEALTHCHECK) {
+            healthcheck = true;
+            continue;
+        }
+        if (chosen < 0 || chosen >= SETTING_COUNT)
+            return CONFIG_EXIT_USAGE; /* getopt_long has said what is wrong */
+        char problem[PROBLEM_MAX];
+        if (settings[chosen].set == set_listen && first_listen) { /* options win over the environment */
+            config->listener_count -= from_environment;
+            first_listen = false;
+        }
+        if (!settings[chosen].set(config, optarg, problem)) {
+            fprintf(stderr, "berth-server: --%s: %s\n", settings[chosen].name, problem);
+            return CONFIG_EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "berth-server: '%s' is no option; try --help\n", argv[optind]);
+        return CONFIG_EXIT_USAGE;
+    }
+    enum config_action action = finish(config);
+    return action == CONFIG_RUN && healthcheck ? CONFIG_HEALTHCHECK : action;
+}

@@ -1,0 +1,41 @@
+/* Settings: `--long-options`, the same names as BERTH_… environment variables (`--http` is BERTH_HTTP), options win.
+ * Anything wrong is one line on stderr and exit code 2. */
+#ifndef BERTH_SERVER_CONFIG_H
+#define BERTH_SERVER_CONFIG_H
+
+#include "common/base/log.h"
+#include "common/coap/endpoint.h"
+#include "common/net/link.h"
+#include "db/store.h"
+
+enum { CONFIG_LISTENERS_MAX = 16 };
+
+struct config {
+    struct listener listeners[CONFIG_LISTENERS_MAX]; /* default: coap://[::]:5683 (coap://0.0.0.0:5683 without IPv6) */
+    size_t listener_count;
+    struct address http;    /* default 127.0.0.1:8080 */
+    bool http_enabled;      /* --http off */
+    const char *data;       /* default ./berth-data */
+    enum store_durability durability;
+    const char *api_key;    /* NULL: none needed */
+    bool require_api_key;
+    enum log_level log_level;
+    bool log_json;
+    struct coap_params coap;
+    uint32_t grace_s;             /* after the lifetime has run out, before the registration goes: default 93 */
+    bool grant_lifetime_on_start; /* a registration that ran out while the server was down gets one lifetime more */
+    bool lwm2m_version_optional;  /* a Register without lwm2m= is taken as 1.0 */
+    bool trust_address_only;      /* a NoSec De-register from another address than the registration's is refused */
+    size_t max_registrations;     /* 5.03 beyond; default 2,000,000 */
+    size_t event_bytes;           /* bound of the event log: default 4 MiB */
+    uint32_t http_max_connections; /* default 1024 */
+    uint32_t http_idle_s;          /* default 60 */
+    size_t http_max_body;          /* default 1 MiB */
+};
+
+enum config_action { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_USAGE, CONFIG_HEALTHCHECK };
+
+/* Fill `config` from the arguments and the environment. --help and --version print and give CONFIG_EXIT_OK. */
+enum config_action config_parse(struct config *config, int argc, char **argv);
+
+#endif

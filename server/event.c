@@ -1,0 +1,272 @@
+/* The ring lies in one mapping of `max_bytes`, which the kernel fills page by page as it is first written: an idle log
+ * costs next to nothing, and there is no moment at which it has to grow.
+ *
+ *   [ records: 15/16 of the bytes ][ offsets: 1/16 ]
+ *
+ * A record is a struct record, the used bytes of the address, and the bytes of the four slices, without padding; it
+ * never wraps, so that slices can point at it. Numbers have no gaps, so the offset of event N stands at N modulo the
+ * number of offsets. The oldest events go when their bytes or their offset are needed. */
+#include "server/event.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/queue.h>
+
+enum { RING_BYTES_MIN = 4096 };
+
+/* In memory at any alignment: read and written with memcpy. */
+struct record {
+    uint64_t ts_ms;
+    uint32_t lifetime_s;
+    uint16_t endpoint_len, location_len, previous_len, detail_len;
+    uint8_t type;
+    uint8_t coap_code;
+    uint8_t address_len; /* how many bytes of struct address follow */
+    uint8_t reserved;
+};
+
+struct event_subscriber {
+    TAILQ_ENTRY(event_subscriber) entry;
+    event_fn *fn;
+    void *arg;
+    uint64_t since; /* the last event before it subscribed */
+};
+
+struct event_log {
+    const struct clock *clock;
+    uint8_t *ring;
+    uint32_t *offsets;
+    size_t ring_bytes, offset_count, mapped_bytes;
+    size_t head; /* where the next record goes */
+    uint64_t last_id;
+    uint64_t oldest_id; /* last_id + 1 when there is none */
+    uint64_t counts[EVENT_TYPE_COUNT];
+    TAILQ_HEAD(, event_subscriber) subscribers;
+    struct event_subscriber *next; /* the one to be told next, while event_publish tells them */
+};
+
+static const char *const type_names[EVENT_TYPE_COUNT] = {
+    [EVENT_REGISTERED] = "registered",
+    [EVENT_UPDATED] = "updated",
+    [EVENT_DEREGISTERED] = "deregistered",
+    [EVENT_EXPIRED] = "expired",
+    [EVENT_REPLACED] = "replaced",
+    [EVENT_ADDRESS_CHANGED] = "address_changed",
+    [EVENT_REJECTED] = "rejected",
+    [EVENT_ODDITY] = "oddity",
+};
+
+struct event_log *event_log_new(const struct clock *clock, uint64_t first_id, size_t max_bytes) {
+    size_t bytes = max_bytes < RING_BYTES_MIN ? RING_BYTES_MIN : max_bytes;
+    if (bytes > UINT32_MAX)
+        bytes = UINT32_MAX;
+    bytes -= bytes % 64;
+    struct event_log *log = calloc(1, sizeof *log);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (log == NULL || memory == MAP_FAILED) {
+        perror("event log");
+        abort();
+    }
+    log->clock = clock;
+    log->mapped_bytes = bytes;
+    log->ring = memory;
+    log->ring_bytes = bytes / 16 * 15;
+    log->offsets = (uint32_t *)(void *)(log->ring + log->ring_bytes);
+    log->offset_count = bytes / 16 / sizeof *log->offsets;
+    log->last_id = first_id - 1;
+    log->oldest_id = first_id;
+    TAILQ_INIT(&log->subscribers);
+    return log;
+}
+
+void event_log_free(struct event_log *log) {
+    if (log == NULL)
+        return;
+    struct event_subscriber *subscriber;
+    while ((subscriber = TAILQ_FIRST(&log->subscribers)) != NULL)
+        event_unsubscribe(log, subscriber);
+    munmap(log->ring, log->mapped_bytes);
+    free(log);
+}
+
+static uint32_t *offset_of(const struct event_log *log, uint64_t id) {
+    return &log->offsets[id % log->offset_count];
+}
+
+static bool is_empty(const struct event_log *log) {
+    return log->oldest_id > log->last_id;
+}
+
+/* Drop the oldest events until `size` bytes at the head and one offset are free. */
+static void make_room(struct event_log *log, size_t size) {
+    if (!is_empty(log) && log->last_id - log->oldest_id + 1 == log->offset_count)
+        log->oldest_id++;
+    if (size > log->ring_bytes - log->head) {
+        while (!is_empty(log) && *offset_of(log, log->oldest_id) >= log->head)
+            log->oldest_id++;
+        log->head = 0;
+    }
+    while (!is_empty(log)) {
+        size_t oldest = *offset_of(log, log->oldest_id);
+        if (oldest < log->head || oldest >= log->head + size)
+            break;
+        log->oldest_id++;
+    }
+}
+
+/* IPv4 addresses use the first half of struct address only. */
+static uint8_t address_len(const struct address *address) {
+    switch (address->family) {
+    case ADDRESS_IPV4:
+        return offsetof(struct address, ip) + 4;
+    case ADDRESS_IPV6:
+        return sizeof *address;
+    default:
+        return 0;
+    }
+}
+
+/* How much of `text` to keep when there is room for `room` bytes: a UTF-8 sequence is kept whole or not at all. */
+static uint16_t fit(struct slice text, size_t *room) {
+    size_t len = *room < UINT16_MAX ? *room : UINT16_MAX;
+    if (len >= text.len) {
+        len = text.len;
+    } else {
+        while (len > 0 && (text.data[len] & 0xc0) == 0x80)
+            len--;
+    }
+    *room -= len;
+    return (uint16_t)len;
+}
+
+static uint8_t *put(uint8_t *at, const void *data, size_t len) {
+    if (len > 0)
+        memcpy(at, data, len);
+    return at + len;
+}
+
+static struct slice take(const uint8_t **at, size_t len) {
+    struct slice s = slice_of(*at, len);
+    *at += len;
+    return s;
+}
+
+static void decode(const struct event_log *log, uint64_t id, struct event *event) {
+    const uint8_t *at = log->ring + *offset_of(log, id);
+    struct record record;
+    memcpy(&record, at, sizeof record);
+    at += sizeof record;
+    *event = (struct event){.id = id,
+                            .ts_ms = record.ts_ms,
+                            .type = (enum event_type)record.type,
+                            .lifetime_s = record.lifetime_s,
+                            .coap_code = record.coap_code};
+    memcpy(&event->address, at, record.address_len);
+    at += record.address_len;
+    event->endpoint = take(&at, record.endpoint_len);
+    event->location = take(&at, record.location_len);
+    event->previous = take(&at, record.previous_len);
+    event->detail = take(&at, record.detail_len);
+}
+
+static void tell_subscribers(struct event_log *log) {
+    struct event event;
+    decode(log, log->last_id, &event);
+    struct event_subscriber *subscriber = TAILQ_FIRST(&log->subscribers);
+    while (subscriber != NULL) {
+        log->next = TAILQ_NEXT(subscriber, entry);
+        if (subscriber->since < event.id)
+            subscriber->fn(subscriber->arg, &event);
+        subscriber = log->next;
+    }
+}
+
+uint64_t event_publish(struct event_log *log, const struct event *event) {
+    struct record record = {.ts_ms = clock_now_ms(log->clock),
+                            .lifetime_s = event->lifetime_s,
+                            .type = (uint8_t)event->type,
+                            .coap_code = event->coap_code,
+                            .address_len = address_len(&event->address)};
+    size_t room = log->ring_bytes - sizeof record - record.address_len;
+    record.endpoint_len = fit(event->endpoint, &room);
+    record.location_len = fit(event->location, &room);
+    record.previous_len = fit(event->previous, &room);
+    record.detail_len = fit(event->detail, &room);
+    size_t size = log->ring_bytes - room;
+    make_room(log, size);
+
+    uint8_t *at = log->ring + log->head;
+    at = put(at, &record, sizeof record);
+    at = put(at, &event->address, record.address_len);
+    at = put(at, event->endpoint.data, record.endpoint_len);
+    at = put(at, event->location.data, record.location_len);
+    at = put(at, event->previous.data, record.previous_len);
+    put(at, event->detail.data, record.detail_len);
+
+    log->last_id++;
+    *offset_of(log, log->last_id) = (uint32_t)log->head;
+    log->head += size;
+    log->counts[event->type]++;
+    if (!TAILQ_EMPTY(&log->subscribers))
+        tell_subscribers(log);
+    return log->last_id;
+}
+
+uint64_t event_last_id(const struct event_log *log) {
+    return log->last_id;
+}
+
+uint64_t event_oldest_id(const struct event_log *log) {
+    return log->oldest_id;
+}
+
+bool event_after(const struct event_log *log, uint64_t after, struct event *event) {
+    if (after >= log->last_id || is_empty(log))
+        return false;
+    decode(log, after + 1 > log->oldest_id ? after + 1 : log->oldest_id, event);
+    return true;
+}
+
+void event_log_clear(struct event_log *log) {
+    log->oldest_id = log->last_id + 1;
+    log->head = 0;
+    madvise(log->ring, log->mapped_bytes, MADV_DONTNEED); /* only the memory is at stake, not what it holds */
+}
+
+struct event_subscriber *event_subscribe(struct event_log *log, event_fn *fn, void *arg) {
+    struct event_subscriber *subscriber = malloc(sizeof *subscriber);
+    if (subscriber == NULL)
+        return NULL;
+    *subscriber = (struct event_subscriber){.fn = fn, .arg = arg, .since = log->last_id};
+    TAILQ_INSERT_TAIL(&log->subscribers, subscriber, entry);
+    return subscriber;
+}
+
+void event_unsubscribe(struct event_log *log, struct event_subscriber *subscriber) {
+    if (subscriber == NULL)
+        return;
+    if (log->next == subscriber)
+        log->next = TAILQ_NEXT(subscriber, entry);
+    TAILQ_REMOVE(&log->subscribers, subscriber, entry);
+    free(subscriber);
+}
+
+const char *event_type_name(enum event_type type) {
+    return type_names[type];
+}
+
+bool event_type_parse(struct slice name, enum event_type *type) {
+    for (size_t i = 0; i < EVENT_TYPE_COUNT; i++) {
+        if (slice_is(name, type_names[i])) {
+            *type = (enum event_type)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t event_count(const struct event_log *log, enum event_type type) {
+    return log->counts[type];
+}

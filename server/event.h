@@ -1,0 +1,73 @@
+/* The event log: everything worth knowing, numbered, kept in a ring of bounded bytes, replayed from any number that is
+ * still there, and told to subscribers as it happens. Numbers rise from 1 and go on rising over restarts. An event is
+ * kept as the bytes of its fields; whoever shows it makes the JSON. */
+#ifndef BERTH_SERVER_EVENT_H
+#define BERTH_SERVER_EVENT_H
+
+#include "common/base/clock.h"
+#include "common/net/address.h"
+
+enum event_type {
+    EVENT_REGISTERED,
+    EVENT_UPDATED,
+    EVENT_DEREGISTERED,
+    EVENT_EXPIRED,
+    EVENT_REPLACED,        /* registered again: `location` is the new one, `previous` the old one */
+    EVENT_ADDRESS_CHANGED, /* `address` is the new one, `previous` the old one as text */
+    EVENT_REJECTED,        /* a message was refused: `detail` says why, `coap_code` how */
+    EVENT_ODDITY,          /* a deviation was tolerated: `detail` says which */
+    EVENT_TYPE_COUNT,
+};
+
+/* Slices point into the ring and are valid until the next event is published. */
+struct event {
+    uint64_t id;    /* set by event_publish */
+    uint64_t ts_ms; /* protocol time; set by event_publish */
+    enum event_type type;
+    struct slice endpoint;   /* "" when no device is known */
+    struct slice location;   /* of the registration it is about, segments below /rd; "" when none */
+    struct slice previous;   /* see the types */
+    struct slice detail;     /* a sentence for a person; "" when none */
+    struct address address;  /* of the peer; family ADDRESS_NONE when none */
+    uint32_t lifetime_s;     /* of the registration, when `location` is set */
+    uint8_t coap_code;       /* of the answer to a refused message; 0 when none was sent */
+};
+
+struct event_log;
+struct event_subscriber;
+
+/* `first_id` is the number of the first event. Takes up to `max_bytes` of memory, 4 KiB at least and 4 GiB at most, and
+ * only as it fills; ends the process when out of memory. */
+struct event_log *event_log_new(const struct clock *clock, uint64_t first_id, size_t max_bytes);
+/* Frees its subscribers too. */
+void event_log_free(struct event_log *log);
+
+/* Number it, keep it, tell every subscriber (in the order they subscribed). Returns its number. Texts that are too long
+ * for the log are cut, `detail` first. */
+uint64_t event_publish(struct event_log *log, const struct event *event);
+
+/* The number of the last event, first_id - 1 before there was one; and of the oldest one still kept (last + 1 when none
+ * is). */
+uint64_t event_last_id(const struct event_log *log);
+uint64_t event_oldest_id(const struct event_log *log);
+
+/* The first event with a number greater than `after`. False when there is none. O(1). */
+bool event_after(const struct event_log *log, uint64_t after, struct event *event);
+
+/* Forget all events; numbers go on. */
+void event_log_clear(struct event_log *log);
+
+/* `fn` runs inside event_publish, for events published after the subscription: it must not publish; it may subscribe and
+ * unsubscribe any subscriber. NULL when out of memory. */
+typedef void event_fn(void *arg, const struct event *event);
+struct event_subscriber *event_subscribe(struct event_log *log, event_fn *fn, void *arg);
+void event_unsubscribe(struct event_log *log, struct event_subscriber *subscriber);
+
+/* "registered" …; and back: false when there is no such type. */
+const char *event_type_name(enum event_type type);
+bool event_type_parse(struct slice name, enum event_type *type);
+
+/* Events published of a type since start. */
+uint64_t event_count(const struct event_log *log, enum event_type type);
+
+#endif

@@ -1,0 +1,87 @@
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/server.h"
+#include "web/healthcheck.h"
+#include "web/web.h"
+
+/* berth-server: reads its settings, starts the server and its HTTP side, and ends on SIGTERM or SIGINT with everything
+ * committed. Standard output tells where it listens, one line each, then `ready`. */
+
+static void on_signal(uv_signal_t *signal, int number) {
+    log_write(LOG_INFO, "server", "%s: ending", number == SIGTERM ? "SIGTERM" : "SIGINT");
+    uv_stop(signal->loop);
+}
+
+static void print_listeners(const struct server *server, const struct web *web) {
+    for (size_t i = 0; i < server->config->listener_count; i++)
+        printf("listening %s\n", server->listeners[i].uri);
+    if (web != NULL)
+        printf("listening %s\n", web_uri(web));
+    printf("ready\n");
+    fflush(stdout);
+}
+
+static int fail(const char *error) {
+    fprintf(stderr, "berth-server: %s\n", error);
+    return EXIT_FAILURE;
+}
+
+static void warn_of_open_http(const struct config *config) {
+    if (config->http_enabled && config->api_key == NULL && config->http.ip[0] != 127)
+        log_write(LOG_WARN, "http", "the API can be used by anybody who reaches it; --api-key KEY protects it");
+}
+
+static int run(const struct config *config) {
+    char error[512];
+    uv_loop_t loop;
+    uv_signal_t terminate, interrupt;
+    uv_loop_init(&loop);
+    struct server *server = server_start(&loop, config, error, sizeof error);
+    if (server == NULL) {
+        uv_loop_close(&loop);
+        return fail(error);
+    }
+    struct web *web = NULL;
+    if (config->http_enabled && (web = web_start(server, error, sizeof error)) == NULL) {
+        server_stop(server);
+        uv_loop_close(&loop);
+        return fail(error);
+    }
+    uv_signal_init(&loop, &terminate);
+    uv_signal_init(&loop, &interrupt);
+    uv_signal_start(&terminate, on_signal, SIGTERM);
+    uv_signal_start(&interrupt, on_signal, SIGINT);
+    warn_of_open_http(config);
+    print_listeners(server, web);
+
+    uv_run(&loop, UV_RUN_DEFAULT);
+
+    uv_close((uv_handle_t *)&terminate, NULL);
+    uv_close((uv_handle_t *)&interrupt, NULL);
+    if (web != NULL)
+        web_stop(web);
+    server_stop(server);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv) {
+    struct config config;
+    signal(SIGPIPE, SIG_IGN);
+    switch (config_parse(&config, argc, argv)) {
+    case CONFIG_EXIT_OK:
+        return EXIT_SUCCESS;
+    case CONFIG_EXIT_USAGE:
+        return 2;
+    case CONFIG_HEALTHCHECK:
+        return healthcheck(&config.http) ? EXIT_SUCCESS : EXIT_FAILURE;
+    case CONFIG_RUN:
+        break;
+    }
+    log_configure(config.log_level, config.log_json);
+    return run(&config);
+}

@@ -1,0 +1,253 @@
+#include "server/persist.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/names.h"
+
+enum {
+    FLUSH_AFTER_MS = 500,
+    RETRY_AFTER_MS = 2000,
+    REFRESHES_AT_ONCE = 256,
+    STRIDE = 1 << 20, /* numbers reserved at once */
+};
+
+static void on_flush(struct timer *timer, void *arg) {
+    (void)timer;
+    persist_flush(arg);
+}
+
+static void flush_in(struct server *server, uint64_t delay_ms) {
+    if (!timer_is_scheduled(&server->flush))
+        timer_schedule(&server->wheel, &server->flush, clock_now_ms(&server->clock) + delay_ms, on_flush);
+}
+
+struct store_registration persist_row(const struct registration *r) {
+    return (struct store_registration){
+        .id = r->id,
+        .endpoint = registration_endpoint(r),
+        .location = registration_location(r),
+        .links = registration_links(r),
+        .root = registration_root(r),
+        .query = registration_query(r),
+        .sms = registration_sms(r),
+        .identity = SLICE_NONE,
+        .address = slice_of(&r->link->peer, sizeof r->link->peer),
+        .local = slice_of(&r->link->local, sizeof r->link->local),
+        .listener = r->link->listener->number,
+        .lifetime_s = r->lifetime_s,
+        .flags = (uint32_t)r->version | (uint32_t)r->binding << 8 | (uint32_t)r->queue_mode << 16 |
+                 (uint32_t)r->profile << 17,
+        .registered_at_ms = r->registered_at_ms,
+        .updated_at_ms = r->updated_at_ms,
+        .expires_at_ms = r->expires_at_ms,
+    };
+}
+
+static bool append_slot(struct server *server, uint32_t slot) {
+    if (server->dirty_count == server->dirty_cap) {
+        size_t cap = server->dirty_cap == 0 ? 256 : server->dirty_cap * 2;
+        uint32_t *grown = realloc(server->dirty, cap * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        server->dirty = grown;
+        server->dirty_cap = cap;
+    }
+    server->dirty[server->dirty_count++] = slot;
+    return true;
+}
+
+static void mark(struct server *server, struct registration *r, enum registration_unsaved what) {
+    if (r->unsaved == UNSAVED_NOTHING && !append_slot(server, r->slot))
+        return;
+    if (what > r->unsaved)
+        r->unsaved = (uint8_t)what;
+}
+
+void persist_soon(struct server *server, struct registration *r, enum registration_unsaved what) {
+    uint64_t now_ms = clock_now_ms(&server->clock);
+    if (now_ms / 1000 != server->heartbeat_s) {
+        server->heartbeat_s = now_ms / 1000;
+        store_heartbeat(server->store, now_ms);
+    }
+    mark(server, r, what);
+    flush_in(server, FLUSH_AFTER_MS);
+}
+
+/* ---- deletions ---- */
+
+static void remember_deletion(struct server *server, uint64_t id) {
+    if (server->unsaved_deletion_count == server->unsaved_deletion_cap) {
+        size_t cap = server->unsaved_deletion_cap == 0 ? 64 : server->unsaved_deletion_cap * 2;
+        uint64_t *grown = realloc(server->unsaved_deletions, cap * sizeof *grown);
+        if (grown == NULL)
+            return; /* it will be found expired after the next start */
+        server->unsaved_deletions = grown;
+        server->unsaved_deletion_cap = cap;
+    }
+    server->unsaved_deletions[server->unsaved_deletion_count++] = id;
+}
+
+void persist_deletion(struct server *server, uint64_t id) {
+    remember_deletion(server, id);
+    flush_in(server, 0);
+}
+
+/* What went to the store together, to be marked again if it comes back. */
+struct written {
+    struct server *server;
+    size_t count;
+    bool deletions;
+    struct {
+        uint64_t id;
+        uint32_t slot;
+        uint8_t what; /* enum registration_unsaved */
+    } items[REFRESHES_AT_ONCE];
+};
+
+static void on_written(void *arg, enum store_result result) {
+    struct written *written = arg;
+    struct server *server = written->server;
+    for (size_t i = 0; result != STORE_OK && i < written->count; i++) {
+        if (written->deletions) {
+            remember_deletion(server, written->items[i].id);
+            continue;
+        }
+        struct registration *r = directory_at(server->directory, written->items[i].slot);
+        if (r != NULL && r->id == written->items[i].id)
+            mark(server, r, (enum registration_unsaved)written->items[i].what);
+    }
+    if (result != STORE_OK)
+        flush_in(server, RETRY_AFTER_MS);
+    free(written);
+}
+
+static void flush_deletions(struct server *server) {
+    while (server->unsaved_deletion_count > 0) {
+        struct written *written = malloc(sizeof *written);
+        if (written == NULL)
+            return;
+        *written = (struct written){.server = server, .deletions = true};
+        uint64_t ids[REFRESHES_AT_ONCE];
+        while (written->count < REFRESHES_AT_ONCE && server->unsaved_deletion_count > 0) {
+            ids[written->count] = server->unsaved_deletions[--server->unsaved_deletion_count];
+            written->items[written->count].id = ids[written->count];
+            written->count++;
+        }
+        enum store_result result =
+            store_delete_registrations(server->store, ids, written->count, on_written, written);
+        if (result != STORE_OK) {
+            on_written(written, result);
+            return;
+        }
+    }
+}
+
+static void write_refreshes(struct server *server, struct written *written, const struct store_refresh *refreshes) {
+    if (written == NULL)
+        return;
+    if (written->count == 0) {
+        free(written);
+        return;
+    }
+    enum store_result result =
+        store_refresh_registrations(server->store, refreshes, written->count, on_written, written);
+    if (result != STORE_OK)
+        on_written(written, result);
+}
+
+static void write_all(struct server *server, struct registration *r) {
+    struct written *written = malloc(sizeof *written);
+    if (written == NULL) {
+        mark(server, r, UNSAVED_ALL);
+        return;
+    }
+    *written = (struct written){.server = server, .count = 1};
+    written->items[0].id = r->id;
+    written->items[0].slot = r->slot;
+    written->items[0].what = UNSAVED_ALL;
+    struct store_registration row = persist_row(r);
+    enum store_result result = store_put_registration(server->store, &row, NULL, 0, on_written, written);
+    if (result != STORE_OK)
+        on_written(written, result);
+}
+
+void persist_flush(struct server *server) {
+    timer_cancel(&server->wheel, &server->flush);
+    flush_deletions(server);
+    /* What fails at once is marked again while we walk, so walk what is there now. */
+    uint32_t *slots = server->dirty;
+    size_t count = server->dirty_count;
+    server->dirty = NULL;
+    server->dirty_count = server->dirty_cap = 0;
+    struct written *written = NULL;
+    struct store_refresh refreshes[REFRESHES_AT_ONCE];
+    for (size_t i = 0; i < count; i++) {
+        struct registration *r = directory_at(server->directory, slots[i]);
+        if (r == NULL || r->unsaved == UNSAVED_NOTHING)
+            continue;
+        uint8_t what = r->unsaved;
+        r->unsaved = UNSAVED_NOTHING;
+        if (r->leaving) { /* written again only if the deletion fails */
+            mark(server, r, (enum registration_unsaved)what);
+            continue;
+        }
+        if (what == UNSAVED_ALL) {
+            write_all(server, r);
+            continue;
+        }
+        if (written == NULL && (written = malloc(sizeof *written)) != NULL)
+            *written = (struct written){.server = server};
+        if (written == NULL) {
+            mark(server, r, UNSAVED_LEASE);
+            continue;
+        }
+        refreshes[written->count] = (struct store_refresh){r->id, r->updated_at_ms, r->expires_at_ms};
+        written->items[written->count].id = r->id;
+        written->items[written->count].slot = r->slot;
+        written->items[written->count].what = UNSAVED_LEASE;
+        if (++written->count == REFRESHES_AT_ONCE) {
+            write_refreshes(server, written, refreshes);
+            written = NULL;
+        }
+    }
+    write_refreshes(server, written, refreshes);
+    if (server->dirty == NULL) { /* nothing came back: keep the memory for the next round */
+        server->dirty = slots;
+        server->dirty_cap = slots == NULL ? 0 : count;
+    } else {
+        free(slots);
+    }
+    if (server->dirty_count > 0 || server->unsaved_deletion_count > 0)
+        flush_in(server, RETRY_AFTER_MS);
+}
+
+/* ---- settings ---- */
+
+static void put_number(struct server *server, const char *name, uint64_t value) {
+    char text[24];
+    int len = snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    store_put_setting(server->store, name, slice_of(text, (size_t)len), NULL, NULL);
+}
+
+/* The number reserved from now on, given that `last` is in use and numbers up to `reserved` may be used. */
+static uint64_t reserve(struct server *server, const char *name, uint64_t last, uint64_t reserved) {
+    if (reserved > last + STRIDE / 2)
+        return reserved;
+    put_number(server, name, last + STRIDE);
+    return last + STRIDE;
+}
+
+void persist_event_numbers(struct server *server) {
+    server->reserved_event_id =
+        reserve(server, SETTING_EVENT_NUMBERS, event_last_id(server->events), server->reserved_event_id);
+}
+
+void persist_registration_ids(struct server *server) {
+    server->reserved_registration_id = reserve(server, SETTING_REGISTRATION_IDS, server->next_registration_id,
+                                               server->reserved_registration_id);
+}
+
+void persist_clock(struct server *server) {
+    put_number(server, SETTING_CLOCK_LEAPT, server->clock.leapt_ms);
+}

@@ -1,0 +1,28 @@
+/* Keeps the store in step with the directory: what was acknowledged before its commit is written within a second, and
+ * what could not be written is written again until it can. */
+#ifndef BERTH_SERVER_PERSIST_H
+#define BERTH_SERVER_PERSIST_H
+
+#include "server/server.h"
+
+/* The registration as the store keeps it; slices point into the registration. */
+struct store_registration persist_row(const struct registration *registration);
+
+/* `registration` has changed: its lease only (UNSAVED_LEASE), or anything (UNSAVED_ALL). Tells the store that this
+ * process is alive, so call it before the change is acknowledged. */
+void persist_soon(struct server *server, struct registration *registration, enum registration_unsaved what);
+
+/* The registration with this id is gone without anybody waiting for the commit. */
+void persist_deletion(struct server *server, uint64_t id);
+
+/* Hand everything that waits to the store now. */
+void persist_flush(struct server *server);
+
+/* Numbers that must not be used twice, over a restart neither: reserve more in the store when few are left. */
+void persist_event_numbers(struct server *server);
+void persist_registration_ids(struct server *server);
+
+/* How far protocol time has been leapt. */
+void persist_clock(struct server *server);
+
+#endif

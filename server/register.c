@@ -1,0 +1,415 @@
+#include "server/register.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/coap/option.h"
+#include "server/expiry.h"
+#include "server/object_list.h"
+#include "server/persist.h"
+#include "server/profile.h"
+#include "server/registration_parameters.h"
+
+enum { RETRY_AFTER_S = 30, REPLACED_MAX = 64 };
+
+/* Refuse a request, and say so in the events. */
+static void refuse(struct server *server, const struct coap_request *request, struct slice endpoint, uint8_t code,
+                   const char *why) {
+    char diagnostic[65];
+    snprintf(diagnostic, sizeof diagnostic, "%s", why); /* short on the wire, whole in the event */
+    struct event event = {.type = EVENT_REJECTED,
+                          .endpoint = endpoint,
+                          .detail = slice_str(why),
+                          .address = request->link->peer,
+                          .coap_code = code};
+    event_publish(server->events, &event);
+    if (code == COAP_5_03_SERVICE_UNAVAILABLE)
+        coap_respond_unavailable(server->coap, request->exchange, RETRY_AFTER_S, diagnostic);
+    else
+        coap_respond_code(server->coap, request->exchange, code, diagnostic);
+}
+
+/* A tolerated deviation is told as an event; a strict listener refuses the request. True: go on. */
+static bool pass_oddity(struct server *server, const struct coap_request *request, struct slice endpoint,
+                        const char *what) {
+    if (what == NULL)
+        return true;
+    if (request->link->listener->strict) {
+        refuse(server, request, endpoint, COAP_4_00_BAD_REQUEST, what);
+        return false;
+    }
+    struct event event = {.type = EVENT_ODDITY,
+                          .endpoint = endpoint,
+                          .detail = slice_str(what),
+                          .address = request->link->peer};
+    event_publish(server->events, &event);
+    return true;
+}
+
+static const char *message_oddity(const struct coap_message *message) {
+    if (message->type == COAP_NON)
+        return "a registration message was not confirmable";
+    if (coap_content_format(message) == COAP_FORMAT_TEXT && message->payload.len > 0)
+        return "the object list came as text/plain";
+    return NULL;
+}
+
+static const char *parameter_oddity(const struct registration_parameters *p) {
+    if (p->oddity != NULL)
+        return p->oddity;
+    if (p->has_binding && p->queue_mode && p->version > LWM2M_1_0)
+        return "queue mode is announced in a way that the version does not have";
+    return NULL;
+}
+
+static bool is_link_format(const struct coap_message *message) {
+    int format = coap_content_format(message);
+    return format == COAP_FORMAT_NONE || format == COAP_FORMAT_LINK || format == COAP_FORMAT_TEXT;
+}
+
+/* ---- Register (§6.2.1) ---- */
+
+/* A Register between its arrival and its commit. */
+struct pending_register {
+    struct server *server;
+    struct registration *registration;
+    struct coap_exchange *exchange;
+};
+
+static void respond_created(struct server *server, struct coap_exchange *exchange, const struct registration *r) {
+    struct coap_message response;
+    struct slice location = registration_location(r);
+    coap_message_init(&response, COAP_ACK, COAP_2_01_CREATED, 0, SLICE_NONE);
+    coap_option_add(&response, COAP_LOCATION_PATH, slice_str("rd"));
+    size_t start = 0;
+    for (size_t i = 0; i <= location.len; i++) {
+        if (i < location.len && location.data[i] != '/')
+            continue;
+        coap_option_add(&response, COAP_LOCATION_PATH, slice_of(location.data + start, i - start));
+        start = i + 1;
+    }
+    coap_respond(server->coap, exchange, &response);
+}
+
+/* Ids of everything of this endpoint that the new registration takes the place of. */
+static size_t collect_replaced(const struct server *server, const struct registration *newest, uint64_t *ids) {
+    size_t count = 0;
+    for (struct registration *r = directory_older(server->directory, newest); r != NULL && count < REPLACED_MAX;
+         r = directory_older(server->directory, r)) {
+        ids[count++] = r->id;
+        r->leaving = true;
+    }
+    return count;
+}
+
+/* The commit has failed: what was to be replaced stays. */
+static void keep_replaced(const struct server *server, const struct registration *newest) {
+    for (struct registration *r = directory_older(server->directory, newest); r != NULL;
+         r = directory_older(server->directory, r))
+        r->leaving = false;
+}
+
+struct replacement {
+    struct server *server;
+    uint8_t location[PROFILE_LOCATION_MAX];
+    size_t location_len;
+    bool happened;
+};
+
+static void on_replaced(void *arg, struct registration *old) {
+    struct replacement *replacement = arg;
+    struct slice location = registration_location(old);
+    timer_cancel(&replacement->server->wheel, &old->expiry);
+    replacement->happened = true;
+    replacement->location_len = location.len > sizeof replacement->location ? 0 : location.len;
+    memcpy(replacement->location, location.data, replacement->location_len);
+}
+
+static void on_register_committed(void *arg, enum store_result result) {
+    struct pending_register *pending = arg;
+    struct server *server = pending->server;
+    struct registration *r = pending->registration;
+    struct coap_exchange *exchange = pending->exchange;
+    free(pending);
+    clock_update(&server->clock);
+    if (result != STORE_OK) {
+        struct event event = {.type = EVENT_REJECTED,
+                              .endpoint = registration_endpoint(r),
+                              .detail = slice_str("the registration could not be stored"),
+                              .address = r->link->peer,
+                              .coap_code = COAP_5_03_SERVICE_UNAVAILABLE};
+        event_publish(server->events, &event);
+        keep_replaced(server, r);
+        directory_remove(server->directory, r);
+        coap_respond_unavailable(server->coap, exchange, RETRY_AFTER_S, "cannot store registrations now");
+        return;
+    }
+    struct replacement replacement = {.server = server};
+    directory_commit(server->directory, r, on_replaced, &replacement);
+    expiry_resume(server, r);
+    r->link->owner = r->slot + 1;
+    struct event event = {.type = replacement.happened ? EVENT_REPLACED : EVENT_REGISTERED,
+                          .endpoint = registration_endpoint(r),
+                          .location = registration_location(r),
+                          .previous = slice_of(replacement.location, replacement.location_len),
+                          .address = r->link->peer,
+                          .lifetime_s = r->lifetime_s};
+    event_publish(server->events, &event);
+    persist_event_numbers(server);
+    persist_registration_ids(server);
+    respond_created(server, exchange, r);
+}
+
+static void store_new(struct server *server, const struct coap_request *request, struct registration *r) {
+    struct pending_register *pending = malloc(sizeof *pending);
+    if (pending == NULL) {
+        directory_remove(server->directory, r);
+        coap_respond_unavailable(server->coap, request->exchange, RETRY_AFTER_S, "out of memory");
+        return;
+    }
+    *pending = (struct pending_register){server, r, request->exchange};
+    uint64_t replaced[REPLACED_MAX];
+    size_t replaced_count = collect_replaced(server, r, replaced);
+    struct store_registration row = persist_row(r);
+    enum store_result result =
+        store_put_registration(server->store, &row, replaced, replaced_count, on_register_committed, pending);
+    if (result != STORE_OK)
+        on_register_committed(pending, result);
+}
+
+/* What a Register must have; false when it was refused. */
+static bool check_register(struct server *server, const struct coap_request *request,
+                           struct registration_parameters *p) {
+    if (!registration_parameters_read(p, request->message, false)) {
+        refuse(server, request, p->endpoint, p->code, p->error);
+        return false;
+    }
+    if (!p->has_version && server->config->lwm2m_version_optional) {
+        p->version = LWM2M_1_0;
+        p->oddity = "lwm2m is missing";
+    } else if (!p->has_version) {
+        refuse(server, request, p->endpoint, COAP_4_00_BAD_REQUEST, "lwm2m is missing");
+        return false;
+    }
+    if (!p->has_endpoint) {
+        refuse(server, request, SLICE_NONE, COAP_4_00_BAD_REQUEST, "ep is missing");
+        return false;
+    }
+    if (request->body.len == 0) {
+        if (p->version >= LWM2M_1_2)
+            refuse(server, request, p->endpoint, COAP_4_09_CONFLICT, "no object list, and no profile is known");
+        else
+            refuse(server, request, p->endpoint, COAP_4_00_BAD_REQUEST, "the object list is missing");
+        return false;
+    }
+    if (!is_link_format(request->message)) {
+        refuse(server, request, p->endpoint, COAP_4_00_BAD_REQUEST, "the object list must be link format (40)");
+        return false;
+    }
+    return pass_oddity(server, request, p->endpoint, message_oddity(request->message)) &&
+           pass_oddity(server, request, p->endpoint, parameter_oddity(p));
+}
+
+void register_request(struct server *server, const struct coap_request *request) {
+    struct registration_parameters p;
+    if (!check_register(server, request, &p))
+        return;
+    struct object_list list;
+    if (!object_list_build(&list, request->body, SLICE_NONE, SLICE_NONE, OBJECT_LIST_WHOLE)) {
+        refuse(server, request, p.endpoint, COAP_4_00_BAD_REQUEST, list.error);
+        return;
+    }
+    if (!pass_oddity(server, request, p.endpoint, list.oddity)) {
+        free(list.text);
+        return;
+    }
+    if (directory_count(server->directory) >= server->config->max_registrations) {
+        free(list.text);
+        refuse(server, request, p.endpoint, COAP_5_03_SERVICE_UNAVAILABLE, "the directory is full");
+        return;
+    }
+    uint8_t location[PROFILE_LOCATION_MAX];
+    enum client_profile profile = profile_of(&p);
+    struct registration_content content = {
+        .endpoint = p.endpoint,
+        .root = slice_str(list.root),
+        .query = slice_of(p.others, p.others_len),
+        .sms = p.sms,
+        .links = slice_of(list.text, list.len),
+        .location = profile_location(profile, &p, location),
+        .lifetime_s = p.has_lifetime ? p.lifetime_s : LIFETIME_DEFAULT_S,
+        .version = (enum lwm2m_version)p.version,
+        .binding = p.has_binding ? p.binding : BINDING_U,
+        .queue_mode = p.queue_mode,
+        .profile = profile,
+    };
+    struct registration *r =
+        directory_add(server->directory, server->next_registration_id++, &content, request->link);
+    free(list.text);
+    if (r == NULL) {
+        refuse(server, request, p.endpoint, COAP_5_03_SERVICE_UNAVAILABLE, "out of memory");
+        return;
+    }
+    r->registered_at_ms = r->updated_at_ms = clock_now_ms(&server->clock);
+    r->expires_at_ms = r->lifetime_s == 0 ? UINT64_MAX : r->updated_at_ms + (uint64_t)r->lifetime_s * 1000;
+    store_new(server, request, r);
+}
+
+/* ---- Update (§6.2.2) ---- */
+
+static void publish_address_change(struct server *server, const struct registration *r, const struct address *before) {
+    uint8_t text[ADDRESS_TEXT_MAX];
+    struct buffer previous = buffer_over(text, sizeof text);
+    address_put(&previous, before);
+    struct event event = {.type = EVENT_ADDRESS_CHANGED,
+                          .endpoint = registration_endpoint(r),
+                          .location = registration_location(r),
+                          .previous = buffer_slice(&previous),
+                          .address = r->link->peer,
+                          .lifetime_s = r->lifetime_s};
+    event_publish(server->events, &event);
+}
+
+/* The registration is reached where its last message came from. True when that is a new place. */
+static bool move_to_link(struct server *server, struct registration *r, struct link *link) {
+    link->owner = r->slot + 1;
+    if (r->link == link)
+        return false;
+    struct link *before = r->link;
+    r->link = link_ref(link);
+    publish_address_change(server, r, &before->peer);
+    link_unref(before);
+    return true;
+}
+
+static bool rewrite(struct server *server, struct registration *r, const struct registration_parameters *p,
+                    const struct object_list *list) {
+    if (list->text == NULL && !p->has_sms)
+        return true;
+    struct registration_content content = {
+        .root = list->text == NULL ? registration_root(r) : slice_str(list->root),
+        .query = registration_query(r),
+        .sms = p->has_sms ? p->sms : registration_sms(r),
+        .links = list->text == NULL ? registration_links(r) : slice_of(list->text, list->len),
+    };
+    return directory_rewrite(server->directory, r, &content);
+}
+
+void register_update(struct server *server, const struct coap_request *request, struct slice location) {
+    struct registration *r = directory_find_location(server->directory, location);
+    if (r == NULL) {
+        refuse(server, request, SLICE_NONE, COAP_4_04_NOT_FOUND, "no such registration");
+        return;
+    }
+    struct slice endpoint = registration_endpoint(r);
+    struct registration_parameters p;
+    struct object_list list = {.text = NULL};
+    if (!registration_parameters_read(&p, request->message, true)) {
+        refuse(server, request, endpoint, p.code, p.error);
+        return;
+    }
+    p.version = r->version;
+    if (!is_link_format(request->message)) {
+        /* The vendor's client labels even empty bodies; without a body the label means nothing. */
+        if (request->body.len > 0) {
+            refuse(server, request, endpoint, COAP_4_00_BAD_REQUEST, "the object list must be link format (40)");
+            return;
+        }
+    }
+    if (request->body.len > 0 &&
+        !object_list_build(&list, request->body, registration_links(r), registration_root(r),
+                           profile_update_mode((enum client_profile)r->profile))) {
+        refuse(server, request, endpoint, COAP_4_00_BAD_REQUEST, list.error);
+        return;
+    }
+    if (!pass_oddity(server, request, endpoint, message_oddity(request->message)) ||
+        !pass_oddity(server, request, endpoint, parameter_oddity(&p)) ||
+        !pass_oddity(server, request, endpoint, list.oddity)) {
+        free(list.text);
+        return;
+    }
+    bool texts_change = list.text != NULL || p.has_sms;
+    bool good = rewrite(server, r, &p, &list);
+    free(list.text);
+    if (!good) {
+        refuse(server, request, registration_endpoint(r), COAP_5_03_SERVICE_UNAVAILABLE, "out of memory");
+        return;
+    }
+    bool fields_change = (p.has_lifetime && p.lifetime_s != r->lifetime_s) ||
+                         (p.has_binding && p.binding != r->binding) || (p.queue_mode && !r->queue_mode);
+    if (p.has_lifetime)
+        r->lifetime_s = p.lifetime_s;
+    if (p.has_binding)
+        r->binding = p.binding;
+    if (p.queue_mode)
+        r->queue_mode = true;
+    bool moved = move_to_link(server, r, request->link);
+    expiry_refresh(server, r);
+    persist_soon(server, r, texts_change || fields_change || moved ? UNSAVED_ALL : UNSAVED_LEASE);
+    struct event event = {.type = EVENT_UPDATED,
+                          .endpoint = registration_endpoint(r),
+                          .location = registration_location(r),
+                          .address = r->link->peer,
+                          .lifetime_s = r->lifetime_s};
+    event_publish(server->events, &event);
+    persist_event_numbers(server);
+    coap_respond_code(server->coap, request->exchange, COAP_2_04_CHANGED, NULL);
+}
+
+/* ---- De-register (§6.2.3) ---- */
+
+struct pending_deregister {
+    struct server *server;
+    struct coap_exchange *exchange;
+    uint64_t id;
+    uint32_t slot;
+};
+
+static void on_deregister_committed(void *arg, enum store_result result) {
+    struct pending_deregister *pending = arg;
+    struct server *server = pending->server;
+    struct coap_exchange *exchange = pending->exchange;
+    struct registration *r = directory_at(server->directory, pending->slot);
+    bool there = r != NULL && r->id == pending->id;
+    free(pending);
+    clock_update(&server->clock);
+    if (result != STORE_OK) {
+        if (there)
+            r->leaving = false;
+        coap_respond_unavailable(server->coap, exchange, RETRY_AFTER_S, "cannot store registrations now");
+        return;
+    }
+    if (!there) {
+        coap_respond_code(server->coap, exchange, COAP_4_04_NOT_FOUND, "no such registration");
+        return;
+    }
+    server_drop(server, r, EVENT_DEREGISTERED);
+    coap_respond_code(server->coap, exchange, COAP_2_02_DELETED, NULL);
+}
+
+void register_deregister(struct server *server, const struct coap_request *request, struct slice location) {
+    struct registration *r = directory_find_location(server->directory, location);
+    if (r == NULL) {
+        refuse(server, request, SLICE_NONE, COAP_4_04_NOT_FOUND, "no such registration");
+        return;
+    }
+    if (request->message->type == COAP_NON &&
+        !pass_oddity(server, request, registration_endpoint(r), message_oddity(request->message)))
+        return;
+    if (server->config->trust_address_only && r->link != request->link) {
+        refuse(server, request, registration_endpoint(r), COAP_4_00_BAD_REQUEST,
+               "the registration belongs to another address");
+        return;
+    }
+    struct pending_deregister *pending = malloc(sizeof *pending);
+    if (pending == NULL) {
+        coap_respond_unavailable(server->coap, request->exchange, RETRY_AFTER_S, "out of memory");
+        return;
+    }
+    *pending = (struct pending_deregister){server, request->exchange, r->id, r->slot};
+    r->leaving = true;
+    enum store_result result =
+        store_delete_registrations(server->store, &r->id, 1, on_deregister_committed, pending);
+    if (result != STORE_OK)
+        on_deregister_committed(pending, result);
+}

@@ -1,0 +1,133 @@
+#include "server/route.h"
+
+#include "common/coap/option.h"
+#include "server/register.h"
+#include "server/well_known.h"
+
+enum { SEGMENTS_MAX = 8, LOCATION_MAX = 256 };
+
+struct request_path {
+    struct slice segments[SEGMENTS_MAX];
+    size_t count;
+    bool too_long;
+    bool slash_at_end; /* an empty segment at the end, which RFC 7252 §6.4 takes for another resource */
+};
+
+static struct request_path read_path(const struct coap_message *message) {
+    struct request_path path = {.count = 0};
+    for (size_t i = 0; i < message->option_count; i++) {
+        if (message->options[i].number != COAP_URI_PATH)
+            continue;
+        if (path.count == SEGMENTS_MAX) {
+            path.too_long = true;
+            break;
+        }
+        path.segments[path.count++] = message->options[i].value;
+    }
+    if (path.count > 1 && path.segments[path.count - 1].len == 0) {
+        path.count--;
+        path.slash_at_end = true;
+    }
+    return path;
+}
+
+/* A listening URI may have a path, which devices that are given it put before /rd. */
+static void drop_prefix(struct request_path *path, const char *prefix) {
+    size_t matched = 0;
+    struct slice rest = slice_str(prefix);
+    while (rest.len > 0) {
+        const uint8_t *slash = memchr(rest.data, '/', rest.len);
+        size_t len = slash == NULL ? rest.len : (size_t)(slash - rest.data);
+        if (matched == path->count || !slice_equal(path->segments[matched], slice_of(rest.data, len)))
+            return;
+        matched++;
+        rest = slice_from(rest, len + 1);
+    }
+    path->count -= matched;
+    memmove(path->segments, path->segments + matched, path->count * sizeof path->segments[0]);
+}
+
+static void refuse(struct server *server, const struct coap_request *request, uint8_t code, const char *why) {
+    coap_respond_code(server->coap, request->exchange, code, why);
+}
+
+static void publish_oddity(struct server *server, const struct coap_request *request, const char *what) {
+    struct event event = {.type = EVENT_ODDITY, .detail = slice_str(what), .address = request->link->peer};
+    event_publish(server->events, &event);
+}
+
+static void route_location(struct server *server, const struct coap_request *request,
+                           const struct request_path *path) {
+    uint8_t text[LOCATION_MAX * 2];
+    struct buffer location = buffer_over(text, sizeof text);
+    for (size_t i = 1; i < path->count; i++) {
+        if (i > 1)
+            buffer_put_u8(&location, '/');
+        buffer_put_slice(&location, path->segments[i]);
+    }
+    if (location.overflow)
+        location.len = 0;
+    switch (request->message->code) {
+    case COAP_PUT: /* early drafts of the standard, and articles that quote them, update with PUT */
+        if (request->link->listener->strict) {
+            refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, "an Update is a POST");
+            return;
+        }
+        publish_oddity(server, request, "an Update came as PUT");
+        register_update(server, request, buffer_slice(&location));
+        return;
+    case COAP_POST:
+        register_update(server, request, buffer_slice(&location));
+        return;
+    case COAP_DELETE:
+        register_deregister(server, request, buffer_slice(&location));
+        return;
+    default:
+        refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, NULL);
+    }
+}
+
+/* /dp and /bs are LwM2M's, so a wrong method there is 4.05; what they stand for is not served yet. */
+static void route_unserved(struct server *server, const struct coap_request *request, const char *what) {
+    if (request->message->code != COAP_POST)
+        refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, NULL);
+    else
+        refuse(server, request, COAP_4_04_NOT_FOUND, what);
+}
+
+void route_request(struct server *server, const struct coap_request *request) {
+    struct request_path path = read_path(request->message);
+    bool strict = request->link->listener->strict;
+    if (path.slash_at_end && strict) {
+        refuse(server, request, COAP_4_04_NOT_FOUND, "a path ends in an empty segment");
+        return;
+    }
+    if (path.slash_at_end)
+        publish_oddity(server, request, "a path ends in an empty segment");
+    drop_prefix(&path, request->link->listener->prefix);
+    bool to_group = address_is_multicast(&request->link->local);
+    bool well_known = path.count == 2 && slice_is(path.segments[0], ".well-known") &&
+                      slice_is(path.segments[1], "core");
+    if (to_group && !well_known) { /* RFC 7252 §8.2: nobody wants a thousand errors */
+        coap_respond_nothing(server->coap, request->exchange);
+        return;
+    }
+    if (well_known) {
+        well_known_respond(server->coap, request);
+    } else if (path.too_long || path.count == 0) {
+        refuse(server, request, COAP_4_04_NOT_FOUND, NULL);
+    } else if (slice_is(path.segments[0], "rd") && path.count > 1) {
+        route_location(server, request, &path);
+    } else if (slice_is(path.segments[0], "rd")) {
+        if (request->message->code == COAP_POST)
+            register_request(server, request);
+        else
+            refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, NULL);
+    } else if (path.count == 1 && slice_is(path.segments[0], "dp")) {
+        route_unserved(server, request, "Send is not served here");
+    } else if (path.count == 1 && (slice_is(path.segments[0], "bs") || slice_is(path.segments[0], "bspack"))) {
+        route_unserved(server, request, "bootstrap is not served here");
+    } else {
+        refuse(server, request, COAP_4_04_NOT_FOUND, NULL);
+    }
+}

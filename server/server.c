@@ -1,0 +1,380 @@
+#include "server/server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/expiry.h"
+#include "server/names.h"
+#include "server/persist.h"
+#include "server/route.h"
+
+/* ---- what the layers below report ---- */
+
+static void on_request(void *arg, const struct coap_request *request) {
+    route_request(arg, request);
+}
+
+/* The endpoint of the registration last seen on a link, "" when there is none. */
+static struct slice endpoint_on(const struct server *server, const struct link *link) {
+    const struct registration *r = link->owner == 0 ? NULL : directory_at(server->directory, link->owner - 1);
+    return r == NULL || r->link != link ? SLICE_NONE : registration_endpoint(r);
+}
+
+static void on_oddity(void *arg, struct link *link, bool rejected, const char *what) {
+    struct server *server = arg;
+    struct event event = {.type = rejected ? EVENT_REJECTED : EVENT_ODDITY,
+                          .endpoint = endpoint_on(server, link),
+                          .detail = slice_str(what),
+                          .address = link->peer};
+    event_publish(server->events, &event);
+}
+
+static void on_datagram(void *arg, struct link *link, struct slice datagram) {
+    struct server *server = arg;
+    clock_update(&server->clock);
+    coap_receive(server->coap, link, datagram);
+}
+
+/* ---- loading ---- */
+
+struct loading {
+    struct server *server;
+    uint64_t now_ms;
+    uint64_t alive_ms; /* an unclean end was not before this; 0 after a clean one */
+    size_t skipped;
+};
+
+static bool read_address(struct slice bytes, struct address *address) {
+    if (bytes.len != sizeof *address)
+        return false;
+    memcpy(address, bytes.data, sizeof *address);
+    return address->family == ADDRESS_IPV4 || address->family == ADDRESS_IPV6;
+}
+
+/* The listener it came through, or the first one that can reach it: listeners may have changed since. */
+static struct link *link_for(struct server *server, const struct store_registration *row) {
+    struct address peer, local;
+    if (!read_address(row->address, &peer))
+        return NULL;
+    bool has_local = read_address(row->local, &local);
+    struct link *link = NULL;
+    if (row->listener < server->config->listener_count)
+        link = udp_link(server->udp, &server->listeners[row->listener], &peer, has_local ? &local : NULL);
+    for (size_t i = 0; link == NULL && i < server->config->listener_count; i++)
+        link = udp_link(server->udp, &server->listeners[i], &peer, NULL);
+    return link;
+}
+
+static void on_older_row(void *arg, struct registration *old) {
+    struct server *server = arg;
+    timer_cancel(&server->wheel, &old->expiry);
+    persist_deletion(server, old->id);
+}
+
+/* Whoever was there when the process died may have refreshed its lifetime in the second that was not committed. Nobody
+ * expires sooner than promised: everybody gets a lifetime from the last moment at which that can have happened. */
+static bool extend_after_crash(const struct loading *loading, struct registration *r) {
+    if (loading->alive_ms == 0 || r->expires_at_ms == UINT64_MAX)
+        return false;
+    uint64_t promised_ms = loading->alive_ms + 1000 + (uint64_t)r->lifetime_s * 1000;
+    if (promised_ms <= r->expires_at_ms)
+        return false;
+    r->expires_at_ms = promised_ms;
+    return true;
+}
+
+static void load(void *arg, const struct store_registration *row) {
+    struct loading *loading = arg;
+    struct server *server = loading->server;
+    struct link *link = link_for(server, row);
+    struct registration_content content = {
+        .endpoint = row->endpoint,
+        .root = row->root,
+        .query = row->query,
+        .sms = row->sms,
+        .links = row->links,
+        .location = row->location,
+        .lifetime_s = row->lifetime_s,
+        .version = (enum lwm2m_version)(row->flags & 0xff),
+        .binding = (uint8_t)(row->flags >> 8 & 0xff),
+        .queue_mode = (row->flags >> 16 & 1) != 0,
+        .profile = (row->flags >> 17 & 1) != 0 ? PROFILE_PELION : PROFILE_STANDARD,
+    };
+    struct registration *r = link == NULL ? NULL : directory_add(server->directory, row->id, &content, link);
+    if (link != NULL)
+        link_unref(link);
+    if (r == NULL) {
+        loading->skipped++;
+        return;
+    }
+    directory_commit(server->directory, r, on_older_row, server);
+    link->owner = r->slot + 1;
+    r->registered_at_ms = row->registered_at_ms;
+    r->updated_at_ms = row->updated_at_ms;
+    r->expires_at_ms = row->expires_at_ms;
+    bool extended = extend_after_crash(loading, r);
+    uint64_t gone_ms = r->expires_at_ms == UINT64_MAX ? UINT64_MAX
+                                                      : r->expires_at_ms + (uint64_t)server->config->grace_s * 1000;
+    if (server->config->grant_lifetime_on_start && gone_ms <= loading->now_ms) {
+        r->expires_at_ms = loading->now_ms + (uint64_t)r->lifetime_s * 1000;
+        extended = true;
+    }
+    if (extended)
+        persist_soon(server, r, UNSAVED_LEASE);
+    expiry_resume(server, r);
+    if (server->next_registration_id <= row->id)
+        server->next_registration_id = row->id + 1;
+}
+
+static uint64_t read_number(struct server *server, const char *name) {
+    char text[24];
+    long len = store_get_setting(server->store, name, text, sizeof text);
+    uint64_t value = 0;
+    if (len > 0 && (size_t)len <= sizeof text)
+        slice_to_u64(slice_of(text, (size_t)len), UINT64_MAX, &value);
+    return value;
+}
+
+/* ---- life ---- */
+
+static bool start_listening(struct server *server, char *error, size_t error_size) {
+    for (size_t i = 0; i < server->config->listener_count; i++) {
+        struct listener *listener = &server->listeners[i];
+        uint16_t asked = listener->address.port;
+        int result = udp_listen(server->udp, listener);
+        if (result < 0) {
+            snprintf(error, error_size, "cannot listen on %s: %s", listener->uri, strerror(-result));
+            return false;
+        }
+        if (asked == 0) { /* the URI shows the port that was given */
+            uint8_t text[ADDRESS_TEXT_MAX];
+            struct buffer address = buffer_over(text, sizeof text);
+            address_put(&address, &listener->address);
+            const char *rest = strpbrk(listener->uri + strlen("coap://"), "/?");
+            char tail[64];
+            snprintf(tail, sizeof tail, "%s", rest == NULL ? "" : rest);
+            snprintf(listener->uri, sizeof listener->uri, "coap://%.*s%s", (int)address.len, (const char *)text, tail);
+        }
+    }
+    return true;
+}
+
+static bool load_all(struct server *server, char *error, size_t error_size) {
+    struct loading loading = {.server = server, .now_ms = clock_now_ms(&server->clock)};
+    if (store_was_unclean(server->store)) {
+        loading.alive_ms = store_last_heartbeat_ms(server->store);
+        log_write(LOG_INFO, "server", "the last run did not end properly; everything acknowledged is here");
+    }
+    store_heartbeat(server->store, loading.now_ms);
+    server->heartbeat_s = loading.now_ms / 1000;
+    if (!store_load_registrations(server->store, load, &loading, error, error_size))
+        return false;
+    if (loading.skipped > 0)
+        log_write(LOG_WARN, "server", "%zu registrations cannot be reached through any listener and are left out",
+                  loading.skipped);
+    timer_wheel_advance(&server->wheel, loading.now_ms);
+    return true;
+}
+
+static bool start(struct server *server, char *error, size_t error_size) {
+    const struct config *config = server->config;
+    struct store_options options = {.directory = config->data, .durability = config->durability};
+    server->store = store_open(server->loop, &options, error, error_size);
+    if (server->store == NULL)
+        return false;
+    clock_init(&server->clock, read_number(server, SETTING_CLOCK_LEAPT));
+    timer_wheel_init(&server->wheel, clock_now_ms(&server->clock), server);
+    server->started_at_ms = clock_now_ms(&server->clock);
+    server->reserved_event_id = read_number(server, SETTING_EVENT_NUMBERS);
+    server->events = event_log_new(&server->clock, server->reserved_event_id + 1, config->event_bytes);
+    server->directory = directory_new();
+    struct coap_handlers handlers = {.request = on_request, .oddity = on_oddity};
+    server->coap = coap_endpoint_new(&config->coap, &handlers, server, &server->clock, &server->wheel);
+    server->udp = udp_new(server->loop, on_datagram, server);
+    ticker_start(&server->ticker, server->loop, &server->clock, &server->wheel);
+    if (server->events == NULL || server->directory == NULL || server->coap == NULL) {
+        snprintf(error, error_size, "out of memory");
+        return false;
+    }
+    /* Ids of registrations that were deleted before the last end must not come again either. */
+    server->next_registration_id = read_number(server, SETTING_REGISTRATION_IDS) + 1;
+    if (!start_listening(server, error, error_size) || !load_all(server, error, error_size))
+        return false;
+    persist_event_numbers(server);
+    persist_registration_ids(server);
+    return true;
+}
+
+/* Everything in the reverse order of start(), as far as that came. */
+static void stop(struct server *server) {
+    if (server->store != NULL && server->directory != NULL) {
+        persist_flush(server);
+        store_close(server->store);
+    } else if (server->store != NULL) {
+        store_close(server->store);
+    }
+    if (server->coap != NULL)
+        coap_endpoint_free(server->coap);
+    if (server->directory != NULL) {
+        uint32_t slot = 0;
+        struct registration *r;
+        while ((r = directory_next(server->directory, &slot)) != NULL)
+            timer_cancel(&server->wheel, &r->expiry);
+        directory_free(server->directory);
+    }
+    if (server->events != NULL)
+        event_log_free(server->events);
+    if (server->udp != NULL) {
+        udp_close(server->udp);
+        ticker_close(&server->ticker);
+    }
+    free(server->dirty);
+    free(server->unsaved_deletions);
+}
+
+struct server *server_start(uv_loop_t *loop, const struct config *config, char *error, size_t error_size) {
+    struct server *server = calloc(1, sizeof *server);
+    if (server == NULL || (server->listeners = calloc(CONFIG_LISTENERS_MAX, sizeof *server->listeners)) == NULL) {
+        free(server);
+        snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    server->loop = loop;
+    server->config = config;
+    memcpy(server->listeners, config->listeners, sizeof config->listeners);
+    if (start(server, error, error_size))
+        return server;
+    stop(server);
+    uv_run(loop, UV_RUN_DEFAULT); /* close callbacks; the handles lie in `server` */
+    free(server->listeners);
+    free(server);
+    return NULL;
+}
+
+void server_stop(struct server *server) {
+    stop(server);
+    uv_run(server->loop, UV_RUN_DEFAULT);
+    free(server->listeners);
+    free(server);
+}
+
+/* ---- verbs ---- */
+
+void server_drop(struct server *server, struct registration *r, enum event_type type) {
+    struct event event = {.type = type,
+                          .endpoint = registration_endpoint(r),
+                          .location = registration_location(r),
+                          .address = r->link->peer,
+                          .lifetime_s = r->lifetime_s};
+    event_publish(server->events, &event);
+    timer_cancel(&server->wheel, &r->expiry);
+    directory_remove(server->directory, r);
+}
+
+struct pending_forget {
+    struct server *server;
+    store_done_fn *done;
+    void *arg;
+    uint64_t id;
+    uint32_t slot;
+};
+
+static void on_forgotten(void *arg, enum store_result result) {
+    struct pending_forget *pending = arg;
+    clock_update(&pending->server->clock);
+    struct registration *r = directory_at(pending->server->directory, pending->slot);
+    if (r != NULL && r->id == pending->id) {
+        if (result == STORE_OK)
+            server_drop(pending->server, r, EVENT_DEREGISTERED);
+        else
+            r->leaving = false;
+    }
+    pending->done(pending->arg, result);
+    free(pending);
+}
+
+bool server_forget(struct server *server, struct slice endpoint, store_done_fn *done, void *arg) {
+    struct registration *r = directory_find(server->directory, endpoint);
+    if (r == NULL)
+        return false;
+    struct pending_forget *pending = malloc(sizeof *pending);
+    if (pending == NULL) {
+        done(arg, STORE_IO);
+        return true;
+    }
+    *pending = (struct pending_forget){server, done, arg, r->id, r->slot};
+    r->leaving = true;
+    enum store_result result = store_delete_registrations(server->store, &r->id, 1, on_forgotten, pending);
+    if (result != STORE_OK)
+        on_forgotten(pending, result);
+    return true;
+}
+
+size_t server_leap(struct server *server, uint64_t by_ms) {
+    clock_update(&server->clock);
+    clock_leap(&server->clock, by_ms);
+    persist_clock(server);
+    return timer_wheel_advance(&server->wheel, clock_now_ms(&server->clock));
+}
+
+struct pending_reset {
+    struct server *server;
+    store_done_fn *done;
+    void *arg;
+    uint64_t before_id; /* registrations from this id on came later */
+    unsigned scopes;
+};
+
+/* While they leave, nothing of them is written behind the clearing of the table. */
+static void mark_leaving(struct server *server, uint64_t before_id, bool leaving) {
+    uint32_t slot = 0;
+    struct registration *r;
+    while ((r = directory_next(server->directory, &slot)) != NULL) {
+        if (r->id < before_id)
+            r->leaving = leaving;
+    }
+}
+
+static void on_reset(void *arg, enum store_result result) {
+    struct pending_reset *pending = arg;
+    struct server *server = pending->server;
+    if (result != STORE_OK)
+        mark_leaving(server, pending->before_id, false);
+    if (result == STORE_OK && (pending->scopes & SERVER_RESET_DEVICES) != 0) {
+        uint32_t slot = 0;
+        struct registration *r;
+        while ((r = directory_next(server->directory, &slot)) != NULL) {
+            if (r->id >= pending->before_id)
+                continue;
+            timer_cancel(&server->wheel, &r->expiry);
+            directory_remove(server->directory, r);
+        }
+    }
+    if (result == STORE_OK && (pending->scopes & SERVER_RESET_EVENTS) != 0)
+        event_log_clear(server->events);
+    pending->done(pending->arg, result);
+    free(pending);
+}
+
+void server_reset(struct server *server, unsigned scopes, store_done_fn *done, void *arg) {
+    struct pending_reset *pending = malloc(sizeof *pending);
+    if (pending == NULL) {
+        done(arg, STORE_IO);
+        return;
+    }
+    *pending = (struct pending_reset){server, done, arg, server->next_registration_id, scopes};
+    enum store_result result = STORE_OK;
+    if ((scopes & SERVER_RESET_DEVICES) != 0) {
+        mark_leaving(server, pending->before_id, true);
+        result = store_clear_registrations(server->store, on_reset, pending);
+        if (result == STORE_OK)
+            return;
+    }
+    on_reset(pending, result);
+}
+
+const char *server_not_ready(const struct server *server) {
+    return store_problem(server->store);
+}

@@ -1,0 +1,66 @@
+/* The LwM2M server: one loop's worth of protocol state and the verbs by which others act on it. The web offers these
+ * verbs over HTTP and listens to the events; nothing here knows the web. */
+#ifndef BERTH_SERVER_SERVER_H
+#define BERTH_SERVER_SERVER_H
+
+#include <uv.h>
+
+#include "common/base/clock.h"
+#include "common/coap/endpoint.h"
+#include "common/net/ticker.h"
+#include "common/net/udp.h"
+#include "db/store.h"
+#include "server/config.h"
+#include "server/directory.h"
+#include "server/event.h"
+
+struct server {
+    uv_loop_t *loop;
+    const struct config *config;
+    struct listener *listeners; /* copies with real ports; config->listener_count of them */
+    struct clock clock;
+    struct timer_wheel wheel; /* its arg is this server */
+    struct ticker ticker;
+    struct udp *udp;
+    struct coap_endpoint *coap;
+    struct directory *directory;
+    struct event_log *events;
+    struct store *store;
+    uint64_t next_registration_id;
+    uint64_t reserved_event_id;   /* the store knows that numbers up to this one may be used */
+    uint64_t reserved_registration_id; /* likewise */
+    uint64_t heartbeat_s;         /* second of protocol time of the last heartbeat */
+    struct timer flush;           /* writes changes to the store (persist.h) */
+    uint32_t *dirty;              /* slots of registrations with changes that the store does not have yet */
+    size_t dirty_count, dirty_cap;
+    uint64_t *unsaved_deletions;  /* ids of registrations that are gone here and not yet in the store */
+    size_t unsaved_deletion_count, unsaved_deletion_cap;
+    uint64_t started_at_ms;
+};
+
+/* Open the store, load what is there, bind the listeners. Returns NULL with one line in `error`. */
+struct server *server_start(uv_loop_t *loop, const struct config *config, char *error, size_t error_size);
+
+/* Stop listening, commit everything, free everything. Run the loop once more afterwards for close callbacks. */
+void server_stop(struct server *server);
+
+/* ---- verbs ---- */
+
+/* Forget a registration, as if the device had deregistered; publishes `deregistered` after the commit. `done` gets the
+ * result of the commit (STORE_OK, also when the registration went meanwhile). Not found: false, and no call. */
+bool server_forget(struct server *server, struct slice endpoint, store_done_fn *done, void *arg);
+
+/* Leap protocol time by `by_ms`, run all timers that are due on the way; returns how many fired. */
+size_t server_leap(struct server *server, uint64_t by_ms);
+
+/* Take a registration out of the directory and say so (DEREGISTERED); its deletion is stored or on its way. */
+void server_drop(struct server *server, struct registration *registration, enum event_type type);
+
+/* A clean slate: forget all devices (no events), and/or the event log. Answers after the commit. */
+enum server_reset { SERVER_RESET_DEVICES = 1, SERVER_RESET_EVENTS = 2 };
+void server_reset(struct server *server, unsigned scopes, store_done_fn *done, void *arg);
+
+/* NULL when the server can take registrations, else why not (a sentence). */
+const char *server_not_ready(const struct server *server);
+
+#endif

@@ -1,0 +1,9 @@
+/* `GET /.well-known/core` (RFC 6690 §4): what a device can find here. */
+#ifndef BERTH_SERVER_WELL_KNOWN_H
+#define BERTH_SERVER_WELL_KNOWN_H
+
+#include "common/coap/endpoint.h"
+
+void well_known_respond(struct coap_endpoint *endpoint, const struct coap_request *request);
+
+#endif
