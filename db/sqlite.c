@@ -1,7 +1,8 @@
 /* Files: `berth.db` and, while it is open or after a crash, `berth.db-wal` and `berth.db-shm`.
  *
- * A new database is made whole under another name and then renamed, so `berth.db` always has our application id and a
- * schema version in its first 100 bytes, and a file that has not can be refused before SQLite touches it. */
+ * A new database is made whole under another name and then renamed, so `berth.db` always has our application id in its
+ * first 100 bytes, and a file that has not can be refused before SQLite touches it. What else can be wrong with a file,
+ * SQLite tells by reading: until all is known to be well, the connection leaves the file and the log as they are. */
 #include "db/sqlite.h"
 
 #include <errno.h>
@@ -18,7 +19,6 @@
 enum {
     APPLICATION_ID = 0x42727468, /* "Brth" */
     HEADER_BYTES = 100,          /* https://www.sqlite.org/fileformat.html §1.3 */
-    HEADER_USER_VERSION = 60,
     HEADER_APPLICATION_ID = 68,
     CACHE_KIB = 2048,
     CHECKPOINT_PAGES = 2048,
@@ -78,14 +78,9 @@ static int known_version(void) {
     return schema_step_count == 0 ? 0 : schema_steps[schema_step_count - 1].version;
 }
 
-static void say_newer(const char *path, long version, char *error, size_t error_size) {
-    snprintf(error, error_size,
-             "%s: written by a newer version of Berth (schema %ld, this one knows %d); use that version or another data "
-             "directory",
-             path, version, known_version());
-}
-
 static void say_damaged(const char *path, const char *what, char *error, size_t error_size) {
+    const char *line = strrchr(what, '\n'); /* a check answers with a headline above */
+    what = line == NULL ? what : line + 1;
     snprintf(error, error_size, "%s: the database is damaged (%s); restore a copy, or move it away to begin anew", path,
              what);
 }
@@ -121,11 +116,6 @@ static enum file_kind look_at_file(const char *path, const char *wal_path, char 
     if (len < (ssize_t)sizeof header || memcmp(header, "SQLite format 3", 16) != 0 ||
         big_endian(header + HEADER_APPLICATION_ID) != APPLICATION_ID) {
         snprintf(error, error_size, "%s: not a database of Berth; move it away or give another data directory", path);
-        return FILE_REFUSED;
-    }
-    uint32_t version = big_endian(header + HEADER_USER_VERSION);
-    if (version > (uint32_t)known_version()) {
-        say_newer(path, version, error, error_size);
         return FILE_REFUSED;
     }
     return FILE_OURS;
@@ -166,10 +156,13 @@ static bool sync_path(const char *path, int flags) {
     return synced;
 }
 
-static bool fill_new_file(const char *path) {
+/* Make the whole database at `path`. On failure `reason` says why. */
+static bool fill_new_file(const char *path, char *reason, size_t size) {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
+    if (fd < 0) {
+        snprintf(reason, size, "%s", strerror(errno));
         return false;
+    }
     close(fd);
     char set_id[48];
     snprintf(set_id, sizeof set_id, "PRAGMA application_id = %d", APPLICATION_ID);
@@ -178,19 +171,26 @@ static bool fill_new_file(const char *path) {
                   execute(connection, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF") &&
                   execute(connection, set_id) && apply_schema(connection, 0);
     if (!filled)
-        errno = sqlite3_system_errno(connection);
-    return sqlite3_close(connection) == SQLITE_OK && filled;
+        snprintf(reason, size, "%s", sqlite3_errmsg(connection));
+    sqlite3_close(connection);
+    if (filled && !sync_path(path, O_RDWR)) {
+        snprintf(reason, size, "%s", strerror(errno));
+        return false;
+    }
+    return filled;
 }
 
 static bool create_file(const char *path, char *error, size_t error_size) {
-    char new_path[PATH_MAX], directory[PATH_MAX];
+    char new_path[PATH_MAX], directory[PATH_MAX], reason[120];
     snprintf(new_path, sizeof new_path, "%s.new", path);
     snprintf(directory, sizeof directory, "%.*s", (int)(strrchr(path, '/') - path), path);
     unlink(new_path);
-    if (fill_new_file(new_path) && sync_path(new_path, O_RDWR) && rename(new_path, path) == 0 &&
-        sync_path(directory, O_RDONLY | O_DIRECTORY))
+    bool filled = fill_new_file(new_path, reason, sizeof reason);
+    if (filled && rename(new_path, path) == 0 && sync_path(directory, O_RDONLY | O_DIRECTORY))
         return true;
-    snprintf(error, error_size, "%s: the database can't be made: %s", path, strerror(errno));
+    if (filled)
+        snprintf(reason, sizeof reason, "%s", strerror(errno));
+    snprintf(error, error_size, "%s: the database can't be made: %s", path, reason);
     unlink(new_path);
     return false;
 }
@@ -226,7 +226,10 @@ static bool inspect(sqlite3 *connection, const char *path, bool check, long *ver
         return false;
     }
     if (*version > known_version()) {
-        say_newer(path, *version, error, error_size);
+        snprintf(error, error_size,
+                 "%s: written by a newer version of Berth (schema %ld, this one knows %d); use that version or another "
+                 "data directory",
+                 path, *version, known_version());
         return false;
     }
     return !check || passes_check(connection, path, error, error_size);
@@ -250,10 +253,6 @@ static bool prepare_to_write(struct sqlite *db, long version, enum store_durabil
              durability == STORE_FULL ? "FULL" : "NORMAL", CACHE_KIB, LOG_BYTES_KEPT);
     if (sqlite3_db_readonly(db->connection, "main") != 0 || !use_wal(db->connection) ||
         !execute(db->connection, pragmas) || !apply_schema(db->connection, version))
-        return false;
-    /* The header in the file itself must tell the new version to an older program. */
-    if (version < known_version() &&
-        sqlite3_wal_checkpoint_v2(db->connection, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
         return false;
     for (int i = 0; i < STATEMENT_COUNT; i++) {
         if (sqlite3_prepare_v3(db->connection, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT, &db->statements[i],
@@ -405,8 +404,8 @@ long sqlite_get_setting(struct sqlite *db, const char *name, char *value, size_t
 
 /* ---- writing ---- */
 
-static bool fail(struct sqlite *db, int code) {
-    int system = sqlite3_system_errno(db->connection);
+/* `system` is errno; SQLite itself tells ENOSPC from other errors only. */
+static bool fail(struct sqlite *db, int code, int system) {
     bool io = (code & 0xff) == SQLITE_IOERR;
     bool full = code == SQLITE_FULL || (io && (system == ENOSPC || system == EDQUOT || system == EFBIG));
     db->failure = full ? STORE_DISK_FULL : STORE_IO;
@@ -418,8 +417,9 @@ static bool fail(struct sqlite *db, int code) {
 }
 
 static bool run(struct sqlite *db, enum statement statement) {
+    errno = 0;
     int code = sqlite3_step(db->statements[statement]);
-    bool done = code == SQLITE_DONE || fail(db, code);
+    bool done = code == SQLITE_DONE || fail(db, code, errno);
     sqlite3_reset(db->statements[statement]);
     return done;
 }

@@ -190,6 +190,10 @@ static bool set_same_address(struct config *config, const char *value, char prob
     return read_bool(value, &config->trust_address_only, problem);
 }
 
+static bool set_max_age(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->max_age_is_lifetime, problem);
+}
+
 static bool set_max_registrations(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     uint32_t number;
     if (!read_number(value, 1, 100000000, &number, problem))
@@ -307,6 +311,7 @@ static const struct setting settings[] = {
     {"grant-lifetime-on-start", NULL, set_grant_lifetime, "what ran out while the server was down gets one more lifetime"},
     {"allow-missing-version", NULL, set_version_optional, "a Register without lwm2m= is taken as LwM2M 1.0"},
     {"deregister-same-address", NULL, set_same_address, "refuse a De-register from another address than the device's"},
+    {"max-age-is-lifetime", NULL, set_max_age, "answer a Register with its lifetime as Max-Age, for clients that read it"},
     {"max-registrations", "N", set_max_registrations, "answer 5.03 beyond [2000000]"},
     {"event-memory", "BYTES", set_event_memory, "bound of the event log [4M]"},
     {"max-body", "BYTES", set_max_body, "largest body taken from a device [16M]"},

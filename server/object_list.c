@@ -7,6 +7,8 @@
 
 enum {
     OBJECT_SECURITY = 0,
+    OBJECT_SERVER = 1,
+    OBJECT_DEVICE = 3,
     OBJECT_OSCORE = 21,
     OBJECT_COSE = 23,
     OBJECT_MQTT_SERVER = 24,
@@ -296,6 +298,14 @@ static bool add_known(struct builder *builder, struct slice canonical) {
     return good;
 }
 
+static bool has_object(const struct builder *builder, uint16_t object) {
+    for (size_t i = 0; i < builder->count; i++) {
+        if (builder->entries[i].path.len > 0 && builder->entries[i].path.ids[0] == object)
+            return true;
+    }
+    return false;
+}
+
 static bool has_root_link(const struct builder *builder) {
     for (size_t i = 0; i < builder->count; i++) {
         if (builder->entries[i].path.len == 0)
@@ -337,6 +347,8 @@ bool object_list_build(struct object_list *list, struct slice announced, struct 
     else
         good = add_links(&builder, announced, mode) &&
                (has_root_link(&builder) || add_known(&builder, root_link_of(before)));
+    if (good && (!has_object(&builder, OBJECT_SERVER) || !has_object(&builder, OBJECT_DEVICE)))
+        list->warning = "the object list lacks object 1 or 3, which every client has";
     good = good && write_list(&builder, 2 * (announced.len + before.len) + 16 * builder.count + 64);
     if (builder.entries != builder.inlined)
         free(builder.entries);

@@ -16,6 +16,7 @@ struct object_list {
     size_t len;
     char root[64];      /* alternate path without the slash at its end, "" for / */
     const char *oddity; /* a deviation that was tolerated, or NULL */
+    const char *warning; /* nothing wrong, but unusual, or NULL */
     char error[96];     /* when building failed: what is wrong and where */
 };
 

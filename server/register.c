@@ -29,6 +29,18 @@ static void refuse(struct server *server, const struct coap_request *request, st
         coap_respond_code(server->coap, request->exchange, code, diagnostic);
 }
 
+/* What is worth knowing and no reason to refuse anybody. */
+static void publish_warning(struct server *server, const struct coap_request *request, struct slice endpoint,
+                            const char *what) {
+    if (what == NULL)
+        return;
+    struct event event = {.type = EVENT_ODDITY,
+                          .endpoint = endpoint,
+                          .detail = slice_str(what),
+                          .address = request->link->peer};
+    event_publish(server->events, &event);
+}
+
 /* A tolerated deviation is told as an event; a strict listener refuses the request. True: go on. */
 static bool pass_oddity(struct server *server, const struct coap_request *request, struct slice endpoint,
                         const char *what) {
@@ -38,11 +50,7 @@ static bool pass_oddity(struct server *server, const struct coap_request *reques
         refuse(server, request, endpoint, COAP_4_00_BAD_REQUEST, what);
         return false;
     }
-    struct event event = {.type = EVENT_ODDITY,
-                          .endpoint = endpoint,
-                          .detail = slice_str(what),
-                          .address = request->link->peer};
-    event_publish(server->events, &event);
+    publish_warning(server, request, endpoint, what);
     return true;
 }
 
@@ -57,8 +65,10 @@ static const char *message_oddity(const struct coap_message *message) {
 static const char *parameter_oddity(const struct registration_parameters *p) {
     if (p->oddity != NULL)
         return p->oddity;
-    if (p->has_binding && p->queue_mode && p->version > LWM2M_1_0)
-        return "queue mode is announced in a way that the version does not have";
+    if (p->queue_in_binding && p->version > LWM2M_1_0)
+        return "queue mode is announced as a binding, which ended with LwM2M 1.0";
+    if (p->queue_item && p->version == LWM2M_1_0)
+        return "queue mode is announced with Q, which LwM2M 1.0 does not have";
     return NULL;
 }
 
@@ -78,6 +88,7 @@ struct pending_register {
 
 static void respond_created(struct server *server, struct coap_exchange *exchange, const struct registration *r) {
     struct coap_message response;
+    struct coap_uint max_age;
     struct slice location = registration_location(r);
     coap_message_init(&response, COAP_ACK, COAP_2_01_CREATED, 0, SLICE_NONE);
     coap_option_add(&response, COAP_LOCATION_PATH, slice_str("rd"));
@@ -88,6 +99,8 @@ static void respond_created(struct server *server, struct coap_exchange *exchang
         coap_option_add(&response, COAP_LOCATION_PATH, slice_of(location.data + start, i - start));
         start = i + 1;
     }
+    if (server->config->max_age_is_lifetime && r->lifetime_s > 0) /* the vendor's client takes it as its lifetime */
+        coap_option_add_uint(&response, COAP_MAX_AGE, r->lifetime_s, &max_age);
     coap_respond(server->coap, exchange, &response);
 }
 
@@ -223,7 +236,9 @@ void register_request(struct server *server, const struct coap_request *request)
         free(list.text);
         return;
     }
-    if (directory_count(server->directory) >= server->config->max_registrations) {
+    publish_warning(server, request, p.endpoint, list.warning);
+    if (directory_count(server->directory) >= server->config->max_registrations &&
+        directory_find_newest(server->directory, p.endpoint) == NULL) {
         free(list.text);
         refuse(server, request, p.endpoint, COAP_5_03_SERVICE_UNAVAILABLE, "the directory is full");
         return;

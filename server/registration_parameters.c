@@ -62,7 +62,7 @@ static bool read_binding(struct registration_parameters *p, struct slice value) 
     for (size_t i = 0; i < value.len; i++) {
         const char *letter = value.data[i] == '\0' ? NULL : strchr(letters, value.data[i]);
         if (value.data[i] == 'Q')
-            p->queue_mode = true;
+            p->queue_mode = p->queue_in_binding = true;
         else if (letter == NULL)
             return refuse(p, COAP_4_00_BAD_REQUEST, "b may hold the letters U, M, H, T, S, N and Q");
         else
@@ -103,7 +103,7 @@ static bool read_item(struct registration_parameters *p, struct buffer *others, 
     if (slice_is(name, "b"))
         return read_binding(p, value);
     if (slice_is(name, "Q")) {
-        p->queue_mode = true;
+        p->queue_mode = p->queue_item = true;
         if (value.len > 0)
             p->oddity = "Q has a value";
         return true;

@@ -15,7 +15,9 @@ struct registration_parameters {
     uint8_t version;       /* enum lwm2m_version */
     uint8_t binding;
     bool has_endpoint, has_lifetime, has_version, has_binding, has_sms;
-    bool queue_mode;       /* Q, or a Q among the bindings */
+    bool queue_mode;       /* asked for in one way or the other */
+    bool queue_in_binding; /* with a Q among the bindings, as in 1.0 */
+    bool queue_item;       /* with a parameter Q, as since 1.1 */
     bool has_profile_id;   /* pid= (1.2) */
     bool is_pelion;        /* mccv= or aid= was there */
     const char *oddity;    /* a deviation that can be tolerated, or NULL */

@@ -48,6 +48,11 @@ static void drop_prefix(struct request_path *path, const char *prefix) {
 }
 
 static void refuse(struct server *server, const struct coap_request *request, uint8_t code, const char *why) {
+    struct event event = {.type = EVENT_REJECTED,
+                          .detail = slice_str(why),
+                          .address = request->link->peer,
+                          .coap_code = code};
+    event_publish(server->events, &event);
     coap_respond_code(server->coap, request->exchange, code, why);
 }
 
@@ -83,14 +88,14 @@ static void route_location(struct server *server, const struct coap_request *req
         register_deregister(server, request, buffer_slice(&location));
         return;
     default:
-        refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, NULL);
+        refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, "that method is not for this path");
     }
 }
 
 /* /dp and /bs are LwM2M's, so a wrong method there is 4.05; what they stand for is not served yet. */
 static void route_unserved(struct server *server, const struct coap_request *request, const char *what) {
     if (request->message->code != COAP_POST)
-        refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, NULL);
+        refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, "that method is not for this path");
     else
         refuse(server, request, COAP_4_04_NOT_FOUND, what);
 }
@@ -115,19 +120,19 @@ void route_request(struct server *server, const struct coap_request *request) {
     if (well_known) {
         well_known_respond(server->coap, request);
     } else if (path.too_long || path.count == 0) {
-        refuse(server, request, COAP_4_04_NOT_FOUND, NULL);
+        refuse(server, request, COAP_4_04_NOT_FOUND, "nothing is at this path");
     } else if (slice_is(path.segments[0], "rd") && path.count > 1) {
         route_location(server, request, &path);
     } else if (slice_is(path.segments[0], "rd")) {
         if (request->message->code == COAP_POST)
             register_request(server, request);
         else
-            refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, NULL);
+            refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, "that method is not for this path");
     } else if (path.count == 1 && slice_is(path.segments[0], "dp")) {
         route_unserved(server, request, "Send is not served here");
     } else if (path.count == 1 && (slice_is(path.segments[0], "bs") || slice_is(path.segments[0], "bspack"))) {
         route_unserved(server, request, "bootstrap is not served here");
     } else {
-        refuse(server, request, COAP_4_04_NOT_FOUND, NULL);
+        refuse(server, request, COAP_4_04_NOT_FOUND, "nothing is at this path");
     }
 }

@@ -59,8 +59,13 @@ static inline void buffer_put_u16(struct buffer *b, uint16_t value) {
 }
 
 static inline void buffer_put_u32(struct buffer *b, uint32_t value) {
-    buffer_put_u16(b, (uint16_t)(value >> 16));
-    buffer_put_u16(b, (uint16_t)value);
+    uint8_t *at = buffer_take(b, 4);
+    if (at != NULL) {
+        at[0] = (uint8_t)(value >> 24);
+        at[1] = (uint8_t)(value >> 16);
+        at[2] = (uint8_t)(value >> 8);
+        at[3] = (uint8_t)value;
+    }
 }
 
 /* Decimal digits of `value`, no padding. */

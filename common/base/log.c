@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/slice.h"
+
 static enum log_level threshold = LOG_INFO;
 static bool as_json = false;
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
@@ -29,20 +31,37 @@ bool log_enabled(enum log_level level) {
     return level <= threshold;
 }
 
-/* What stands in a JSON string, and what a terminal may be shown: control characters, quotes and backslashes escaped. */
-static size_t escape(const char *text, char *out, size_t cap) {
-    size_t len = 0;
-    for (; *text != '\0' && len + 7 < cap; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f)
-            len += (size_t)snprintf(out + len, cap - len, "\\u%04x", c);
-        else if (as_json && (c == '"' || c == '\\'))
-            len += (size_t)snprintf(out + len, cap - len, "\\%c", c);
-        else
-            out[len++] = (char)c;
+/* How many bytes the UTF-8 character at `text` has; 0 when it is none. */
+static size_t character_len(const char *text) {
+    size_t left = strnlen(text, 4);
+    for (size_t len = 1; len <= left; len++) {
+        if (slice_is_utf8(slice_of(text, len)))
+            return len;
     }
-    out[len] = '\0';
-    return len;
+    return 0;
+}
+
+/* What may stand in a JSON string and be shown on a terminal: control characters (C0, DEL, C1), quotes and backslashes
+ * are escaped, and bytes that are no UTF-8 become U+FFFD. */
+static void escape(const char *text, char *out, size_t cap) {
+    size_t at = 0;
+    while (*text != '\0' && at + 7 < cap) {
+        size_t len = character_len(text);
+        unsigned char c = (unsigned char)*text;
+        if (len == 0)
+            at += (size_t)snprintf(out + at, cap - at, "\ufffd");
+        else if (c < 0x20 || c == 0x7f)
+            at += (size_t)snprintf(out + at, cap - at, "\\u%04x", c);
+        else if (c == 0xc2 && (unsigned char)text[1] < 0xa0)
+            at += (size_t)snprintf(out + at, cap - at, "\\u%04x", (unsigned char)text[1]);
+        else if (as_json && (c == '"' || c == '\\'))
+            at += (size_t)snprintf(out + at, cap - at, "\\%c", c);
+        else
+            for (size_t i = 0; i < len; i++)
+                out[at++] = text[i];
+        text += len == 0 ? 1 : len;
+    }
+    out[at] = '\0';
 }
 
 void log_write(enum log_level level, const char *room, const char *format, ...) {

@@ -34,7 +34,7 @@ static inline bool slice_is(struct slice a, const char *text) {
 
 static inline bool slice_starts_with(struct slice a, const char *prefix) {
     size_t len = strlen(prefix);
-    return a.len >= len && memcmp(a.data, prefix, len) == 0;
+    return a.len >= len && (len == 0 || memcmp(a.data, prefix, len) == 0);
 }
 
 /* The part from `offset` on; empty when `offset` is past the end. */

@@ -4,9 +4,7 @@
 
 enum { DIGIT_BITS = 6, DIGIT_MASK = 63 };
 
-/* Times that differ from now in a digit above the top level wait in the top level's last slot and are placed again when
- * it comes round. */
-static const uint64_t SPAN_MS = (uint64_t)1 << (DIGIT_BITS * TIMER_WHEEL_LEVELS);
+_Static_assert(DIGIT_BITS * TIMER_WHEEL_LEVELS >= 64, "every digit of a time has a level");
 
 static unsigned digit(uint64_t time_ms, int level) {
     return (unsigned)(time_ms >> (DIGIT_BITS * level)) & DIGIT_MASK;
@@ -33,15 +31,8 @@ static void place(struct timer_wheel *wheel, struct timer *timer) {
         push(&wheel->ready, timer);
         return;
     }
-    uint64_t due_ms = timer->due_ms;
-    if ((due_ms ^ wheel->now_ms) >= SPAN_MS)
-        due_ms = wheel->now_ms | (SPAN_MS - 1);
-    if (due_ms == wheel->now_ms) { /* the very last tick before the top digit wraps */
-        push(&wheel->ready, timer);
-        return;
-    }
-    int level = (63 - __builtin_clzll(due_ms ^ wheel->now_ms)) / DIGIT_BITS;
-    unsigned slot = digit(due_ms, level);
+    int level = (63 - __builtin_clzll(timer->due_ms ^ wheel->now_ms)) / DIGIT_BITS;
+    unsigned slot = digit(timer->due_ms, level);
     push(&wheel->slots[level][slot], timer);
     wheel->occupied[level] |= (uint64_t)1 << slot;
 }

@@ -1,10 +1,11 @@
-/* A hierarchical timer wheel with millisecond ticks. Eight levels of 64 slots: level 0 holds what is due within 64 ms,
- * level 7 reaches 2^48 ms. A timer lies in the slot of the highest 6-bit digit in which its due time differs from the
- * wheel's time, and moves down a level when that digit's turn comes: at most seven moves in its life. Scheduling and
+/* A hierarchical timer wheel with millisecond ticks. Eleven levels of 64 slots, one for each 6-bit digit of a time: level
+ * 0 holds what is due within 64 ms, level 10 reaches the end of time. A timer lies in the slot of the highest digit in
+ * which its due time differs from the wheel's time, and moves down a level when that digit's turn comes: five moves in
+ * the life of a timer of a day. Scheduling and
  * cancelling are O(1); a bitmap per level finds the next occupied slot, so a leap over a day visits occupied slots
  * only. Nothing here reads a clock: the caller says what time it is.
  *
- * Memory: 32 bytes in the owner for each timer, 4.2 KB for the wheel. */
+ * Memory: 32 bytes in the owner for each timer, 5.8 KB for the wheel. */
 #ifndef BERTH_BASE_TIMER_WHEEL_H
 #define BERTH_BASE_TIMER_WHEEL_H
 
@@ -23,7 +24,7 @@ struct timer {
     timer_fn *fn; /* called once, after the timer has left the wheel; it may schedule, cancel and free timers */
 };
 
-enum { TIMER_WHEEL_LEVELS = 8, TIMER_WHEEL_SLOTS = 64 };
+enum { TIMER_WHEEL_LEVELS = 11, TIMER_WHEEL_SLOTS = 64 };
 
 struct timer_wheel {
     uint64_t now_ms; /* everything due before or at this time has fired */

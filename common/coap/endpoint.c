@@ -174,6 +174,13 @@ static void reject_critical(struct coap_exchange *exchange, uint16_t number) {
     exchange_answer(exchange, &response);
 }
 
+/* What this layer refuses by itself, and says so. */
+static void refuse(struct coap_exchange *exchange, uint8_t code, const char *why) {
+    peer_oddity(exchange->peer, true, why);
+    exchange->open->has_block2 = false;
+    coap_respond_code(exchange->peer->endpoint, exchange, code, why);
+}
+
 static void process_request(struct coap_exchange *exchange, struct coap_message *request) {
     struct coap_peer *peer = exchange->peer;
     struct coap_endpoint *endpoint = peer->endpoint;
@@ -187,26 +194,25 @@ static void process_request(struct coap_exchange *exchange, struct coap_message 
     bool is_ours = proxy_resolve(request, peer->link, scratch);
     note_options(endpoint, exchange->open, request);
     if (bad_hop_limit) {
-        coap_respond_code(endpoint, exchange, COAP_4_00_BAD_REQUEST, "Hop-Limit must be 1 to 255 in one byte");
+        refuse(exchange, COAP_4_00_BAD_REQUEST, "Hop-Limit must be 1 to 255 in one byte");
         return;
     }
     if (request->code > COAP_IPATCH) {
-        coap_respond_code(endpoint, exchange, COAP_4_05_METHOD_NOT_ALLOWED, "unknown method");
+        refuse(exchange, COAP_4_05_METHOD_NOT_ALLOWED, "unknown method");
         return;
     }
     if (has_dot_segment(request)) {
-        coap_respond_code(endpoint, exchange, COAP_4_00_BAD_REQUEST, "a path segment is . or ..");
+        refuse(exchange, COAP_4_00_BAD_REQUEST, "a path segment is . or ..");
         return;
     }
     if (!is_ours) {
-        coap_respond_code(endpoint, exchange, COAP_5_05_PROXYING_NOT_SUPPORTED, "this server forwards nothing");
+        refuse(exchange, COAP_5_05_PROXYING_NOT_SUPPORTED, "this server forwards nothing");
         return;
     }
     if (challenge(exchange, request))
         return;
     if (exchange->open->has_block2 && exchange->open->block2.szx > COAP_SZX_MAX) {
-        exchange->open->has_block2 = false;
-        coap_respond_code(endpoint, exchange, COAP_4_00_BAD_REQUEST, "Block2 size exponent 7 is reserved");
+        refuse(exchange, COAP_4_00_BAD_REQUEST, "Block2 size exponent 7 is reserved");
         return;
     }
     struct slice body = request->payload;
@@ -220,8 +226,7 @@ static void process_request(struct coap_exchange *exchange, struct coap_message 
             return;
         }
         if (request->code != COAP_GET && request->code != COAP_FETCH) {
-            exchange->open->has_block2 = false;
-            coap_respond_code(endpoint, exchange, COAP_4_00_BAD_REQUEST, "no response in blocks is kept");
+            refuse(exchange, COAP_4_00_BAD_REQUEST, "no response in blocks is kept");
             if (finished != NULL)
                 transfer_free(finished);
             return;

@@ -124,6 +124,7 @@ static bool reserve(struct transfer *transfer, size_t len) {
 
 static void refuse(struct coap_exchange *exchange, uint8_t code, const char *diagnostic) {
     exchange->open->has_block1 = false;
+    peer_oddity(exchange->peer, true, diagnostic);
     coap_respond_code(exchange->peer->endpoint, exchange, code, diagnostic);
 }
 
@@ -136,11 +137,13 @@ static void refuse_size(struct coap_exchange *exchange) {
     coap_message_init(&response, COAP_ACK, COAP_4_13_REQUEST_ENTITY_TOO_LARGE, 0, SLICE_NONE);
     coap_option_add_uint(&response, COAP_SIZE1, limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit, &size1);
     exchange->open->has_block1 = false;
+    peer_oddity(exchange->peer, true, "the body is larger than is taken");
     coap_respond(endpoint, exchange, &response);
 }
 
 static void refuse_memory(struct coap_exchange *exchange) {
     exchange->open->has_block1 = false;
+    peer_oddity(exchange->peer, true, "too many transfers at once");
     coap_respond_unavailable(exchange->peer->endpoint, exchange, RETRY_AFTER_S, "too many transfers at once");
 }
 
@@ -290,7 +293,9 @@ void transfer_respond(struct coap_exchange *exchange, const struct coap_message 
     bool large = response->payload.len > coap_block_size(szx);
     if (!has_content || (!large && !request->has_block2)) {
         struct coap_message whole = *response;
-        struct coap_uint block1;
+        struct coap_uint block1, size2;
+        if (has_content && request->wants_size2) /* RFC 7959 §4 */
+            coap_option_add_uint(&whole, COAP_SIZE2, (uint32_t)whole.payload.len, &size2);
         if (whole.payload.len > COAP_PAYLOAD_MAX) /* the diagnostic text of an error */
             whole.payload.len = COAP_PAYLOAD_MAX;
         add_block1(exchange, &whole, &block1);

@@ -5,7 +5,7 @@
 
 #include "common/base/buffer.h"
 
-enum { LWM2M_PATH_IDS = 4, LWM2M_ID_MAX = 65534 };
+enum { LWM2M_PATH_IDS = 4, LWM2M_ID_MAX = 65534, LWM2M_ID_NONE = 65535 };
 
 struct lwm2m_path {
     uint16_t ids[LWM2M_PATH_IDS];
@@ -21,6 +21,18 @@ void lwm2m_path_put(struct buffer *out, const struct lwm2m_path *path);
 
 static inline bool lwm2m_path_equal(const struct lwm2m_path *a, const struct lwm2m_path *b) {
     return a->len == b->len && memcmp(a->ids, b->ids, a->len * sizeof a->ids[0]) == 0;
+}
+
+/* `path` is `base` or lies below it. */
+static inline bool lwm2m_path_contains(const struct lwm2m_path *base, const struct lwm2m_path *path) {
+    return base->len <= path->len && memcmp(base->ids, path->ids, base->len * sizeof base->ids[0]) == 0;
+}
+
+/* One id longer; `parent` must have fewer than LWM2M_PATH_IDS. */
+static inline struct lwm2m_path lwm2m_path_child(const struct lwm2m_path *parent, uint16_t id) {
+    struct lwm2m_path child = *parent;
+    child.ids[child.len++] = id;
+    return child;
 }
 
 #endif

@@ -7,6 +7,18 @@
 
 static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
+/* RFC 4291 §2.5.5.2: an IPv4 address in IPv6 form becomes itself again. */
+static void unmap(struct address *address) {
+    if (memcmp(address->ip, mapped_prefix, sizeof mapped_prefix) != 0)
+        return;
+    uint8_t ip[4];
+    memcpy(ip, address->ip + sizeof mapped_prefix, sizeof ip);
+    memset(address->ip, 0, sizeof address->ip);
+    memcpy(address->ip, ip, sizeof ip);
+    address->family = ADDRESS_IPV4;
+    address->scope = 0;
+}
+
 bool address_from_sockaddr(struct address *out, const struct sockaddr *from) {
     memset(out, 0, sizeof *out);
     if (from->sa_family == AF_INET) {
@@ -18,15 +30,11 @@ bool address_from_sockaddr(struct address *out, const struct sockaddr *from) {
     }
     if (from->sa_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)from;
+        out->family = ADDRESS_IPV6;
         out->port = ntohs(in6->sin6_port);
-        if (memcmp(&in6->sin6_addr, mapped_prefix, sizeof mapped_prefix) == 0) {
-            out->family = ADDRESS_IPV4;
-            memcpy(out->ip, in6->sin6_addr.s6_addr + sizeof mapped_prefix, 4);
-        } else {
-            out->family = ADDRESS_IPV6;
-            out->scope = in6->sin6_scope_id;
-            memcpy(out->ip, &in6->sin6_addr, 16);
-        }
+        out->scope = in6->sin6_scope_id;
+        memcpy(out->ip, &in6->sin6_addr, 16);
+        unmap(out);
         return true;
     }
     return false;
@@ -76,6 +84,7 @@ bool address_parse_ip(struct slice text, struct address *out) {
     if (inet_pton(AF_INET6, literal, out->ip) != 1)
         return false;
     out->family = ADDRESS_IPV6;
+    unmap(out);
     return true;
 }
 

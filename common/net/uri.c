@@ -37,8 +37,7 @@ static bool parse_authority(struct slice authority, struct uri *uri, const char 
     } else {
         end = find(authority, ":");
         uri->host = slice_of(authority.data, end);
-        if (memchr(authority.data + end, ':', authority.len - end) !=
-            (end < authority.len ? authority.data + end : NULL))
+        if (end < authority.len && memchr(authority.data + end + 1, ':', authority.len - end - 1) != NULL)
             return fail(error, "an IPv6 address belongs into brackets");
     }
     if (end == authority.len)

@@ -1,0 +1,70 @@
+/* Discover (Core 1.2 §6.3.2): links to what is there, and their attributes. */
+#include "client/device.h"
+#include "client/request.h"
+#include "common/lwm2m/object_version.h"
+
+static void put_link(struct buffer *out, const struct lwm2m_path *path) {
+    if (out->len > 0)
+        buffer_put_u8(out, ',');
+    buffer_put_u8(out, '<');
+    lwm2m_path_put(out, path);
+    buffer_put_u8(out, '>');
+}
+
+static void put_resource(const struct object *object, const struct resource *resource, unsigned depth,
+                         struct buffer *out) {
+    struct lwm2m_path path = {.ids = {object->id, 0, resource->id}, .len = 3};
+    struct lwm2m_node memory[NODES_MAX];
+    struct lwm2m_nodes nodes = lwm2m_nodes_over(memory, NODES_MAX);
+    put_link(out, &path);
+    if (!resource->multiple)
+        return;
+    object_read(object, resource, &nodes);
+    size_t dimension = nodes.nodes[0].value.type == LWM2M_NONE ? 0 : nodes.count;
+    buffer_printf(out, ";dim=%zu", dimension);
+    for (size_t i = 0; depth > 0 && i < dimension; i++)
+        put_link(out, &nodes.nodes[i].path);
+}
+
+static void put_instance(const struct object *object, unsigned depth, struct buffer *out) {
+    struct lwm2m_path path = {.ids = {object->id, 0}, .len = 2};
+    put_link(out, &path);
+    for (size_t i = 0; depth > 0 && i < object->resource_count; i++) {
+        if (object_has(object, &object->resources[i]))
+            put_resource(object, &object->resources[i], depth - 1, out);
+    }
+}
+
+static void put_object(const struct object *object, uint8_t version, unsigned depth, struct buffer *out) {
+    struct lwm2m_path path = {.ids = {object->id}, .len = 1};
+    const char *ver = lwm2m_object_version(version, object->id);
+    put_link(out, &path);
+    if (strcmp(ver, "1.0") != 0)
+        buffer_printf(out, ";ver=%s", ver);
+    if (depth > 0)
+        put_instance(object, depth - 1, out);
+}
+
+void discover_answer(const struct device *device, const struct target *target, unsigned depth, struct answer *answer) {
+    struct buffer *out = &answer->payload;
+    switch (target->path.len) {
+    case 1:
+        put_object(target->object, device->options->version, depth, out);
+        break;
+    case 2:
+        put_instance(target->object, depth, out);
+        break;
+    case 3:
+        if (!object_has(target->object, target->resource)) {
+            answer_with(answer, COAP_4_04_NOT_FOUND, NULL);
+            return;
+        }
+        put_resource(target->object, target->resource, depth, out);
+        break;
+    default:
+        answer_with(answer, COAP_4_05_METHOD_NOT_ALLOWED, "a resource instance has nothing to discover");
+        return;
+    }
+    answer->code = COAP_2_05_CONTENT;
+    answer->format = COAP_FORMAT_LINK;
+}

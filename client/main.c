@@ -1,0 +1,75 @@
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "client/shell.h"
+
+/* berth-device: reads its options, registers with its server and answers it, and deregisters on SIGTERM or SIGINT. */
+
+struct program {
+    uv_loop_t loop;
+    uv_signal_t terminate, interrupt;
+    struct device *device;
+    struct shell shell;
+};
+
+static void on_ended(void *arg) {
+    struct program *program = arg;
+    uv_stop(&program->loop);
+}
+
+static void on_quit(void *arg) {
+    struct program *program = arg;
+    device_leave(program->device, on_ended, program);
+}
+
+static void on_signal(uv_signal_t *signal, int number) {
+    (void)number;
+    on_quit(signal->data);
+}
+
+static void watch_signal(struct program *program, uv_signal_t *signal, int number) {
+    uv_signal_init(&program->loop, signal);
+    signal->data = program;
+    uv_signal_start(signal, on_signal, number);
+    uv_unref((uv_handle_t *)signal);
+}
+
+static int run(struct program *program, const struct options *options) {
+    char error[512];
+    uv_loop_init(&program->loop);
+    program->device = device_start(&program->loop, options, stdout, error, sizeof error);
+    if (program->device == NULL) {
+        uv_loop_close(&program->loop);
+        fprintf(stderr, "berth-device: %s\n", error);
+        return EXIT_FAILURE;
+    }
+    watch_signal(program, &program->terminate, SIGTERM);
+    watch_signal(program, &program->interrupt, SIGINT);
+    shell_start(&program->shell, &program->loop, STDIN_FILENO, program->device, on_quit, program);
+
+    uv_run(&program->loop, UV_RUN_DEFAULT);
+
+    shell_close(&program->shell);
+    uv_close((uv_handle_t *)&program->terminate, NULL);
+    uv_close((uv_handle_t *)&program->interrupt, NULL);
+    device_free(program->device);
+    uv_loop_close(&program->loop);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv) {
+    static struct options options; /* and the program: they need not lie on the stack */
+    static struct program program;
+    signal(SIGPIPE, SIG_IGN);
+    switch (options_parse(&options, argc, argv)) {
+    case OPTIONS_EXIT_OK:
+        return EXIT_SUCCESS;
+    case OPTIONS_EXIT_USAGE:
+        return 2;
+    case OPTIONS_RUN:
+        break;
+    }
+    return run(&program, &options);
+}

@@ -1,0 +1,220 @@
+#include "client/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/duration.h"
+
+enum { PROBLEM_MAX = 200 };
+
+typedef bool set_fn(struct options *options, const char *value, char problem[PROBLEM_MAX]);
+
+static bool fail(char problem[PROBLEM_MAX], const char *what) {
+    snprintf(problem, PROBLEM_MAX, "%s", what);
+    return false;
+}
+
+static bool set_server(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    const char *error = "";
+    options->server_text = value;
+    if (!uri_parse(slice_str(value), &options->server, &error))
+        return fail(problem, error);
+    if (!slice_is(options->server.scheme, "coap"))
+        return fail(problem, "must begin with coap:// (other transports are not spoken yet)");
+    if (options->server.host.len == 0)
+        return fail(problem, "must name a host");
+    if (options->server.query.len > 0)
+        return fail(problem, "must have no query");
+    return true;
+}
+
+static bool set_endpoint(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    size_t len = strlen(value);
+    if (len == 0 || len > OPTIONS_ENDPOINT_MAX)
+        return fail(problem, "must have 1 to 252 bytes");
+    memcpy(options->endpoint, value, len + 1);
+    return true;
+}
+
+static bool set_lifetime(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    uint64_t ms;
+    if (!duration_parse(slice_str(value), (uint64_t)UINT32_MAX * 1000, &ms) || ms % 1000 != 0)
+        return fail(problem, "must be whole seconds from 0 to 4294967295, or like 5m or 1d");
+    options->lifetime_s = (uint32_t)(ms / 1000);
+    return true;
+}
+
+static bool set_lwm2m(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    if (strcmp(value, "1.0") != 0 && strcmp(value, "1.1") != 0 && strcmp(value, "1.2") != 0)
+        return fail(problem, "must be 1.0, 1.1 or 1.2");
+    options->version = (uint8_t)(10 + value[2] - '0');
+    return true;
+}
+
+bool options_is_binding(struct slice text) {
+    if (text.len == 0 || text.len > OPTIONS_BINDING_MAX)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] == '\0' || strchr("UMHTSNQ", text.data[i]) == NULL)
+            return false;
+    }
+    return true;
+}
+
+static bool set_binding(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    options->binding = value;
+    return options_is_binding(slice_str(value)) || fail(problem, "must be letters of U, M, H, T, S, N and Q");
+}
+
+/* ADDRESS, ADDRESS:PORT, [ADDRESS]:PORT. */
+static bool set_bind(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    char text[ADDRESS_TEXT_MAX + 8];
+    struct uri uri;
+    const char *error;
+    memset(&options->bind, 0, sizeof options->bind);
+    options->has_bind = true;
+    if (address_parse_ip(slice_str(value), &options->bind))
+        return true;
+    int len = snprintf(text, sizeof text, "coap://%s", value);
+    if (len >= (int)sizeof text || !uri_parse(slice_str(text), &uri, &error) || uri.path.len > 0 ||
+        uri.query.len > 0 || !address_parse_ip(uri.host, &options->bind))
+        return fail(problem, "must be an IP address, or one with a port like 127.0.0.1:5000 or [::1]:5000");
+    options->bind.port = uri.port;
+    return true;
+}
+
+static bool set_json(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)value;
+    (void)problem;
+    options->json = true;
+    return true;
+}
+
+static bool set_ack_timeout(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    uint64_t ms;
+    if (!duration_parse(slice_str(value), 60000, &ms) || ms == 0)
+        return fail(problem, "must be a duration from 1 ms to 60 s, like 500ms");
+    options->coap.ack_timeout_ms = (uint32_t)ms;
+    return true;
+}
+
+static bool set_max_retransmit(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    uint64_t number;
+    if (!slice_to_u64(slice_str(value), 10, &number))
+        return fail(problem, "must be a number from 0 to 10");
+    options->coap.max_retransmit = (uint32_t)number;
+    return true;
+}
+
+static bool set_block_size(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    uint64_t size;
+    if (slice_to_u64(slice_str(value), 1024, &size)) {
+        for (uint8_t szx = 0; szx <= 6; szx++) {
+            if (size == (uint64_t)16 << szx) {
+                options->coap.block_szx = szx;
+                return true;
+            }
+        }
+    }
+    return fail(problem, "must be 16, 32, 64, 128, 256, 512 or 1024");
+}
+
+static const struct {
+    const char *name;
+    const char *argument; /* NULL: a switch */
+    set_fn *set;
+    const char *help;
+} settings[] = {
+    {"server", "URI", set_server, "the LwM2M server [coap://127.0.0.1:5683]"},
+    {"endpoint", "NAME", set_endpoint, "the Endpoint Client Name [urn:uuid:..., made from the host's name]"},
+    {"lifetime", "SECONDS", set_lifetime, "of the registration; 0 never runs out [300]"},
+    {"lwm2m", "VERSION", set_lwm2m, "1.0, 1.1 or 1.2 [1.1]"},
+    {"binding", "LETTERS", set_binding, "the Binding Mode [U]"},
+    {"bind", "ADDRESS[:PORT]", set_bind, "send from there"},
+    {"json", NULL, set_json, "print events as JSON, one object a line"},
+    {"ack-timeout", "DURATION", set_ack_timeout, "CoAP ACK_TIMEOUT [2s]"},
+    {"max-retransmit", "N", set_max_retransmit, "CoAP MAX_RETRANSMIT [4]"},
+    {"block-size", "BYTES", set_block_size, "largest block sent or asked for [1024]"},
+};
+
+enum {
+    SETTING_COUNT = sizeof settings / sizeof settings[0],
+    OPTION_HELP = 1000,
+    OPTION_VERSION,
+    BODY_MAX = 8192, /* of a write: nothing here takes more */
+};
+
+/* One host, one name, in every run: a UUID of version 8 (RFC 9562 §5.8) made from the host's name. */
+static void name_endpoint(char out[OPTIONS_ENDPOINT_MAX + 1]) {
+    static const struct hash_key high_key = {0x6265727468, 1}, low_key = {0x6265727468, 2};
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    uint64_t high = hash_slice(&high_key, slice_str(host)), low = hash_slice(&low_key, slice_str(host));
+    high = (high & ~(uint64_t)0xf000) | 0x8000;
+    low = (low & ~((uint64_t)3 << 62)) | (uint64_t)1 << 63;
+    snprintf(out, OPTIONS_ENDPOINT_MAX + 1, "urn:uuid:%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
+             (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff), (unsigned)(low >> 48),
+             (unsigned long long)(low & 0xffffffffffff));
+}
+
+static void set_defaults(struct options *options) {
+    char problem[PROBLEM_MAX];
+    *options = (struct options){.lifetime_s = 300, .version = 11, .binding = "U"};
+    coap_params_default(&options->coap);
+    options->coap.max_body = BODY_MAX;
+    set_server(options, "coap://127.0.0.1:5683", problem);
+    name_endpoint(options->endpoint);
+}
+
+static void print_help(void) {
+    printf("berth-device: an LwM2M device to test servers with\n\nusage: berth-device [options]\n\n");
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "--%s %s", settings[i].name,
+                 settings[i].argument == NULL ? "" : settings[i].argument);
+        printf("  %-28s %s\n", left, settings[i].help);
+    }
+    printf("  %-28s %s\n", "--version", "print the version");
+    printf("  %-28s %s\n", "--help", "print this");
+    printf("\nIt takes commands on standard input, a line each, when that is a terminal or a pipe: try help.\n");
+}
+
+enum options_action options_parse(struct options *options, int argc, char **argv) {
+    struct option long_options[SETTING_COUNT + 3];
+    memset(long_options, 0, sizeof long_options);
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        long_options[i] = (struct option){.name = settings[i].name,
+                                          .has_arg = settings[i].argument == NULL ? no_argument : required_argument,
+                                          .val = (int)i};
+    }
+    long_options[SETTING_COUNT] = (struct option){.name = "help", .val = OPTION_HELP};
+    long_options[SETTING_COUNT + 1] = (struct option){.name = "version", .val = OPTION_VERSION};
+
+    set_defaults(options);
+    optind = 1;
+    int chosen;
+    while ((chosen = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+        if (chosen == OPTION_HELP || chosen == 'h') {
+            print_help();
+            return OPTIONS_EXIT_OK;
+        }
+        if (chosen == OPTION_VERSION) {
+            printf("berth-device %s\n", BERTH_VERSION);
+            return OPTIONS_EXIT_OK;
+        }
+        if (chosen < 0 || chosen >= SETTING_COUNT)
+            return OPTIONS_EXIT_USAGE; /* getopt_long has said what is wrong */
+        char problem[PROBLEM_MAX];
+        if (!settings[chosen].set(options, optarg, problem)) {
+            fprintf(stderr, "berth-device: --%s: %s\n", settings[chosen].name, problem);
+            return OPTIONS_EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "berth-device: '%s' is no option; try --help\n", argv[optind]);
+        return OPTIONS_EXIT_USAGE;
+    }
+    return OPTIONS_RUN;
+}

@@ -1,0 +1,354 @@
+#include "client/register.h"
+
+#include <stdio.h>
+
+#include "client/device.h"
+#include "common/base/random.h"
+
+enum {
+    RETRY_FIRST_MS = 1000,
+    RETRY_LAST_MS = 60000,
+    DEREGISTER_WAIT_MS = 5000,
+    MAX_AGE_DEFAULT_S = 60, /* RFC 7252 §5.10.5 */
+    LINKS_MAX = 1024,
+    LOCATION_SEGMENTS_MAX = COAP_OPTIONS_MAX - 8, /* an Update has other options too */
+};
+
+static uint64_t now_ms(const struct registration *registration) {
+    return clock_now_ms(&registration->device->clock);
+}
+
+static const struct report *report_of(const struct registration *registration) {
+    return &registration->device->report;
+}
+
+static void schedule(struct registration *registration, uint64_t after_ms, timer_fn *fn) {
+    timer_schedule(&registration->device->wheel, &registration->timer, now_ms(registration) + after_ms, fn);
+}
+
+static void stop_waiting(struct registration *registration) {
+    timer_cancel(&registration->device->wheel, &registration->timer);
+    if (registration->call != NULL)
+        coap_call_cancel(registration->call);
+    registration->call = NULL;
+}
+
+/* Take down what the coming message tells the server. */
+static void announce(struct registration *registration) {
+    const struct device *device = registration->device;
+    registration->confirmed = false;
+    registration->announced_lifetime_s = device->lifetime_s;
+    memcpy(registration->announced_binding, device->binding, sizeof device->binding);
+}
+
+static bool is_reply(const struct coap_reply *reply, uint8_t code) {
+    return reply->result == COAP_CALL_REPLY && reply->message->code == code;
+}
+
+/* ---- registered: when to update ---- */
+
+static void on_update_due(struct timer *timer, void *arg) {
+    (void)arg;
+    registration_update(TIMER_OWNER(timer, struct registration, timer));
+}
+
+static uint64_t lifetime_ms(const struct registration *registration) {
+    return (uint64_t)registration->announced_lifetime_s * 1000;
+}
+
+/* So early that every retransmission of the Update still comes in time, but not before half of the lifetime. */
+static uint64_t update_after_ms(const struct registration *registration) {
+    uint64_t lifetime = lifetime_ms(registration);
+    uint64_t margin = coap_max_transmit_wait_ms(&registration->device->options->coap);
+    return margin < lifetime / 2 ? lifetime - margin : lifetime / 2;
+}
+
+static void settle(struct registration *registration) {
+    const struct device *device = registration->device;
+    registration->state = REGISTRATION_REGISTERED;
+    registration->confirmed = true;
+    registration->failures = 0;
+    if (lifetime_ms(registration) > 0) /* else it never runs out */
+        schedule(registration, update_after_ms(registration), on_update_due);
+    if (registration->announced_lifetime_s != device->lifetime_s ||
+        strcmp(registration->announced_binding, device->binding) != 0)
+        registration_update_soon(registration); /* it has changed meanwhile */
+}
+
+/* ---- Register ---- */
+
+static void on_retry(struct timer *timer, void *arg) {
+    (void)arg;
+    registration_register(TIMER_OWNER(timer, struct registration, timer));
+}
+
+/* How long a server that is unavailable asks us to wait (RFC 7252 §5.9.3.4). */
+static uint64_t max_age_ms(const struct coap_reply *reply) {
+    uint32_t seconds;
+    if (!coap_option_uint(reply->message, COAP_MAX_AGE, &seconds))
+        seconds = MAX_AGE_DEFAULT_S;
+    return (uint64_t)seconds * 1000;
+}
+
+static uint64_t back_off_ms(struct registration *registration) {
+    uint64_t wait = RETRY_LAST_MS;
+    if (registration->failures < 6)
+        wait = (uint64_t)RETRY_FIRST_MS << registration->failures;
+    registration->failures++;
+    return wait + random_below(wait / 2 + 1);
+}
+
+static void try_again_after(struct registration *registration, uint64_t wait_ms) {
+    registration->state = REGISTRATION_WAITING;
+    schedule(registration, wait_ms, on_retry);
+}
+
+/* False when there is no location that an Update can be sent to. */
+static bool take_location(struct registration *registration, const struct coap_message *message) {
+    struct buffer location = buffer_over(registration->location, sizeof registration->location);
+    size_t segments = 0;
+    for (size_t i = 0; i < message->option_count; i++) {
+        const struct coap_option *option = &message->options[i];
+        if (option->number != COAP_LOCATION_PATH)
+            continue;
+        buffer_put_u8(&location, (uint8_t)option->value.len); /* at most 255, RFC 7252 §5.10 */
+        buffer_put_slice(&location, option->value);
+        segments++;
+    }
+    registration->location_len = location.len;
+    return segments > 0 && segments <= LOCATION_SEGMENTS_MAX && !location.overflow;
+}
+
+/* Visit the segments: starts with *at = 0. */
+static bool next_segment(const struct registration *registration, size_t *at, struct slice *segment) {
+    if (*at >= registration->location_len)
+        return false;
+    *segment = slice_of(registration->location + *at + 1, registration->location[*at]);
+    *at += 1 + segment->len;
+    return true;
+}
+
+static void report_success(const struct registration *registration) {
+    uint8_t bytes[COAP_MESSAGE_MAX];
+    struct buffer location = buffer_over(bytes, sizeof bytes); /* one slash for one length: it fits */
+    struct slice segment;
+    size_t at = 0;
+    while (next_segment(registration, &at, &segment)) {
+        buffer_put_u8(&location, '/');
+        buffer_put_slice(&location, segment);
+    }
+    report_registered(report_of(registration), slice_str(registration->device->options->endpoint),
+                      buffer_slice(&location));
+}
+
+static void on_register_answer(void *arg, const struct coap_reply *reply) {
+    struct registration *registration = arg;
+    static const char event[] = "registration_failed", what[] = "Registration";
+    registration->call = NULL;
+    if (!is_reply(reply, COAP_2_01_CREATED)) {
+        uint64_t wait_ms = is_reply(reply, COAP_5_03_SERVICE_UNAVAILABLE) ? max_age_ms(reply)
+                                                                        : back_off_ms(registration);
+        report_failure(report_of(registration), event, what, reply, wait_ms);
+        try_again_after(registration, wait_ms);
+        return;
+    }
+    if (!take_location(registration, reply->message)) {
+        uint64_t wait_ms = back_off_ms(registration);
+        report_unusable(report_of(registration), event, what, "the answer has no usable Location-Path", wait_ms);
+        try_again_after(registration, wait_ms);
+        return;
+    }
+    report_success(registration);
+    settle(registration);
+}
+
+/* The root tells which formats of data are spoken here; 1.0 has no list for that. */
+static void put_links(struct device *device, struct buffer *out) {
+    if (device->options->version > 10)
+        buffer_put_str(out, "</>;rt=\"oma.lwm2m\";ct=\"0 11542\",");
+    for (size_t i = 0; i < DEVICE_OBJECTS; i++) {
+        if (i > 0)
+            buffer_put_u8(out, ',');
+        object_put_links(&device->objects[i], device->options->version, out);
+    }
+}
+
+/* Every query item is a text of its own. */
+struct query {
+    char items[4][OPTIONS_ENDPOINT_MAX + 8];
+    size_t count;
+};
+
+static void add_query(struct coap_message *message, struct query *query, const char *name, const char *value) {
+    char *item = query->items[query->count++];
+    snprintf(item, sizeof query->items[0], "%s=%s", name, value);
+    coap_option_add(message, COAP_URI_QUERY, slice_str(item));
+}
+
+static void add_lifetime(struct coap_message *message, struct query *query, uint32_t lifetime_s) {
+    char number[16];
+    snprintf(number, sizeof number, "%u", lifetime_s);
+    add_query(message, query, "lt", number);
+}
+
+/* The path of the server's URI goes before /rd. */
+static void add_register_path(struct coap_message *message, struct slice prefix) {
+    while (prefix.len > 0) {
+        const uint8_t *slash = memchr(prefix.data, '/', prefix.len);
+        size_t len = slash == NULL ? prefix.len : (size_t)(slash - prefix.data);
+        coap_option_add(message, COAP_URI_PATH, slice_of(prefix.data, len));
+        prefix = slice_from(prefix, len + 1);
+    }
+    coap_option_add(message, COAP_URI_PATH, slice_str("rd"));
+}
+
+static const char *version_text(uint8_t version) {
+    return version == 10 ? "1.0" : version == 11 ? "1.1" : "1.2";
+}
+
+void registration_init(struct registration *registration, struct device *device) {
+    *registration = (struct registration){.device = device, .state = REGISTRATION_NONE};
+}
+
+/* A call that cannot even be sent fails like one without an answer. */
+static void await(struct registration *registration, enum registration_state state, const struct coap_message *message,
+                  coap_call_fn *done) {
+    struct device *device = registration->device;
+    announce(registration);
+    registration->state = state;
+    registration->call = coap_call(device->coap, device->server, message, done, registration);
+    if (registration->call == NULL) {
+        const struct coap_reply unsent = {.result = COAP_CALL_CANCELLED};
+        done(registration, &unsent);
+    }
+}
+
+void registration_register(struct registration *registration) {
+    struct device *device = registration->device;
+    struct coap_message message;
+    struct coap_uint format;
+    struct query query = {.count = 0};
+    uint8_t bytes[LINKS_MAX];
+    struct buffer links = buffer_over(bytes, sizeof bytes);
+    stop_waiting(registration);
+    timer_cancel(&device->wheel, &registration->soon);
+    registration->location_len = 0;
+    coap_message_init(&message, COAP_CON, COAP_POST, 0, SLICE_NONE);
+    add_register_path(&message, device->options->server.path);
+    coap_option_add_uint(&message, COAP_CONTENT_FORMAT, COAP_FORMAT_LINK, &format);
+    add_query(&message, &query, "ep", device->options->endpoint);
+    add_lifetime(&message, &query, device->lifetime_s);
+    add_query(&message, &query, "lwm2m", version_text(device->options->version));
+    add_query(&message, &query, "b", device->binding);
+    put_links(device, &links);
+    message.payload = buffer_slice(&links);
+    await(registration, REGISTRATION_REGISTERING, &message, on_register_answer);
+}
+
+/* ---- Update ---- */
+
+static void add_location(struct coap_message *message, const struct registration *registration) {
+    struct slice segment;
+    size_t at = 0;
+    while (next_segment(registration, &at, &segment))
+        coap_option_add(message, COAP_URI_PATH, segment);
+}
+
+/* Only a server that is busy for a while keeps the registration; with any other answer, or none, it is made anew. */
+static void on_update_answer(void *arg, const struct coap_reply *reply) {
+    struct registration *registration = arg;
+    registration->call = NULL;
+    if (is_reply(reply, COAP_2_04_CHANGED)) {
+        report_event(report_of(registration), "updated", "Registration updated");
+        settle(registration);
+        return;
+    }
+    if (is_reply(reply, COAP_5_03_SERVICE_UNAVAILABLE)) {
+        uint64_t wait_ms = max_age_ms(reply);
+        report_failure(report_of(registration), "update_failed", "Update", reply, wait_ms);
+        registration->state = REGISTRATION_REGISTERED;
+        schedule(registration, wait_ms, on_update_due);
+        return;
+    }
+    report_failure(report_of(registration), "update_failed", "Update", reply, 0);
+    registration_register(registration);
+}
+
+/* As small as it can be: only what has changed is told (Core 1.2 §6.2.2). */
+bool registration_update(struct registration *registration) {
+    struct device *device = registration->device;
+    struct coap_message message;
+    struct query query = {.count = 0};
+    if (registration->state != REGISTRATION_REGISTERED && registration->state != REGISTRATION_UPDATING)
+        return false;
+    stop_waiting(registration);
+    timer_cancel(&device->wheel, &registration->soon);
+    coap_message_init(&message, COAP_CON, COAP_POST, 0, SLICE_NONE);
+    add_location(&message, registration);
+    if (registration->announced_lifetime_s != device->lifetime_s || !registration->confirmed)
+        add_lifetime(&message, &query, device->lifetime_s);
+    if (strcmp(registration->announced_binding, device->binding) != 0 || !registration->confirmed)
+        add_query(&message, &query, "b", device->binding);
+    await(registration, REGISTRATION_UPDATING, &message, on_update_answer);
+    return true;
+}
+
+static void on_soon(struct timer *timer, void *arg) {
+    (void)arg;
+    registration_update(TIMER_OWNER(timer, struct registration, soon));
+}
+
+void registration_update_soon(struct registration *registration) {
+    timer_schedule(&registration->device->wheel, &registration->soon, now_ms(registration), on_soon);
+}
+
+/* ---- De-register ---- */
+
+static void leave(struct registration *registration) {
+    void (*left)(void *arg) = registration->left;
+    stop_waiting(registration);
+    registration->state = REGISTRATION_NONE;
+    registration->left = NULL;
+    if (left != NULL)
+        left(registration->left_arg);
+}
+
+static void on_deregister_answer(void *arg, const struct coap_reply *reply) {
+    struct registration *registration = arg;
+    registration->call = NULL;
+    if (is_reply(reply, COAP_2_02_DELETED))
+        report_event(report_of(registration), "deregistered", "Client deregistered");
+    else
+        report_failure(report_of(registration), "deregistration_failed", "Deregistration", reply, 0);
+    leave(registration);
+}
+
+static void on_deregister_timeout(struct timer *timer, void *arg) {
+    (void)arg;
+    struct registration *registration = TIMER_OWNER(timer, struct registration, timer);
+    report_unusable(report_of(registration), "deregistration_failed", "Deregistration", "no answer", 0);
+    leave(registration);
+}
+
+bool registration_deregister(struct registration *registration, void (*left)(void *arg), void *arg) {
+    struct coap_message message;
+    bool is_registered = registration->state == REGISTRATION_REGISTERED || registration->state == REGISTRATION_UPDATING ||
+                         registration->state == REGISTRATION_DEREGISTERING;
+    registration_end(registration);
+    if (!is_registered)
+        return false;
+    registration->left = left;
+    registration->left_arg = arg;
+    coap_message_init(&message, COAP_CON, COAP_DELETE, 0, SLICE_NONE);
+    add_location(&message, registration);
+    schedule(registration, DEREGISTER_WAIT_MS, on_deregister_timeout);
+    await(registration, REGISTRATION_DEREGISTERING, &message, on_deregister_answer);
+    return true;
+}
+
+void registration_end(struct registration *registration) {
+    stop_waiting(registration);
+    timer_cancel(&registration->device->wheel, &registration->soon);
+    registration->state = REGISTRATION_NONE;
+    registration->left = NULL;
+}

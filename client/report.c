@@ -1,0 +1,184 @@
+#include "client/report.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+#include "common/base/duration.h"
+#include "common/lwm2m/text.h"
+
+/* A line stays a line, whatever is in the text. */
+static void put_plain(FILE *out, struct slice text) {
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+        if (c < 0x20 || c == 0x7f)
+            fprintf(out, "\\x%02x", c);
+        else
+            putc(c, out);
+    }
+}
+
+static void put_json_string(FILE *out, struct slice text) {
+    bool utf8 = slice_is_utf8(text);
+    putc('"', out);
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+        if (c < 0x20 || c == 0x7f)
+            fprintf(out, "\\u%04x", c);
+        else if (c == '"' || c == '\\')
+            fprintf(out, "\\%c", c);
+        else
+            putc(c < 0x80 || utf8 ? c : '?', out);
+    }
+    putc('"', out);
+}
+
+static void begin(const struct report *report, const char *event) {
+    uint8_t bytes[40];
+    struct buffer now = buffer_over(bytes, sizeof bytes);
+    time_put(&now, clock_now_ms(report->clock));
+    fprintf(report->out, "{\"event\":\"%s\",\"ts\":\"%.*s\"", event, (int)now.len, (const char *)now.data);
+}
+
+static void put_member(const struct report *report, const char *name, struct slice text) {
+    fprintf(report->out, ",\"%s\":", name);
+    put_json_string(report->out, text);
+}
+
+static void end(const struct report *report) {
+    fputs(report->json ? "}\n" : "\n", report->out);
+    fflush(report->out);
+}
+
+static struct slice last_segment(struct slice location) {
+    size_t at = location.len;
+    while (at > 0 && location.data[at - 1] != '/')
+        at--;
+    return slice_from(location, at);
+}
+
+void report_registered(const struct report *report, struct slice endpoint, struct slice location) {
+    if (report->json) {
+        begin(report, "registered");
+        put_member(report, "endpoint", endpoint);
+        put_member(report, "device_id", last_segment(location));
+        put_member(report, "location", location);
+    } else {
+        fputs("Client registered\nEndpoint Name: ", report->out);
+        put_plain(report->out, endpoint);
+        fputs("\nDevice ID: ", report->out);
+        put_plain(report->out, last_segment(location));
+    }
+    end(report);
+}
+
+void report_event(const struct report *report, const char *event, const char *text) {
+    if (report->json)
+        begin(report, event);
+    else
+        fputs(text, report->out);
+    end(report);
+}
+
+static void put_retry(const struct report *report, uint64_t retry_ms) {
+    if (retry_ms == 0)
+        return;
+    fprintf(report->out, report->json ? ",\"retry_in_s\":%" PRIu64 ".%03u" : "; trying again in %" PRIu64 ".%03u s",
+            retry_ms / 1000, (unsigned)(retry_ms % 1000));
+}
+
+void report_failure(const struct report *report, const char *event, const char *what, const struct coap_reply *reply,
+                    uint64_t retry_ms) {
+    if (reply->result != COAP_CALL_REPLY) {
+        report_unusable(report, event, what, coap_call_result_text(reply->result), retry_ms);
+        return;
+    }
+    struct coap_code_text code = coap_code_text(reply->message->code);
+    const char *name = coap_code_name(reply->message->code);
+    if (report->json) {
+        begin(report, event);
+        put_member(report, "code", slice_str(code.text));
+        put_member(report, "reason", slice_str(name));
+        put_member(report, "diagnostic", reply->body);
+    } else {
+        fprintf(report->out, "%s failed: %s %s", what, code.text, name);
+        if (reply->body.len > 0)
+            fputs(": ", report->out);
+        put_plain(report->out, reply->body);
+    }
+    put_retry(report, retry_ms);
+    end(report);
+}
+
+void report_unusable(const struct report *report, const char *event, const char *what, const char *why,
+                     uint64_t retry_ms) {
+    if (report->json) {
+        begin(report, event);
+        put_member(report, "reason", slice_str(why));
+    } else {
+        fprintf(report->out, "%s failed: %s", what, why);
+    }
+    put_retry(report, retry_ms);
+    end(report);
+}
+
+void report_request(const struct report *report, uint8_t method, struct slice path, uint8_t code) {
+    struct coap_code_text answer = coap_code_text(code), number = coap_code_text(method);
+    const char *name = coap_code_name(method)[0] == '\0' ? number.text : coap_code_name(method);
+    if (report->json) {
+        begin(report, "request");
+        put_member(report, "method", slice_str(name));
+        put_member(report, "path", path);
+        put_member(report, "code", slice_str(answer.text));
+    } else {
+        fprintf(report->out, "Request: %s ", name);
+        put_plain(report->out, path);
+        fprintf(report->out, " -> %s", answer.text);
+    }
+    end(report);
+}
+
+static bool is_json_number(const struct lwm2m_value *value) {
+    return value->type == LWM2M_INTEGER || value->type == LWM2M_UNSIGNED || value->type == LWM2M_TIME ||
+           value->type == LWM2M_FLOAT;
+}
+
+void report_value(const struct report *report, const struct lwm2m_node *node) {
+    const struct lwm2m_value *value = &node->value;
+    uint8_t path_bytes[32], bytes[512];
+    struct buffer path = buffer_over(path_bytes, sizeof path_bytes), text = buffer_over(bytes, sizeof bytes);
+    lwm2m_path_put(&path, &node->path);
+    struct slice shown = value->bytes;
+    if (value->type != LWM2M_STRING && value->type != LWM2M_CORELNK) {
+        lwm2m_text_encode(value, &text);
+        shown = buffer_slice(&text);
+    }
+    if (!report->json) {
+        put_plain(report->out, slice_from(buffer_slice(&path), 1));
+        fputs(" = ", report->out);
+        put_plain(report->out, shown);
+        end(report);
+        return;
+    }
+    begin(report, "value");
+    put_member(report, "path", buffer_slice(&path));
+    put_member(report, "type", slice_str(lwm2m_type_name(value->type)));
+    if (value->type == LWM2M_BOOLEAN)
+        fprintf(report->out, ",\"value\":%s", value->truth ? "true" : "false");
+    else if (is_json_number(value) && shown.len > 0)
+        fprintf(report->out, ",\"value\":%.*s", (int)shown.len, (const char *)shown.data);
+    else
+        put_member(report, "value", shown);
+    end(report);
+}
+
+void report_text(const struct report *report, const char *event, struct slice about, const char *text) {
+    if (report->json) {
+        begin(report, event);
+        put_member(report, "about", about);
+        put_member(report, "text", slice_str(text));
+    } else {
+        put_plain(report->out, about);
+        fprintf(report->out, "%s%s", about.len > 0 ? ": " : "", text);
+    }
+    end(report);
+}

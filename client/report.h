@@ -1,0 +1,42 @@
+/* What the device tells on standard output: one line an event, for a person or, with --json, a JSON object. Lines are
+ * written out at once, so that whoever reads them sees them when they happen. */
+#ifndef BERTH_CLIENT_REPORT_H
+#define BERTH_CLIENT_REPORT_H
+
+#include <stdio.h>
+
+#include "common/base/clock.h"
+#include "common/coap/endpoint.h"
+#include "common/lwm2m/node.h"
+
+struct report {
+    FILE *out;
+    bool json;
+    const struct clock *clock; /* of the time stamps */
+};
+
+/* Three lines that scripts written for other clients wait for, word for word. `location` is as in `/rd/4Kx`; what is
+ * after its last slash is the device ID. */
+void report_registered(const struct report *report, struct slice endpoint, struct slice location);
+
+/* `event` for the JSON, `text` for a person: `updated`, "Registration updated". */
+void report_event(const struct report *report, const char *event, const char *text);
+
+/* `event` and `what` ("Registration") failed with this reply; `retry_ms` is when it is tried again, 0 when it is not. */
+void report_failure(const struct report *report, const char *event, const char *what, const struct coap_reply *reply,
+                    uint64_t retry_ms);
+
+/* A reply that nothing can be done with, though its code is a good one. */
+void report_unusable(const struct report *report, const char *event, const char *what, const char *why,
+                     uint64_t retry_ms);
+
+/* A request of the server's was answered. `path` is as in `/3/0/0`. */
+void report_request(const struct report *report, uint8_t method, struct slice path, uint8_t code);
+
+/* `3/0/0 = value`. */
+void report_value(const struct report *report, const struct lwm2m_node *node);
+
+/* A sentence, and what it is about, which may be empty: an answer of the shell. */
+void report_text(const struct report *report, const char *event, struct slice about, const char *text);
+
+#endif

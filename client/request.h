@@ -1,0 +1,49 @@
+/* What the server asks of the device: the device management interface (Core 1.2 §6.3). Read, Discover, Write and Execute
+ * are spoken, of data text and TLV. */
+#ifndef BERTH_CLIENT_REQUEST_H
+#define BERTH_CLIENT_REQUEST_H
+
+#include "common/coap/endpoint.h"
+#include "common/lwm2m/node.h"
+
+struct device;
+struct object;
+struct resource;
+
+/* Answer a request, and report that. */
+void request_answer(struct device *device, const struct coap_request *request);
+
+/* An answer as it is made; `payload` is empty at first. */
+struct answer {
+    uint8_t code;
+    int format;             /* of the payload, or COAP_FORMAT_NONE */
+    const char *diagnostic; /* why not, or NULL */
+    struct buffer payload;
+};
+
+enum { NODES_MAX = 128 }; /* values that are read or written at once */
+
+/* What a path means: as far as it reaches, with NULL beyond. */
+struct target {
+    struct lwm2m_path path;
+    struct object *object;
+    const struct resource *resource;
+};
+
+/* The operations, each in a file of its own. The path of `target` has at least one id and exists, except for the
+ * resource instance, if it names one. */
+void read_answer(const struct target *target, int accept, struct answer *answer);
+void discover_answer(const struct device *device, const struct target *target, unsigned depth, struct answer *answer);
+void execute_answer(const struct target *target, const struct coap_request *request, struct answer *answer);
+
+/* `replace`: what the payload does not name is gone afterwards, else it stays (Core 1.2 §6.3.3). Everything is written
+ * or nothing. */
+void write_answer(const struct target *target, const struct coap_request *request, bool replace,
+                  struct answer *answer);
+
+static inline void answer_with(struct answer *answer, uint8_t code, const char *diagnostic) {
+    answer->code = code;
+    answer->diagnostic = diagnostic;
+}
+
+#endif

@@ -1,0 +1,279 @@
+"""A berth-server process to test, and the ways to talk to it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import selectors
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlencode, urlsplit
+
+from coapraw import CONTENT_FORMAT, DELETE, LINK_FORMAT, POST, Coap, Peer, uint
+
+ROOT = Path(__file__).resolve().parents[2]
+SANITIZER_REPORT = re.compile(r"^(==\d+==ERROR: .*|.*runtime error: .*|SUMMARY: .*Sanitizer.*)$", re.MULTILINE)
+
+
+def program(name: str) -> Path:
+    return ROOT / os.environ.get("BERTH_BUILD", "build/dev") / name
+
+
+def segment(endpoint: str | bytes) -> str:
+    """An endpoint name as the one path segment that the API takes."""
+    return quote(endpoint, safe="")
+
+
+@dataclass
+class Response:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def problem(self) -> str:
+        """The kind of an RFC 9457 answer: the last segment of its type."""
+        assert self.headers["Content-Type"] == "application/problem+json", self.body
+        document = self.json
+        assert document["status"] == self.status and document["title"] and document["detail"], document
+        return document["type"].removeprefix("https://berth.dev/problems/")
+
+
+@dataclass
+class Device:
+    """A registration made over a peer; the peer answers nothing by itself."""
+
+    peer: Peer
+    endpoint: str
+    location: str  # /rd/xyz
+
+    def update(self, query: list[str] | None = None, links: str | None = None, **kwargs: object) -> Coap:
+        options = [] if links is None else [(CONTENT_FORMAT, uint(LINK_FORMAT))]
+        payload = (links or "").encode()
+        return self.peer.request(POST, self.location, query, payload, options, **kwargs)
+
+    def deregister(self, **kwargs: object) -> Coap:
+        return self.peer.request(DELETE, self.location, **kwargs)
+
+
+class Berth:
+    """Started, it has coap_port, http_port and listeners (the URIs with their real ports)."""
+
+    def __init__(
+        self,
+        data: Path,
+        *options: str,
+        listen: tuple[str, ...] = ("coap://127.0.0.1:0",),
+        web: str = "http://127.0.0.1:0",
+        env: dict[str, str] | None = None,
+    ):
+        self.data = data
+        self.options = options
+        self.listen = listen
+        self.web = web
+        self.env = env or {}
+        self.process: subprocess.Popen | None = None
+        self.log_path = data.parent / f"{data.name}.log"
+        self.peers: list[Peer] = []
+
+    # ---- the process ----
+
+    def command(self) -> list[str]:
+        listen = [word for uri in self.listen for word in ("--listen", uri)]
+        return [str(program("berth-server")), *listen, "--http", self.web, "--data", str(self.data), *self.options]
+
+    def start(self, timeout: float = 30) -> Berth:
+        """Start it and wait until it says that it is ready."""
+        assert self.process is None
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("BERTH_")}
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**environment, **self.env},
+            )
+        listening = [line.split(" ", 1)[1] for line in self._lines_until("ready", timeout) if line.startswith("listening ")]
+        # From now on the same ports, so that devices find a restarted server where it was.
+        self.listen = tuple(uri for uri in listening if uri.startswith("coap"))
+        self.web = next((uri for uri in listening if uri.startswith("http")), self.web)
+        self.listeners = self.listen
+        self.coap_port = urlsplit(self.listen[0]).port if self.listen else None
+        self.http_port = urlsplit(self.web).port if self.web.startswith("http") else None
+        return self
+
+    def _lines_until(self, last: str, timeout: float) -> list[str]:
+        deadline = time.monotonic() + timeout
+        output = b""
+        stdout = self.process.stdout
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            while last not in output.decode().splitlines():
+                left = deadline - time.monotonic()
+                chunk = os.read(stdout.fileno(), 65536) if left > 0 and selector.select(left) else None
+                if not chunk:
+                    why = "ended" if chunk == b"" else f"said no {last!r} within {timeout} s"
+                    self.process.kill()
+                    self.process.wait()
+                    stdout.close()
+                    self.process = None
+                    raise AssertionError(f"the server {why}\n{output.decode()}\n{self.log()}")
+                output += chunk
+        return output.decode().splitlines()
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def log(self) -> str:
+        """What it has written to stderr, over all its lives."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def stop(self, timeout: float = 20) -> None:
+        """End it as Docker does. It must exit with 0."""
+        self.process.send_signal(signal.SIGTERM)
+        self._ended(timeout, 0)
+
+    def kill(self) -> None:
+        """It dies without a chance to do anything about it."""
+        self.process.kill()
+        self._ended(20, -signal.SIGKILL)
+
+    def restart(self) -> Berth:
+        if self.process is not None:
+            self.stop()
+        return self.start()
+
+    def _ended(self, timeout: float, expected: int) -> None:
+        try:
+            exit_code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the server did not end within {timeout} s\n{self.log()}") from None
+        finally:
+            self.process.stdout.close()
+            self.process = None
+        assert exit_code == expected, f"exit code {exit_code}\n{self.log()}"
+        self.assert_no_sanitizer_report()
+
+    def assert_no_sanitizer_report(self) -> None:
+        report = SANITIZER_REPORT.search(self.log())
+        assert report is None, self.log()
+
+    def close_peers(self) -> None:
+        for peer in self.peers:
+            peer.close()
+        self.peers.clear()
+
+    def close(self) -> None:
+        self.close_peers()
+        if self.process is not None:
+            self.stop()
+        self.assert_no_sanitizer_report()
+
+    # ---- HTTP ----
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: dict[str, str] | None = None,
+        within: float = 30,
+        **query: object,
+    ) -> Response:
+        """One request on a connection of its own, answered `within` seconds. A dict or list is sent as JSON; the other
+        keywords are the query."""
+        if query:
+            path += "?" + urlencode(query)
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+            headers = {"Content-Type": "application/json", **(headers or {})}
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=within)
+        try:
+            connection.request(method, path, body, {"Connection": "close", **(headers or {})})
+            answer = connection.getresponse()
+            return Response(answer.status, answer.msg, answer.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **query: object):
+        """The JSON of a GET that must succeed."""
+        answer = self.http("GET", path, **query)
+        assert answer.status == 200, f"{answer.status} {answer.body!r}"
+        return answer.json
+
+    def device(self, endpoint: str) -> dict:
+        return self.get(f"/v1/devices/{segment(endpoint)}")
+
+    def last_event(self) -> int:
+        return self.get("/v1/events/last")["last"]
+
+    def events_after(self, number: int = 0, **filters: object) -> list[dict]:
+        """Every event that is there now with a greater number; filters are `types` and `endpoint`."""
+        items: list[dict] = []
+        while True:
+            page = self.get("/v1/events", poll=1, after=number, timeout="0s", limit=1000, **filters)
+            if not page["items"]:
+                return items
+            items += page["items"]
+            number = items[-1]["id"]
+
+    def await_event(self, type: str, endpoint: str | None = None, after: int = 0, timeout: str = "10s") -> dict:
+        """The first event of that type, also when it has come already."""
+        query = {} if endpoint is None else {"endpoint": endpoint}
+        page = self.get("/v1/events", poll=1, after=after, types=type, timeout=timeout, limit=1, **query)
+        assert page["items"], f"no event {type} within {timeout}; there were {self.events_after(after)}"
+        return page["items"][0]
+
+    def get_metric(self, name: str) -> float:
+        """A sample of /metrics, with its labels if it has any: name{label="value"}."""
+        lines = self.http("GET", "/metrics").body.decode().splitlines()
+        return next(float(line.split(" ")[-1]) for line in lines if line.startswith(name + " "))
+
+    def leap(self, by: str) -> dict:
+        """Leap protocol time; all timers that are due have run when this returns."""
+        answer = self.http("POST", "/v1/clock", {"advance": by})
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    # ---- CoAP ----
+
+    def peer(self, **kwargs: object) -> Peer:
+        """A new peer; closed when the test ends."""
+        peer = Peer(**{"port": self.coap_port, **kwargs})
+        self.peers.append(peer)
+        return peer
+
+    def register(
+        self,
+        endpoint: str,
+        lifetime: int | None = 300,
+        links: str = "</1/0>,</3/0>",
+        version: str | None = "1.1",
+        binding: str | None = "U",
+        extra: list[str] | None = None,
+        peer: Peer | None = None,
+    ) -> Device:
+        """Register over CoAP; must succeed."""
+        query = [f"ep={endpoint}"]
+        query += [] if lifetime is None else [f"lt={lifetime}"]
+        query += [] if version is None else [f"lwm2m={version}"]
+        query += [] if binding is None else [f"b={binding}"]
+        peer = peer or self.peer()
+        options = [(CONTENT_FORMAT, uint(LINK_FORMAT))]
+        answer = peer.request(POST, "/rd", query + (extra or []), links.encode(), options)
+        assert answer.code_text == "2.01", f"{answer.code_text} {answer.payload!r}"
+        assert answer.location.startswith("/rd/"), answer
+        return Device(peer, endpoint, answer.location)

@@ -1,0 +1,170 @@
+"""The OpenAPI document against the server that serves it."""
+
+import re
+
+import pytest
+
+from http_wire import Wire
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+@pytest.fixture
+def document(berth):
+    return berth.get("/v1/openapi.json")
+
+
+def operations(document):
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def references(node):
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == "$ref":
+                yield value
+            else:
+                yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def is_valid(value, schema, schemas) -> bool:
+    """As much of JSON Schema as the document uses."""
+    if "$ref" in schema:
+        return is_valid(value, schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
+    if "oneOf" in schema:
+        return sum(is_valid(value, choice, schemas) for choice in schema["oneOf"]) == 1
+    if "const" in schema:
+        return value == schema["const"]
+    if "enum" in schema and value not in schema["enum"]:
+        return False
+    if "type" in schema:
+        types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        if not any(has_type(value, name) for name in types):
+            return False
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        if any(name not in value for name in schema.get("required", [])):
+            return False
+        for name, member in value.items():
+            rule = properties.get(name, schema.get("additionalProperties", True))
+            if rule is False or (isinstance(rule, dict) and not is_valid(member, rule, schemas)):
+                return False
+    if isinstance(value, list) and not all(is_valid(item, schema.get("items", {}), schemas) for item in value):
+        return False
+    if isinstance(value, str) and "pattern" in schema and not re.search(schema["pattern"], value):
+        return False
+    if isinstance(value, (int, float)) and value < schema.get("minimum", value):
+        return False
+    return True
+
+
+def has_type(value, name: str) -> bool:
+    if isinstance(value, bool):
+        return name == "boolean"
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}
+    return isinstance(value, kinds.get(name, ()))
+
+
+def test_document_is_openapi_3_1(document):
+    assert document["openapi"] == "3.1.0"
+    assert document["info"]["title"] == "Berth" and document["info"]["version"]
+    assert document["paths"]
+
+
+def test_every_reference_has_its_schema(document):
+    names = {reference.removeprefix("#/components/schemas/") for reference in references(document)}
+    assert names <= document["components"]["schemas"].keys()
+
+
+def test_every_operation_is_described(document):
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(set(ids)) == len(ids)
+    for path, method, operation in operations(document):
+        assert method in METHODS
+        assert operation["summary"]
+        assert "400" in operation["responses"]
+        in_path = [parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"]
+        assert in_path == re.findall(r"\{([a-z_]+)\}", path)
+
+
+def test_described_methods_are_those_that_are_routed(berth, document):
+    for path, item in document["paths"].items():
+        answer = berth.http("OPTIONS", re.sub(r"\{[a-z_]+\}", "x", path))
+        assert answer.status == 204, path
+        allowed = {method.lower() for method in answer.headers["Allow"].split(", ")} - {"head", "options"}
+        assert allowed == item.keys(), path
+
+
+def test_described_parameters_are_those_that_are_known(berth, document):
+    for path, method, operation in operations(document):
+        target = re.sub(r"\{[a-z_]+\}", "x", path)
+        for parameter in operation["parameters"]:
+            if parameter["in"] == "query":
+                assert not is_unknown(berth, method.upper(), f"{target}?{parameter['name']}=%01"), parameter["name"]
+        assert is_unknown(berth, method.upper(), f"{target}?no_such_parameter=1"), path
+
+
+def is_unknown(berth, method: str, target: str) -> bool:
+    """Whether a parameter is refused for its name. What is taken may be answered by a stream without an end."""
+    with Wire(berth.http_port) as wire:
+        wire.get(target, "Connection: close", method=method)
+        return wire.head().status == 400 and b"There is no parameter" in wire.input.read()
+
+
+def test_paths_that_are_not_described_are_404(berth):
+    for path in ("/v1", "/v1/", "/v2", "/api", "/v1/wait/x", "/v1/devices/x/y/z", "/metrics/x", "/index.html"):
+        assert berth.http("GET", path).status == 404, path
+
+
+def test_answers_are_as_described(berth, document):
+    schemas = document["components"]["schemas"]
+    device = berth.register("dev1", links='</>;rt="oma.lwm2m",</1/0>;x,</3/0>', extra=["y=1", "sms=123"])
+    berth.register("ever", lifetime=0)
+    device.update()
+    calls = [
+        ("get", "/v1/devices", "/v1/devices", None),
+        ("get", "/v1/devices/{endpoint}", "/v1/devices/dev1", None),
+        ("get", "/v1/devices/{endpoint}", "/v1/devices/ever", None),
+        ("get", "/v1/devices/{endpoint}", "/v1/devices/x?wait=deregistered", None),
+        ("get", "/v1/devices/{endpoint}", "/v1/devices/x", None),
+        ("get", "/v1/devices/{endpoint}", "/v1/devices/x?wait=registered&timeout=0s", None),
+        ("get", "/v1/events", "/v1/events?poll=1&after=0", None),
+        ("get", "/v1/events", "/v1/events?types=x", None),
+        ("get", "/v1/events/last", "/v1/events/last", None),
+        ("post", "/v1/wait", "/v1/wait", {"after": 0}),
+        ("post", "/v1/wait", "/v1/wait", {"after": 0, "count": 2}),
+        ("post", "/v1/wait", "/v1/wait", {"absent": True, "timeout": 0}),
+        ("post", "/v1/wait", "/v1/wait", {"after": 0, "absent": True}),
+        ("post", "/v1/wait", "/v1/wait", {"timeout": 0}),
+        ("post", "/v1/wait", "/v1/wait", {"x": 0}),
+        ("get", "/v1/clock", "/v1/clock", None),
+        ("post", "/v1/clock", "/v1/clock", {"advance": "1500ms"}),
+        ("post", "/v1/clock", "/v1/clock", {"advance": "x"}),
+        ("get", "/v1/openapi.json", "/v1/openapi.json", None),
+        ("get", "/healthz", "/healthz", None),
+        ("get", "/readyz", "/readyz", None),
+        ("get", "/metrics", "/metrics", None),
+        ("get", "/", "/", None),
+        ("get", "/favicon.ico", "/favicon.ico", None),
+        ("delete", "/v1/devices/{endpoint}", "/v1/devices/dev1", None),
+        ("delete", "/v1/devices/{endpoint}", "/v1/devices/dev1", None),
+        ("post", "/v1/reset", "/v1/reset?scope=x", None),
+        ("post", "/v1/reset", "/v1/reset", None),
+    ]
+    assert {(method, path) for method, path, _, _ in calls} == {(m, p) for p, m, _ in operations(document)}
+    for method, path, target, body in calls:
+        answer = berth.http(method.upper(), target, body)
+        described = document["paths"][path][method]["responses"].get(str(answer.status))
+        assert described is not None, f"{target} gave {answer.status}"
+        content_type = answer.headers["Content-Type"]
+        if content_type is None:
+            assert "content" not in described and answer.body == b"", target
+            continue
+        schema = described["content"][content_type]["schema"]
+        if content_type.endswith("json"):
+            assert is_valid(answer.json, schema, schemas), f"{target}: {answer.json}"

@@ -1,0 +1,242 @@
+/* Listeners and links over real sockets on loopback. Nothing waits for a clock: each step runs the loop until what was
+ * sent has come. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "common/net/udp.h"
+
+struct fixture {
+    uv_loop_t loop;
+    struct udp *udp;
+    struct listener listeners[2];
+    struct link *last; /* a reference */
+    struct address last_peer, last_local;
+    size_t received, received_len;
+    bool answers;
+};
+
+static void on_datagram(void *arg, struct link *link, struct slice datagram) {
+    struct fixture *f = arg;
+    f->received++;
+    f->received_len = datagram.len;
+    f->last_peer = link->peer;
+    f->last_local = link->local;
+    if (f->last != NULL)
+        link_unref(f->last);
+    f->last = link_ref(link);
+    if (f->answers)
+        assert_int_equal(link_send(link, datagram), 0);
+}
+
+static int start(void **state) {
+    struct fixture *f = calloc(1, sizeof *f);
+    uv_loop_init(&f->loop);
+    f->udp = udp_new(&f->loop, on_datagram, f);
+    f->listeners[0] = (struct listener){.address = {.family = ADDRESS_IPV4, .ip = {0}}};
+    f->listeners[1] = (struct listener){.number = 1, .address = {.family = ADDRESS_IPV4, .ip = {127, 0, 0, 1}}};
+    f->answers = true;
+    assert_int_equal(udp_listen(f->udp, &f->listeners[0]), 0);
+    assert_int_equal(udp_listen(f->udp, &f->listeners[1]), 0);
+    assert_int_not_equal(f->listeners[0].address.port, 0);
+    *state = f;
+    return 0;
+}
+
+static int stop(void **state) {
+    struct fixture *f = *state;
+    if (f->last != NULL)
+        link_unref(f->last);
+    assert_int_equal(udp_counters(f->udp).links, 0);
+    udp_close(f->udp);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&f->loop), 0);
+    free(f);
+    return 0;
+}
+
+static int client(void) {
+    struct timeval limit = {.tv_sec = 5};
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof any), 0);
+    return fd;
+}
+
+static void send_to(int fd, const char *ip, uint16_t port, size_t len) {
+    static uint8_t bytes[65536];
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    inet_pton(AF_INET, ip, &to.sin_addr);
+    assert_int_equal(sendto(fd, bytes, len, 0, (struct sockaddr *)&to, sizeof to), len);
+}
+
+/* Run the loop until `count` datagrams have come altogether and what was answered is on its way. */
+static void run_until(struct fixture *f, size_t count) {
+    while (f->received < count)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    udp_flush(f->udp);
+}
+
+static struct sockaddr_in receive_from(int fd) {
+    char bytes[2048];
+    struct sockaddr_in from;
+    socklen_t len = sizeof from;
+    assert_true(recvfrom(fd, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &len) >= 0);
+    return from;
+}
+
+static void test_MSG_51_answers_leave_from_the_address_that_was_asked(void **state) {
+    struct fixture *f = *state;
+    int fd = client();
+    static const char *const targets[] = {"127.0.0.1", "127.0.0.7", "127.9.8.7"};
+    for (size_t i = 0; i < 3; i++) {
+        send_to(fd, targets[i], f->listeners[0].address.port, 20);
+        run_until(f, i + 1);
+        struct sockaddr_in from = receive_from(fd);
+        assert_string_equal(inet_ntoa(from.sin_addr), targets[i]);
+        assert_int_equal(ntohs(from.sin_port), f->listeners[0].address.port);
+    }
+    close(fd);
+}
+
+static void test_one_link_for_each_listener_and_peer(void **state) {
+    struct fixture *f = *state;
+    int one = client(), two = client();
+    send_to(one, "127.0.0.1", f->listeners[0].address.port, 4);
+    run_until(f, 1);
+    struct link *first = link_ref(f->last);
+    send_to(one, "127.0.0.1", f->listeners[0].address.port, 4);
+    run_until(f, 2);
+    assert_ptr_equal(f->last, first);
+    send_to(two, "127.0.0.1", f->listeners[0].address.port, 4);
+    run_until(f, 3);
+    assert_ptr_not_equal(f->last, first);
+    send_to(one, "127.0.0.1", f->listeners[1].address.port, 4);
+    run_until(f, 4);
+    assert_ptr_not_equal(f->last, first);
+    assert_ptr_equal(f->last->listener, &f->listeners[1]);
+    link_unref(first);
+    close(one);
+    close(two);
+}
+
+static void test_links_nobody_keeps_are_freed(void **state) {
+    struct fixture *f = *state;
+    int fd = client();
+    send_to(fd, "127.0.0.1", f->listeners[0].address.port, 4);
+    run_until(f, 1);
+    link_unref(f->last);
+    f->last = NULL;
+    assert_int_equal(udp_counters(f->udp).links, 0);
+    close(fd);
+}
+
+static void test_a_link_can_be_asked_for(void **state) {
+    struct fixture *f = *state;
+    int fd = client();
+    struct sockaddr_in name;
+    socklen_t len = sizeof name;
+    struct address peer;
+    getsockname(fd, (struct sockaddr *)&name, &len);
+    address_from_sockaddr(&peer, (struct sockaddr *)&name);
+    struct link *link = udp_link(f->udp, &f->listeners[1], &peer, NULL);
+    assert_non_null(link);
+    assert_int_equal(link_send(link, slice_str("hello")), 0);
+    udp_flush(f->udp);
+    assert_int_equal(ntohs(receive_from(fd).sin_port), f->listeners[1].address.port);
+    send_to(fd, "127.0.0.1", f->listeners[1].address.port, 4);
+    run_until(f, 1);
+    assert_ptr_equal(f->last, link); /* the same one serves what comes */
+    link_unref(link);
+    struct address v6 = {.family = ADDRESS_IPV6, .port = 1, .ip = {[15] = 1}};
+    assert_null(udp_link(f->udp, &f->listeners[1], &v6, NULL));
+    close(fd);
+}
+
+static void test_datagrams_of_every_size(void **state) {
+    struct fixture *f = *state;
+    static const size_t sizes[] = {0, 1, 1152, 9000, 60000};
+    int fd = client();
+    f->answers = false;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        send_to(fd, "127.0.0.1", f->listeners[1].address.port, sizes[i]);
+        run_until(f, i + 1);
+        assert_int_equal(f->received_len, sizes[i]);
+    }
+    uint8_t large[1500] = {0};
+    assert_true(link_send(f->last, slice_of(large, sizeof large)) < 0);
+    close(fd);
+}
+
+static void test_bursts_go_both_ways(void **state) {
+    struct fixture *f = *state;
+    int fd = client();
+    for (int i = 0; i < 200; i++)
+        send_to(fd, "127.0.0.1", f->listeners[1].address.port, 10);
+    run_until(f, 200);
+    for (int i = 0; i < 200; i++)
+        receive_from(fd);
+    assert_int_equal(udp_counters(f->udp).sent, 200);
+    close(fd);
+}
+
+static void test_many_links(void **state) {
+    struct fixture *f = *state;
+    struct link *links[1000];
+    for (uint16_t i = 0; i < 1000; i++) {
+        struct address peer = {.family = ADDRESS_IPV4, .port = (uint16_t)(1000 + i), .ip = {127, 0, 0, 1}};
+        links[i] = udp_link(f->udp, &f->listeners[0], &peer, NULL);
+    }
+    assert_int_equal(udp_counters(f->udp).links, 1000);
+    for (uint16_t i = 0; i < 1000; i++) {
+        struct link *again = udp_link(f->udp, &f->listeners[0], &links[i]->peer, NULL);
+        assert_ptr_equal(again, links[i]);
+        link_unref(again);
+        link_unref(links[i]);
+    }
+}
+
+static void test_an_address_that_is_taken(void **state) {
+    struct fixture *f = *state;
+    struct listener again = {.number = 2, .address = f->listeners[1].address};
+    assert_int_equal(udp_listen(f->udp, &again), -EADDRINUSE);
+}
+
+static void test_an_ipv6_wildcard_takes_ipv4_too(void **state) {
+    struct fixture *f = *state;
+    static struct listener any; /* outlives its links */
+    any = (struct listener){.number = 2, .address = {.family = ADDRESS_IPV6}};
+    if (udp_listen(f->udp, &any) != 0)
+        skip(); /* no IPv6 in this kernel */
+    int fd = client();
+    send_to(fd, "127.0.0.3", any.address.port, 4);
+    run_until(f, 1);
+    assert_int_equal(f->last_peer.family, ADDRESS_IPV4);
+    assert_int_equal(f->last_local.family, ADDRESS_IPV4);
+    assert_string_equal(inet_ntoa(receive_from(fd).sin_addr), "127.0.0.3");
+    close(fd);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_MSG_51_answers_leave_from_the_address_that_was_asked),
+        TEST(test_one_link_for_each_listener_and_peer),
+        TEST(test_links_nobody_keeps_are_freed),
+        TEST(test_a_link_can_be_asked_for),
+        TEST(test_datagrams_of_every_size),
+        TEST(test_bursts_go_both_ways),
+        TEST(test_many_links),
+        TEST(test_an_address_that_is_taken),
+        TEST(test_an_ipv6_wildcard_takes_ipv4_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,152 @@
+/* Options and environment variables. What the program prints about mistakes is read from its standard error. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <unistd.h>
+
+#include "server/config.h"
+
+static struct config config;
+static char said[1024];
+
+/* Parse with standard error and output caught. */
+static enum config_action parse(const char *first, const char *second, const char *third) {
+    char *argv[] = {(char *)(uintptr_t) "berth-server", (char *)(uintptr_t)first, (char *)(uintptr_t)second,
+                    (char *)(uintptr_t)third, NULL};
+    int argc = 1 + (first != NULL) + (second != NULL) + (third != NULL);
+    FILE *catcher = tmpfile();
+    fflush(stdout);
+    int old_error = dup(STDERR_FILENO), old_output = dup(STDOUT_FILENO);
+    dup2(fileno(catcher), STDERR_FILENO);
+    dup2(fileno(catcher), STDOUT_FILENO);
+    enum config_action action = config_parse(&config, argc, argv);
+    fflush(stdout);
+    fflush(stderr);
+    dup2(old_error, STDERR_FILENO);
+    dup2(old_output, STDOUT_FILENO);
+    close(old_error);
+    close(old_output);
+    rewind(catcher);
+    said[fread(said, 1, sizeof said - 1, catcher)] = '\0';
+    fclose(catcher);
+    return action;
+}
+
+static void expect_usage(const char *first, const char *second) {
+    assert_int_equal(parse(first, second, NULL), CONFIG_EXIT_USAGE);
+    assert_non_null(strchr(said, '\n'));
+    assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1); /* one line */
+}
+
+static void test_defaults(void **state) {
+    (void)state;
+    assert_int_equal(parse(NULL, NULL, NULL), CONFIG_RUN);
+    assert_int_equal(config.listener_count, 1);
+    assert_int_equal(config.listeners[0].address.port, 5683);
+    assert_false(config.listeners[0].strict);
+    assert_true(config.http_enabled);
+    assert_int_equal(config.http.port, 8080);
+    assert_int_equal(config.http.ip[0], 127);
+    assert_string_equal(config.data, "berth-data");
+    assert_int_equal(config.grace_s, 93);
+    assert_int_equal(config.coap.max_body, 16 << 20);
+}
+
+static void test_listeners(void **state) {
+    (void)state;
+    assert_int_equal(parse("--listen=coap://127.0.0.1:0", "--listen", "coap://[::1]:7000/pre/fix/?strict=1"), CONFIG_RUN);
+    assert_int_equal(config.listener_count, 2);
+    assert_int_equal(config.listeners[0].address.port, 0);
+    assert_true(config.listeners[1].strict);
+    assert_string_equal(config.listeners[1].prefix, "pre/fix");
+    assert_int_equal(config.listeners[1].number, 1);
+    expect_usage("--listen", "coaps://:5684");
+    expect_usage("--listen", "coap://:99999");
+    expect_usage("--listen", "coap://127.0.0.1?strict=2");
+    expect_usage("--listen", "coap://127.0.0.1?role=x");
+    expect_usage("--listen", "nonsense");
+    expect_usage("--listen", "");
+}
+
+static void test_environment_and_options(void **state) {
+    (void)state;
+    setenv("BERTH_LISTEN", "coap://127.0.0.1:1, coap://127.0.0.1:2", 1);
+    setenv("BERTH_GRACE", "5s", 1);
+    setenv("BERTH_ECHO_CHALLENGE", "true", 1);
+    assert_int_equal(parse(NULL, NULL, NULL), CONFIG_RUN);
+    assert_int_equal(config.listener_count, 2);
+    assert_int_equal(config.grace_s, 5);
+    assert_true(config.coap.echo_challenge);
+    assert_int_equal(parse("--listen", "coap://127.0.0.1:3", "--grace=7s"), CONFIG_RUN); /* options win */
+    assert_int_equal(config.listener_count, 1);
+    assert_int_equal(config.listeners[0].address.port, 3);
+    assert_int_equal(config.listeners[0].number, 0);
+    assert_int_equal(config.grace_s, 7);
+    setenv("BERTH_GRACE", "soon", 1);
+    assert_int_equal(parse(NULL, NULL, NULL), CONFIG_EXIT_USAGE);
+    assert_non_null(strstr(said, "BERTH_GRACE"));
+    unsetenv("BERTH_LISTEN");
+    unsetenv("BERTH_GRACE");
+    unsetenv("BERTH_ECHO_CHALLENGE");
+}
+
+static void test_values_of_every_kind(void **state) {
+    (void)state;
+    assert_int_equal(parse("--max-body=64k", "--ack-timeout=500ms", "--block-size=256"), CONFIG_RUN);
+    assert_int_equal(config.coap.max_body, 65536);
+    assert_int_equal(config.coap.ack_timeout_ms, 500);
+    assert_int_equal(config.coap.block_szx, 4);
+    assert_int_equal(parse("--ack-random-factor=1.25", "--nstart=3", "--log-level=debug"), CONFIG_RUN);
+    assert_true(config.coap.ack_random_factor == 1.25);
+    assert_int_equal(config.coap.nstart, 3);
+    assert_int_equal(config.log_level, LOG_DEBUG);
+    assert_int_equal(parse("--http=off", "--durability=full", "--log-format=json"), CONFIG_RUN);
+    assert_false(config.http_enabled);
+    assert_int_equal(config.durability, STORE_FULL);
+    assert_true(config.log_json);
+}
+
+static void test_mistakes_are_one_line(void **state) {
+    (void)state;
+    static const char *const bad[] = {
+        "--grace=1.5s",          "--grace=-1",         "--max-body=1",        "--max-body=x",    "--block-size=100",
+        "--ack-random-factor=0", "--ack-timeout=0",    "--durability=maybe",  "--log-level=all", "--log-format=xml",
+        "--nstart=0",            "--max-exchanges=1",  "--http=127.0.0.1",    "--http=ftp://x",  "--api-key=",
+        "--nonsense",            "--http-max-body=0",  "--transfer-timeout=1s", "--data=",       "stray",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        expect_usage(bad[i], NULL);
+}
+
+static void test_an_open_api_may_be_forbidden(void **state) {
+    (void)state;
+    assert_int_equal(parse("--require-api-key", NULL, NULL), CONFIG_RUN); /* loopback */
+    assert_int_equal(parse("--require-api-key", "--http=http://0.0.0.0:8080", NULL), CONFIG_EXIT_USAGE);
+    assert_int_equal(parse("--require-api-key", "--http=http://0.0.0.0:8080", "--api-key=k"), CONFIG_RUN);
+}
+
+static void test_help_version_and_healthcheck(void **state) {
+    (void)state;
+    assert_int_equal(parse("--help", NULL, NULL), CONFIG_EXIT_OK);
+    assert_non_null(strstr(said, "--listen URI"));
+    assert_int_equal(parse("--version", NULL, NULL), CONFIG_EXIT_OK);
+    assert_non_null(strstr(said, BERTH_VERSION));
+    assert_int_equal(parse("--http=http://127.0.0.1:9", "--healthcheck", NULL), CONFIG_HEALTHCHECK);
+    assert_int_equal(config.http.port, 9);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_listeners),
+        cmocka_unit_test(test_environment_and_options),
+        cmocka_unit_test(test_values_of_every_kind),
+        cmocka_unit_test(test_mistakes_are_one_line),
+        cmocka_unit_test(test_an_open_api_may_be_forbidden),
+        cmocka_unit_test(test_help_version_and_healthcheck),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

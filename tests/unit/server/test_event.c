@@ -1,0 +1,321 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "server/event.h"
+
+static struct clock clock_at_noon;
+
+static struct event_log *new_log(uint64_t first_id, size_t max_bytes) {
+    clock_init_still(&clock_at_noon, 1780000000000);
+    return event_log_new(&clock_at_noon, first_id, max_bytes);
+}
+
+static struct event registered(const char *endpoint) {
+    return (struct event){.type = EVENT_REGISTERED, .endpoint = slice_str(endpoint), .location = slice_str("4Kx9")};
+}
+
+static void assert_slice(struct slice actual, const char *expected) {
+    assert_int_equal(actual.len, strlen(expected));
+    assert_memory_equal(actual.data, expected, actual.len);
+}
+
+static void test_numbers_rise_from_the_first(void **state) {
+    (void)state;
+    struct event_log *log = new_log(41, 65536);
+    assert_int_equal(event_last_id(log), 40);
+    assert_int_equal(event_oldest_id(log), 41);
+    struct event event = registered("a");
+    assert_int_equal(event_publish(log, &event), 41);
+    assert_int_equal(event_publish(log, &event), 42);
+    assert_int_equal(event_last_id(log), 42);
+    assert_int_equal(event_oldest_id(log), 41);
+    event_log_free(log);
+}
+
+static void test_an_event_comes_back_as_it_was_published(void **state) {
+    (void)state;
+    struct event_log *log = new_log(1, 65536);
+    struct event before = {.type = EVENT_ADDRESS_CHANGED,
+                           .endpoint = slice_of("with\0nul", 8),
+                           .location = slice_str("4Kx9"),
+                           .previous = slice_str("[2001:db8::1]:5683"),
+                           .detail = slice_str("a sentence"),
+                           .address = {.family = ADDRESS_IPV6, .port = 5683, .scope = 3, .ip = {0xfe, 0x80, [15] = 7}},
+                           .lifetime_s = 86400,
+                           .coap_code = 0x84};
+    struct event v4 = {.type = EVENT_REJECTED, .address = {.family = ADDRESS_IPV4, .port = 1, .ip = {192, 0, 2, 9}}};
+    struct event none = {.type = EVENT_ODDITY};
+    event_publish(log, &before);
+    clock_leap(&clock_at_noon, 1000);
+    event_publish(log, &v4);
+    event_publish(log, &none);
+
+    struct event after;
+    assert_true(event_after(log, 0, &after));
+    assert_int_equal(after.id, 1);
+    assert_int_equal(after.ts_ms, 1780000000000);
+    assert_int_equal(after.type, EVENT_ADDRESS_CHANGED);
+    assert_true(slice_equal(after.endpoint, before.endpoint));
+    assert_slice(after.location, "4Kx9");
+    assert_slice(after.previous, "[2001:db8::1]:5683");
+    assert_slice(after.detail, "a sentence");
+    assert_true(address_equal(&after.address, &before.address));
+    assert_int_equal(after.lifetime_s, 86400);
+    assert_int_equal(after.coap_code, 0x84);
+
+    assert_true(event_after(log, 1, &after));
+    assert_int_equal(after.ts_ms, 1780000001000);
+    assert_true(address_equal(&after.address, &v4.address));
+    assert_int_equal(after.endpoint.len, 0);
+
+    assert_true(event_after(log, 2, &after));
+    assert_true(address_equal(&after.address, &none.address));
+    assert_false(event_after(log, 3, &after));
+    assert_false(event_after(log, UINT64_MAX, &after));
+    event_log_free(log);
+}
+
+/* What event N of the next test says: texts of a length and content that only N decides. */
+static struct event numbered(uint64_t n, char *memory) {
+    static const uint16_t families[] = {ADDRESS_NONE, ADDRESS_IPV4, ADDRESS_IPV6};
+    size_t endpoint = n % 61, previous = n % 7 == 0 ? n % 251 : 0, detail = n % 97 == 0 ? n % 3001 : n % 5;
+    memset(memory, (int)('a' + n % 26), endpoint + previous + detail);
+    return (struct event){.type = (enum event_type)(n % EVENT_TYPE_COUNT),
+                          .endpoint = slice_of(memory, endpoint),
+                          .previous = slice_of(memory + endpoint, previous),
+                          .detail = slice_of(memory + endpoint + previous, detail),
+                          .address = {.family = families[n % 3], .ip = {(uint8_t)n}},
+                          .lifetime_s = (uint32_t)n};
+}
+
+static void assert_is_numbered(const struct event *event, uint64_t n) {
+    char memory[4096];
+    struct event expected = numbered(n, memory);
+    assert_int_equal(event->id, n);
+    assert_int_equal(event->type, expected.type);
+    assert_true(slice_equal(event->endpoint, expected.endpoint));
+    assert_true(slice_equal(event->previous, expected.previous));
+    assert_true(slice_equal(event->detail, expected.detail));
+    assert_int_equal(event->lifetime_s, expected.lifetime_s);
+    assert_int_equal(event->address.family, expected.address.family);
+}
+
+static void test_a_full_log_forgets_the_oldest_and_keeps_the_rest_whole(void **state) {
+    (void)state;
+    enum { BYTES = 65536, EVENTS = 20000 };
+    struct event_log *log = new_log(1, BYTES);
+    char memory[4096];
+    for (uint64_t n = 1; n <= EVENTS; n++) {
+        struct event event = numbered(n, memory);
+        assert_int_equal(event_publish(log, &event), n);
+        if (n % 53 != 0)
+            continue;
+        struct event kept;
+        uint64_t id = event_oldest_id(log);
+        for (; event_after(log, id - 1, &kept); id++)
+            assert_is_numbered(&kept, id);
+        assert_int_equal(id, n + 1);
+    }
+    /* About 100 bytes an event: a log that keeps much less than it could is wrong too. */
+    assert_in_range(EVENTS - event_oldest_id(log), BYTES / 250, BYTES / 50);
+    event_log_free(log);
+}
+
+static void test_the_smallest_events_are_bounded_too(void **state) {
+    (void)state;
+    struct event_log *log = new_log(1, 65536);
+    struct event event = {.type = EVENT_UPDATED};
+    for (int i = 0; i < 100000; i++)
+        event_publish(log, &event);
+    struct event kept;
+    uint64_t id = event_oldest_id(log);
+    assert_in_range(100000 - id, 65536 / 80, 65536 / 24);
+    for (; event_after(log, id - 1, &kept); id++)
+        assert_int_equal(kept.id, id);
+    event_log_free(log);
+}
+
+static void test_after_a_forgotten_event_comes_the_oldest_kept(void **state) {
+    (void)state;
+    struct event_log *log = new_log(1, 4096);
+    struct event event = registered("device");
+    for (int i = 0; i < 1000; i++)
+        event_publish(log, &event);
+    struct event found;
+    assert_true(event_oldest_id(log) > 2);
+    assert_true(event_after(log, 0, &found));
+    assert_int_equal(found.id, event_oldest_id(log));
+    event_log_free(log);
+}
+
+static void test_an_event_too_large_for_the_log_loses_detail_but_no_half_character(void **state) {
+    (void)state;
+    struct event_log *log = new_log(1, 4096);
+    static char detail[100001];
+    for (size_t i = 0; i + 2 < sizeof detail; i += 2)
+        memcpy(detail + i, "é", 2);
+    for (size_t shift = 0; shift < 2; shift++) {
+        struct event event = registered(shift == 0 ? "device" : "device1");
+        event.detail = slice_of(detail, sizeof detail - 1);
+        uint64_t id = event_publish(log, &event);
+        struct event kept;
+        assert_true(event_after(log, id - 1, &kept));
+        assert_true(slice_equal(kept.endpoint, event.endpoint));
+        assert_in_range(kept.detail.len, 3000, 4096);
+        assert_true(slice_is_utf8(kept.detail));
+        assert_memory_equal(kept.detail.data, detail, kept.detail.len);
+        assert_int_equal(event_oldest_id(log), id);
+    }
+    event_log_free(log);
+}
+
+static void test_clear_forgets_events_but_not_their_numbers(void **state) {
+    (void)state;
+    struct event_log *log = new_log(1, 65536);
+    struct event event = registered("a"), found;
+    for (int i = 0; i < 2000; i++)
+        event_publish(log, &event);
+    event_log_clear(log);
+    assert_false(event_after(log, 0, &found));
+    assert_int_equal(event_last_id(log), 2000);
+    assert_int_equal(event_oldest_id(log), 2001);
+    assert_int_equal(event_publish(log, &event), 2001);
+    assert_true(event_after(log, 0, &found));
+    assert_int_equal(found.id, 2001);
+    assert_slice(found.endpoint, "a");
+    event_log_free(log);
+}
+
+struct witness {
+    struct event_log *log;
+    struct event_subscriber *self, *to_unsubscribe;
+    uint64_t told[4];
+    size_t count;
+    int *turn;
+    int order; /* the turn in which it was told last */
+    struct witness *to_subscribe;
+};
+
+static void on_event(void *arg, const struct event *event) {
+    struct witness *l = arg;
+    assert_true(l->count < 4);
+    l->told[l->count++] = event->id;
+    l->order = (*l->turn)++;
+    assert_slice(event->endpoint, "a");
+    assert_int_equal(event->ts_ms, 1780000000000);
+    if (l->to_unsubscribe != NULL)
+        event_unsubscribe(l->log, l->to_unsubscribe);
+    l->to_unsubscribe = NULL;
+    if (l->to_subscribe != NULL)
+        l->to_subscribe->self = event_subscribe(l->log, on_event, l->to_subscribe);
+    l->to_subscribe = NULL;
+}
+
+static void test_subscribers_are_told_in_the_order_of_subscription(void **state) {
+    (void)state;
+    int turn = 0;
+    struct event_log *log = new_log(1, 65536);
+    struct event event = registered("a");
+    event_publish(log, &event);
+    struct witness first = {.log = log, .turn = &turn}, second = first;
+    event_subscribe(log, on_event, &first);
+    event_subscribe(log, on_event, &second);
+    event_publish(log, &event);
+    assert_int_equal(first.count, 1);
+    assert_int_equal(first.told[0], 2);
+    assert_int_equal(second.count, 1);
+    assert_true(first.order < second.order);
+    event_log_free(log);
+}
+
+static void test_a_subscriber_may_unsubscribe_itself_and_the_next(void **state) {
+    (void)state;
+    int turn = 0;
+    struct event_log *log = new_log(1, 65536);
+    struct event event = registered("a");
+    struct witness l[4];
+    for (size_t i = 0; i < 4; i++) {
+        l[i] = (struct witness){.log = log, .turn = &turn};
+        l[i].self = event_subscribe(log, on_event, &l[i]);
+    }
+    l[0].to_unsubscribe = l[0].self;
+    l[1].to_unsubscribe = l[2].self;
+    event_publish(log, &event);
+    event_publish(log, &event);
+    assert_int_equal(l[0].count, 1);
+    assert_int_equal(l[1].count, 2);
+    assert_int_equal(l[2].count, 0);
+    assert_int_equal(l[3].count, 2);
+    event_unsubscribe(log, l[1].self);
+    event_publish(log, &event);
+    assert_int_equal(l[1].count, 2);
+    assert_int_equal(l[3].count, 3);
+    event_log_free(log);
+}
+
+static void test_who_subscribes_while_an_event_is_told_is_told_the_next(void **state) {
+    (void)state;
+    int turn = 0;
+    struct event_log *log = new_log(1, 65536);
+    struct event event = registered("a");
+    struct witness late = {.log = log, .turn = &turn};
+    struct witness early = {.log = log, .turn = &turn, .to_subscribe = &late};
+    event_subscribe(log, on_event, &early);
+    event_publish(log, &event);
+    assert_int_equal(late.count, 0);
+    event_publish(log, &event);
+    assert_int_equal(late.count, 1);
+    assert_int_equal(late.told[0], 2);
+    event_log_free(log);
+}
+
+static void test_types_have_names_and_names_types(void **state) {
+    (void)state;
+    for (int i = 0; i < EVENT_TYPE_COUNT; i++) {
+        enum event_type type;
+        assert_true(event_type_parse(slice_str(event_type_name((enum event_type)i)), &type));
+        assert_int_equal(type, i);
+    }
+    enum event_type type;
+    assert_string_equal(event_type_name(EVENT_ADDRESS_CHANGED), "address_changed");
+    assert_false(event_type_parse(slice_str("register"), &type));
+    assert_false(event_type_parse(slice_str("Registered"), &type));
+    assert_false(event_type_parse(SLICE_NONE, &type));
+}
+
+static void test_counts_are_by_type_and_survive_clear(void **state) {
+    (void)state;
+    struct event_log *log = new_log(1, 65536);
+    struct event event = {.type = EVENT_UPDATED};
+    for (int i = 0; i < 5; i++)
+        event_publish(log, &event);
+    event.type = EVENT_EXPIRED;
+    event_publish(log, &event);
+    event_log_clear(log);
+    assert_int_equal(event_count(log, EVENT_UPDATED), 5);
+    assert_int_equal(event_count(log, EVENT_EXPIRED), 1);
+    assert_int_equal(event_count(log, EVENT_REGISTERED), 0);
+    event_log_free(log);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers_rise_from_the_first),
+        cmocka_unit_test(test_an_event_comes_back_as_it_was_published),
+        cmocka_unit_test(test_a_full_log_forgets_the_oldest_and_keeps_the_rest_whole),
+        cmocka_unit_test(test_the_smallest_events_are_bounded_too),
+        cmocka_unit_test(test_after_a_forgotten_event_comes_the_oldest_kept),
+        cmocka_unit_test(test_an_event_too_large_for_the_log_loses_detail_but_no_half_character),
+        cmocka_unit_test(test_clear_forgets_events_but_not_their_numbers),
+        cmocka_unit_test(test_subscribers_are_told_in_the_order_of_subscription),
+        cmocka_unit_test(test_a_subscriber_may_unsubscribe_itself_and_the_next),
+        cmocka_unit_test(test_who_subscribes_while_an_event_is_told_is_told_the_next),
+        cmocka_unit_test(test_types_have_names_and_names_types),
+        cmocka_unit_test(test_counts_are_by_type_and_survive_clear),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

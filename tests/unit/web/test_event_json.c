@@ -1,0 +1,106 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "web/v1/event_json.h"
+
+static void assert_json(struct event event, const char *expected) {
+    json_t *object = event_json(&event);
+    char *text = json_dumps(object, JSON_COMPACT);
+    assert_string_equal(text, expected);
+    free(text);
+    json_decref(object);
+}
+
+static void test_registered(void **state) {
+    (void)state;
+    assert_json((struct event){.id = 7,
+                               .ts_ms = 1795248000123,
+                               .type = EVENT_REGISTERED,
+                               .endpoint = slice_str("dev1"),
+                               .location = slice_str("4Kx9"),
+                               .address = {.family = ADDRESS_IPV4, .port = 5683, .ip = {192, 0, 2, 1}},
+                               .lifetime_s = 300},
+                "{\"id\":7,\"ts\":\"2026-11-21T08:00:00.123Z\",\"type\":\"registered\",\"endpoint\":\"dev1\","
+                "\"location\":\"/rd/4Kx9\",\"lifetime_s\":300,\"address\":\"192.0.2.1:5683\"}");
+}
+
+static void test_replaced_has_the_old_location(void **state) {
+    (void)state;
+    assert_json((struct event){.id = 8,
+                               .type = EVENT_REPLACED,
+                               .endpoint = slice_str("dev1"),
+                               .location = slice_str("b"),
+                               .previous = slice_str("a")},
+                "{\"id\":8,\"ts\":\"1970-01-01T00:00:00.000Z\",\"type\":\"replaced\",\"endpoint\":\"dev1\","
+                "\"location\":\"/rd/b\",\"lifetime_s\":0,\"previous\":\"/rd/a\"}");
+}
+
+static void test_address_changed_has_the_old_address(void **state) {
+    (void)state;
+    assert_json((struct event){.id = 9,
+                               .type = EVENT_ADDRESS_CHANGED,
+                               .endpoint = slice_str("dev1"),
+                               .previous = slice_str("192.0.2.1:1"),
+                               .address = {.family = ADDRESS_IPV6, .port = 2, .ip = {[15] = 1}}},
+                "{\"id\":9,\"ts\":\"1970-01-01T00:00:00.000Z\",\"type\":\"address_changed\",\"endpoint\":\"dev1\","
+                "\"previous\":\"192.0.2.1:1\",\"address\":\"[::1]:2\"}");
+}
+
+static void test_rejected_without_a_device(void **state) {
+    (void)state;
+    assert_json((struct event){.id = 10, .type = EVENT_REJECTED, .detail = slice_str("no ep"), .coap_code = 0x80},
+                "{\"id\":10,\"ts\":\"1970-01-01T00:00:00.000Z\",\"type\":\"rejected\",\"endpoint\":null,"
+                "\"detail\":\"no ep\",\"coap_code\":\"4.00\"}");
+}
+
+static void test_types_are_parsed_from_a_list(void **state) {
+    event_types types;
+    struct slice unknown;
+    (void)state;
+    assert_true(event_types_parse(slice_str("updated,oddity"), &types, &unknown));
+    assert_int_equal(types, 1u << EVENT_UPDATED | 1u << EVENT_ODDITY);
+    assert_true(event_types_parse(slice_str("registered"), &types, &unknown));
+    assert_int_equal(types, 1u << EVENT_REGISTERED | 1u << EVENT_REPLACED);
+}
+
+static void test_unknown_type_is_named(void **state) {
+    event_types types;
+    struct slice unknown;
+    (void)state;
+    assert_false(event_types_parse(slice_str("updated,nope"), &types, &unknown));
+    assert_true(slice_is(unknown, "nope"));
+    assert_false(event_types_parse(slice_str(""), &types, &unknown));
+    assert_false(event_types_parse(slice_str("updated,"), &types, &unknown));
+}
+
+static void test_filter_compares_type_and_endpoint(void **state) {
+    struct event_filter filter = {.types = 1u << EVENT_UPDATED, .endpoint = slice_str("dev1")};
+    struct event event = {.type = EVENT_UPDATED, .endpoint = slice_str("dev1")};
+    (void)state;
+    assert_true(event_filter_match(&filter, &event));
+    event.endpoint = slice_str("dev2");
+    assert_false(event_filter_match(&filter, &event));
+    filter.any_endpoint = true;
+    assert_true(event_filter_match(&filter, &event));
+    event.type = EVENT_EXPIRED;
+    assert_false(event_filter_match(&filter, &event));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_registered),
+        cmocka_unit_test(test_replaced_has_the_old_location),
+        cmocka_unit_test(test_address_changed_has_the_old_address),
+        cmocka_unit_test(test_rejected_without_a_device),
+        cmocka_unit_test(test_types_are_parsed_from_a_list),
+        cmocka_unit_test(test_unknown_type_is_named),
+        cmocka_unit_test(test_filter_compares_type_and_endpoint),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

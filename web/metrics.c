@@ -1,0 +1,114 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "web/probes.h"
+#include "web/web.h"
+
+enum { METRICS_BYTES = 64 * 1024 };
+
+static void describe(struct buffer *out, const char *name, const char *type, const char *help) {
+    buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_number(struct buffer *out, const char *name, const char *type, const char *help, uint64_t value) {
+    describe(out, name, type, help);
+    buffer_printf(out, "%s %" PRIu64 "\n", name, value);
+}
+
+static void put_seconds(struct buffer *out, const char *name, const char *type, const char *help, double value) {
+    describe(out, name, type, help);
+    buffer_printf(out, "%s %.6f\n", name, value);
+}
+
+static void put_process(struct buffer *out, const struct web *web) {
+    struct rusage usage = {0};
+    size_t resident = 0;
+    getrusage(RUSAGE_SELF, &usage);
+    uv_resident_set_memory(&resident);
+    put_seconds(out, "process_cpu_seconds_total", "counter", "User and system CPU time spent.",
+                (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                    (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+    put_number(out, "process_resident_memory_bytes", "gauge", "Resident memory.", resident);
+    put_number(out, "process_start_time_seconds", "gauge", "Start of the process, in Unix time.", web->started_s);
+}
+
+static void put_coap(struct buffer *out, const struct server *server) {
+    struct coap_counters coap = coap_endpoint_counters(server->coap);
+    struct udp_counters udp = udp_counters(server->udp);
+    put_number(out, "berth_coap_messages_received_total", "counter", "CoAP messages received.", coap.messages_in);
+    put_number(out, "berth_coap_messages_sent_total", "counter", "CoAP messages sent.", coap.messages_out);
+    put_number(out, "berth_coap_bytes_received_total", "counter", "Bytes of CoAP messages received.", coap.bytes_in);
+    put_number(out, "berth_coap_bytes_sent_total", "counter", "Bytes of CoAP messages sent.", coap.bytes_out);
+    put_number(out, "berth_coap_duplicates_total", "counter", "Messages received again.", coap.duplicates);
+    put_number(out, "berth_coap_malformed_total", "counter", "Messages that could not be decoded.", coap.malformed);
+    put_number(out, "berth_coap_retransmissions_total", "counter", "Messages sent again.", coap.retransmissions);
+    put_number(out, "berth_coap_timeouts_total", "counter", "Requests to devices without an answer.", coap.timeouts);
+    put_number(out, "berth_coap_resets_received_total", "counter", "Reset messages received.", coap.resets_in);
+    put_number(out, "berth_coap_resets_sent_total", "counter", "Reset messages sent.", coap.resets_out);
+    put_number(out, "berth_coap_pings_total", "counter", "CoAP pings answered.", coap.pings);
+    put_number(out, "berth_coap_exchanges", "gauge", "Exchanges remembered for deduplication.", coap.exchanges);
+    put_number(out, "berth_coap_transfer_bytes", "gauge", "Bytes held for block-wise transfers.", coap.transfer_bytes);
+    put_number(out, "berth_udp_links", "gauge", "Peer addresses in use.", udp.links);
+    put_number(out, "berth_udp_send_failures_total", "counter", "Datagrams that could not be sent.", udp.send_failed);
+}
+
+static void put_store(struct buffer *out, const struct server *server) {
+    struct store_counters store = store_counters(server->store);
+    put_number(out, "berth_store_transactions_total", "counter", "Database transactions.", store.transactions);
+    put_number(out, "berth_store_failed_transactions_total", "counter", "Transactions that failed.",
+               store.failed_transactions);
+    put_number(out, "berth_store_writes_total", "counter", "Changes written in transactions.", store.writes);
+    put_seconds(out, "berth_store_commit_seconds_total", "counter", "Time spent in transactions.",
+                (double)store.commit_ns / 1e9);
+    put_number(out, "berth_store_queue_writes", "gauge", "Changes that wait to be written.", store.queued_writes);
+    put_number(out, "berth_store_queue_bytes", "gauge", "Bytes of changes that wait to be written.",
+               store.queued_bytes);
+}
+
+static void put_events(struct buffer *out, const struct server *server) {
+    describe(out, "berth_events_total", "counter", "Events since the start.");
+    for (enum event_type type = 0; type < EVENT_TYPE_COUNT; type++)
+        buffer_printf(out, "berth_events_total{type=\"%s\"} %" PRIu64 "\n", event_type_name(type),
+                      event_count(server->events, type));
+    put_number(out, "berth_events_last", "gauge", "Number of the last event.", event_last_id(server->events));
+}
+
+static void put_http(struct buffer *out, const struct web *web) {
+    const struct http_counters *http = http_counters(web->http);
+    describe(out, "berth_http_requests_total", "counter", "HTTP requests answered.");
+    for (unsigned status = 0; status < sizeof http->responses / sizeof http->responses[0]; status++)
+        if (http->responses[status] > 0)
+            buffer_printf(out, "berth_http_requests_total{code=\"%u\"} %" PRIu64 "\n", status,
+                          http->responses[status]);
+    put_number(out, "berth_http_connections", "gauge", "HTTP connections.", http->connections);
+    put_number(out, "berth_http_connections_total", "counter", "HTTP connections accepted.", http->accepted);
+    put_number(out, "berth_http_received_bytes_total", "counter", "Bytes received over HTTP.", http->bytes_in);
+}
+
+void metrics_get(const struct call *call) {
+    const struct server *server = call->web->server;
+    uint8_t *memory = malloc(METRICS_BYTES);
+    if (memory == NULL) {
+        problem_send(call->request, PROBLEM_OVERLOADED, "The server is out of memory.");
+        return;
+    }
+    struct buffer out = buffer_over(memory, METRICS_BYTES);
+    describe(&out, "berth_build_info", "gauge", "1, with the version as a label.");
+    buffer_put_str(&out, "berth_build_info{version=\"" BERTH_VERSION "\"} 1\n");
+    put_number(&out, "berth_registered_devices", "gauge", "Devices that are registered.",
+               directory_count(server->directory));
+    put_number(&out, "berth_directory_bytes", "gauge", "Memory of the directory of registrations.",
+               directory_bytes(server->directory));
+    put_number(&out, "berth_timers", "gauge", "Protocol timers that are scheduled.", server->wheel.count);
+    put_coap(&out, server);
+    put_events(&out, server);
+    put_store(&out, server);
+    put_http(&out, call->web);
+    put_process(&out, call->web);
+    http_respond(call->request, &(struct http_response){.status = 200,
+                                                        .content_type = "text/plain; version=0.0.4; charset=utf-8",
+                                                        .body = buffer_slice(&out)});
+    free(memory);
+}

@@ -1,0 +1,100 @@
+#include "web/problem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "web/document.h"
+
+enum { DETAIL_MAX = 2048 };
+
+static const struct {
+    const char *slug, *title;
+    unsigned status;
+} kinds[PROBLEM_KIND_COUNT] = {
+    [PROBLEM_BAD_REQUEST] = {"bad-request", "The request is malformed", 400},
+    [PROBLEM_BAD_PARAMETER] = {"bad-parameter", "A query parameter is wrong", 400},
+    [PROBLEM_BAD_BODY] = {"bad-body", "The request body is wrong", 400},
+    [PROBLEM_UNAUTHORIZED] = {"unauthorized", "The API key is missing or wrong", 401},
+    [PROBLEM_NOT_FOUND] = {"not-found", "There is nothing here", 404},
+    [PROBLEM_NOT_REGISTERED] = {"not-registered", "The device is not registered", 404},
+    [PROBLEM_METHOD_NOT_ALLOWED] = {"method-not-allowed", "The method is not allowed here", 405},
+    [PROBLEM_REQUEST_TIMEOUT] = {"request-timeout", "The request took too long to arrive", 408},
+    [PROBLEM_TIMEOUT] = {"timeout", "What was waited for did not happen in time", 408},
+    [PROBLEM_UNEXPECTED_EVENT] = {"unexpected-event", "What should not have happened did", 409},
+    [PROBLEM_TOO_LARGE] = {"too-large", "The request body is too large", 413},
+    [PROBLEM_TARGET_TOO_LONG] = {"target-too-long", "The request target is too long", 414},
+    [PROBLEM_EXPECTATION_FAILED] = {"expectation-failed", "The expectation cannot be met", 417},
+    [PROBLEM_HEADERS_TOO_LARGE] = {"headers-too-large", "The header fields are too large", 431},
+    [PROBLEM_STORE] = {"store-failed", "The change could not be stored", 503},
+    [PROBLEM_NOT_READY] = {"not-ready", "The server is not ready", 503},
+    [PROBLEM_OVERLOADED] = {"overloaded", "The server is at a limit", 503},
+    [PROBLEM_VERSION] = {"http-version", "The HTTP version is not supported", 505},
+};
+
+const char *problem_slug(enum problem_kind kind) {
+    return kinds[kind].slug;
+}
+
+unsigned problem_status(enum problem_kind kind) {
+    return kinds[kind].status;
+}
+
+enum problem_kind problem_of_status(unsigned status) {
+    switch (status) {
+    case 408:
+        return PROBLEM_REQUEST_TIMEOUT;
+    case 413:
+        return PROBLEM_TOO_LARGE;
+    case 414:
+        return PROBLEM_TARGET_TOO_LONG;
+    case 417:
+        return PROBLEM_EXPECTATION_FAILED;
+    case 431:
+        return PROBLEM_HEADERS_TOO_LARGE;
+    case 503:
+        return PROBLEM_OVERLOADED;
+    case 505:
+        return PROBLEM_VERSION;
+    default:
+        return PROBLEM_BAD_REQUEST;
+    }
+}
+
+json_t *problem_document(enum problem_kind kind, json_t *members, struct slice detail) {
+    uint8_t memory[128];
+    struct buffer type = buffer_over(memory, sizeof memory);
+    buffer_printf(&type, "https://berth.dev/problems/%s", kinds[kind].slug);
+    json_t *document = json_object();
+    json_object_set_new(document, "type", document_text(buffer_slice(&type)));
+    json_object_set_new(document, "title", json_string(kinds[kind].title));
+    json_object_set_new(document, "status", json_integer(kinds[kind].status));
+    json_object_set_new(document, "detail", document_text(detail));
+    if (members != NULL)
+        json_object_update_missing(document, members);
+    json_decref(members);
+    return document;
+}
+
+static void send_detail(struct http_request *request, enum problem_kind kind, json_t *members, const char *headers,
+                        const char *format, va_list args) {
+    char detail[DETAIL_MAX];
+    int len = vsnprintf(detail, sizeof detail, format, args);
+    size_t used = len < 0 ? 0 : (size_t)len < sizeof detail ? (size_t)len : sizeof detail - 1;
+    document_send(request, kinds[kind].status, "application/problem+json", headers,
+                  problem_document(kind, members, slice_of(detail, used)));
+}
+
+void problem_send(struct http_request *request, enum problem_kind kind, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    send_detail(request, kind, NULL, NULL, format, args);
+    va_end(args);
+}
+
+void problem_send_with(struct http_request *request, enum problem_kind kind, json_t *members, const char *headers,
+                       const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    send_detail(request, kind, members, headers, format, args);
+    va_end(args);
+}

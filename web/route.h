@@ -1,0 +1,78 @@
+/* Routes: which function answers which method on which path, and what the OpenAPI document says of it. A path pattern
+ * is segments, of which those in braces take any one non-empty segment: "/v1/devices/{endpoint}". */
+#ifndef BERTH_WEB_ROUTE_H
+#define BERTH_WEB_ROUTE_H
+
+#include "web/http.h"
+#include "web/problem.h"
+#include "web/query.h"
+
+enum { ROUTE_SEGMENTS_MAX = 12, ROUTE_ARGS_MAX = 4, ROUTE_ALLOW_MAX = 96 };
+
+struct web;
+
+/* One request on its way into its handler. Lives through the handler's call; `request` lives on until it is answered. */
+struct call {
+    struct web *web;
+    struct http_request *request;
+    struct slice args[ROUTE_ARGS_MAX]; /* what the segments in braces took, decoded */
+    struct query query;                /* every name in it is one of the route's parameters, and there once */
+};
+
+typedef void route_fn(const struct call *call);
+
+/* A parameter of the query, or a header field. */
+struct route_parameter {
+    const char *name;   /* NULL ends a list */
+    const char *in;     /* "query" or "header" */
+    const char *schema; /* JSON */
+    const char *description;
+};
+
+struct route_answer {
+    unsigned status; /* 0 ends a list */
+    const char *content_type; /* NULL: no body */
+    const char *schema;       /* name of a schema of the document; NULL: any text */
+    const char *description;
+};
+
+struct route {
+    const char *method, *path;
+    route_fn *handler;
+    const char *operation; /* its name in generated code */
+    const char *summary;
+    const struct route_parameter *parameters; /* NULL: none */
+    const char *body;                         /* name of the schema of the request body; NULL: none */
+    const struct route_answer *answers;
+    const enum problem_kind *problems; /* those of its own, ended by PROBLEM_KIND_COUNT; NULL: none */
+    bool open;                         /* needs no API key */
+};
+
+struct route_table {
+    const struct route *routes;
+    size_t count;
+};
+
+/* A path cut at '/' and decoded. */
+struct route_path {
+    struct slice segments[ROUTE_SEGMENTS_MAX];
+    size_t count;
+    bool too_long; /* more segments than any route has */
+};
+
+/* Segments point into `memory`. False when a '%' is not followed by two hexadecimal digits. */
+bool route_path_parse(struct slice path, struct buffer *memory, struct route_path *out);
+
+enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
+
+/* Find the route, and what its braces take. HEAD finds the route of GET. A literal segment is preferred to braces. */
+enum route_result route_find(struct route_table table, const char *method, const struct route_path *path,
+                             const struct route **route, struct slice args[ROUTE_ARGS_MAX]);
+
+/* "GET, HEAD, DELETE, OPTIONS" for a path; empty when no route has it. At most ROUTE_ALLOW_MAX bytes. */
+void route_put_allowed(struct route_table table, const struct route_path *path, struct buffer *out);
+
+/* NULL, or the first parameter of the query that the route does not have, or that is there twice (*twice). */
+const struct slice *route_check_query(const struct route *route, const struct query *query, bool *twice);
+
+#endif

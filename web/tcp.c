@@ -1,0 +1,331 @@
+#include "web/tcp.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    BACKLOG = 1024,
+    READ_BYTES = 65536,
+    PARTS_MAX = 4,
+    SWEEP_MS = 500,
+    LINGER_MS = 1000, /* after our end of stream */
+    STALL_MS = 60000, /* output that doesn't move for so long never will */
+    KEEPALIVE_S = 60,
+};
+
+struct tcp_port {
+    uv_tcp_t listener;
+    uv_timer_t sweeper; /* runs while there are connections */
+    const struct tcp_handlers *handlers;
+    void *arg;
+    struct tcp_connection *connections;
+    struct address address;
+    unsigned open_handles; /* its own and its connections', until their close callbacks */
+    bool closing;
+    char read_buffer[READ_BYTES];
+};
+
+/* What a socket did not take at once. */
+struct queued_write {
+    uv_write_t request; /* first member */
+    char bytes[];
+};
+
+static uv_stream_t *stream_of(struct tcp_connection *connection) {
+    return (uv_stream_t *)&connection->handle;
+}
+
+/* ---- the end ---- */
+
+static void port_handle_closed(struct tcp_port *port) {
+    if (--port->open_handles > 0)
+        return;
+    port->handlers->port_closed(port->arg);
+    free(port);
+}
+
+static void connection_closed(uv_handle_t *handle) {
+    struct tcp_connection *connection = handle->data;
+    struct tcp_port *port = connection->port;
+    port->handlers->closed(connection);
+    port_handle_closed(port);
+}
+
+void tcp_close(struct tcp_connection *connection) {
+    struct tcp_port *port = connection->port;
+    if (connection->closing)
+        return;
+    connection->closing = true;
+    *connection->link = connection->next;
+    if (connection->next != NULL)
+        connection->next->link = connection->link;
+    if (port->connections == NULL && !port->closing)
+        uv_timer_stop(&port->sweeper);
+    uv_close((uv_handle_t *)&connection->handle, connection_closed);
+}
+
+/* ---- input ---- */
+
+static void lend_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
+    struct tcp_connection *connection = handle->data;
+    (void)suggested;
+    *buffer = uv_buf_init(connection->port->read_buffer, READ_BYTES);
+}
+
+static void peer_ended(struct tcp_connection *connection) {
+    tcp_set_reading(connection, false);
+    connection->peer_ended = true;
+    if (!connection->finishing)
+        connection->port->handlers->ended(connection);
+    else if (connection->shut_down)
+        tcp_close(connection);
+}
+
+static void bytes_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buffer) {
+    struct tcp_connection *connection = stream->data;
+    if (len == UV_EOF)
+        peer_ended(connection);
+    else if (len < 0)
+        tcp_close(connection);
+    else if (len > 0 && !connection->finishing)
+        connection->port->handlers->received(connection, slice_of(buffer->base, (size_t)len));
+}
+
+void tcp_set_reading(struct tcp_connection *connection, bool reading) {
+    if (connection->closing || connection->peer_ended || connection->reading == reading)
+        return;
+    connection->reading = reading;
+    if (!reading)
+        uv_read_stop(stream_of(connection));
+    else if (uv_read_start(stream_of(connection), lend_buffer, bytes_read) != 0)
+        tcp_close(connection);
+}
+
+/* ---- output ---- */
+
+size_t tcp_queued(const struct tcp_connection *connection) {
+    return connection->handle.write_queue_size;
+}
+
+static void written(uv_write_t *request, int status) {
+    struct tcp_connection *connection = request->handle->data;
+    free((struct queued_write *)(void *)request);
+    if (status < 0)
+        tcp_close(connection);
+    else if (!connection->closing && !connection->finishing && tcp_queued(connection) == 0)
+        connection->port->handlers->drained(connection);
+}
+
+/* Queue what is left of the parts after their first `skip` bytes. */
+static int queue_rest(struct tcp_connection *connection, const struct slice *parts, size_t count, size_t skip,
+                      size_t total) {
+    struct queued_write *write = malloc(sizeof *write + total - skip);
+    if (write == NULL)
+        return UV_ENOMEM;
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t skipped = skip < parts[i].len ? skip : parts[i].len;
+        if (parts[i].len > skipped)
+            memcpy(write->bytes + len, parts[i].data + skipped, parts[i].len - skipped);
+        len += parts[i].len - skipped;
+        skip -= skipped;
+    }
+    uv_buf_t buffer = uv_buf_init(write->bytes, (unsigned)len);
+    int error = uv_write(&write->request, stream_of(connection), &buffer, 1, written);
+    if (error != 0)
+        free(write);
+    return error;
+}
+
+/* Bytes that the socket took, or a negative error. */
+static int try_write(struct tcp_connection *connection, const struct slice *parts, size_t count) {
+    uv_buf_t buffers[PARTS_MAX];
+    for (size_t i = 0; i < count; i++)
+        buffers[i] = uv_buf_init((char *)(uintptr_t)parts[i].data, (unsigned)parts[i].len);
+    int result = uv_try_write(stream_of(connection), buffers, (unsigned)count);
+    return result == UV_EAGAIN ? 0 : result;
+}
+
+void tcp_write(struct tcp_connection *connection, const struct slice *parts, size_t count) {
+    if (connection->closing || connection->finishing || count > PARTS_MAX)
+        return;
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += parts[i].len;
+
+    int taken = tcp_queued(connection) == 0 ? try_write(connection, parts, count) : 0;
+    if (taken < 0) {
+        tcp_close(connection);
+        return;
+    }
+    if ((size_t)taken == total)
+        return;
+    if (taken > 0 || tcp_queued(connection) == 0)
+        connection->progress_ms = uv_now(connection->handle.loop);
+    if (queue_rest(connection, parts, count, (size_t)taken, total) != 0)
+        tcp_close(connection);
+}
+
+static void shut_down(uv_shutdown_t *request, int status) {
+    struct tcp_connection *connection = request->handle->data;
+    free(request);
+    if (connection->closing)
+        return;
+    connection->shut_down = true;
+    connection->progress_ms = uv_now(connection->handle.loop);
+    if (status < 0 || connection->peer_ended)
+        tcp_close(connection);
+}
+
+void tcp_finish(struct tcp_connection *connection) {
+    if (connection->closing || connection->finishing)
+        return;
+    uv_shutdown_t *request = malloc(sizeof *request);
+    if (request == NULL || uv_shutdown(request, stream_of(connection), shut_down) != 0) {
+        free(request);
+        tcp_close(connection);
+        return;
+    }
+    connection->finishing = true;
+    tcp_set_reading(connection, true); /* to see the peer's end; what else comes is dropped */
+}
+
+/* ---- the port ---- */
+
+static void sweep_connection(struct tcp_connection *connection, uint64_t now_ms) {
+    size_t queued = tcp_queued(connection);
+    if (queued != connection->seen_queued) {
+        connection->seen_queued = queued;
+        connection->progress_ms = now_ms;
+    }
+    uint64_t still_ms = now_ms - connection->progress_ms;
+    if ((queued > 0 && still_ms > STALL_MS) || (connection->shut_down && still_ms > LINGER_MS))
+        tcp_close(connection);
+    else if (!connection->finishing)
+        connection->port->handlers->swept(connection, now_ms);
+}
+
+static void sweep(uv_timer_t *timer) {
+    struct tcp_port *port = timer->data;
+    uint64_t now_ms = uv_now(timer->loop);
+    struct tcp_connection *next;
+    for (struct tcp_connection *connection = port->connections; connection != NULL; connection = next) {
+        next = connection->next; /* the handler may close this one, and no other */
+        sweep_connection(connection, now_ms);
+    }
+}
+
+/* Take a connection only to close it: left in the backlog it would wake the loop for ever. */
+static void turn_away_closed(uv_handle_t *handle) {
+    struct tcp_port *port = handle->data;
+    free(handle);
+    port_handle_closed(port);
+}
+
+static void turn_away(struct tcp_port *port) {
+    uv_tcp_t *handle = malloc(sizeof *handle);
+    if (handle == NULL)
+        return;
+    uv_tcp_init(port->listener.loop, handle);
+    handle->data = port;
+    port->open_handles++;
+    uv_accept((uv_stream_t *)&port->listener, (uv_stream_t *)handle);
+    uv_close((uv_handle_t *)handle, turn_away_closed);
+}
+
+static void accept_connection(uv_stream_t *listener, int status) {
+    struct tcp_port *port = listener->data;
+    if (status < 0)
+        return;
+    struct tcp_connection *connection = port->handlers->open(port->arg);
+    if (connection == NULL) {
+        turn_away(port);
+        return;
+    }
+    connection->port = port;
+    uv_tcp_init(listener->loop, &connection->handle);
+    connection->handle.data = connection;
+    port->open_handles++;
+    connection->next = port->connections;
+    connection->link = &port->connections;
+    if (connection->next != NULL)
+        connection->next->link = &connection->next;
+    else
+        uv_timer_start(&port->sweeper, sweep, SWEEP_MS, SWEEP_MS);
+    port->connections = connection;
+    if (uv_accept(listener, stream_of(connection)) != 0) {
+        tcp_close(connection);
+        return;
+    }
+    uv_tcp_nodelay(&connection->handle, 1);
+    uv_tcp_keepalive(&connection->handle, 1, KEEPALIVE_S);
+    tcp_set_reading(connection, true);
+    port->handlers->opened(connection);
+}
+
+static void port_closed(uv_handle_t *handle) {
+    port_handle_closed(handle->data);
+}
+
+void tcp_port_close(struct tcp_port *port) {
+    port->closing = true;
+    while (port->connections != NULL)
+        tcp_close(port->connections);
+    uv_close((uv_handle_t *)&port->listener, port_closed);
+    uv_close((uv_handle_t *)&port->sweeper, port_closed);
+}
+
+static int bind_and_listen(struct tcp_port *port, const struct address *address) {
+    struct sockaddr_storage name;
+    address_to_sockaddr(address, address->family == ADDRESS_IPV4 ? AF_INET : AF_INET6, &name);
+    int error = uv_tcp_bind(&port->listener, (struct sockaddr *)&name, 0);
+    if (error == 0)
+        error = uv_listen((uv_stream_t *)&port->listener, BACKLOG, accept_connection);
+    int len = sizeof name;
+    if (error == 0)
+        error = uv_tcp_getsockname(&port->listener, (struct sockaddr *)&name, &len);
+    if (error == 0)
+        address_from_sockaddr(&port->address, (struct sockaddr *)&name);
+    return error;
+}
+
+static void never_used_closed(void *arg) {
+    (void)arg;
+}
+
+struct tcp_port *tcp_listen(uv_loop_t *loop, const struct address *address, const struct tcp_handlers *handlers,
+                            void *arg, char *error, size_t error_size) {
+    static const struct tcp_handlers no_handlers = {.port_closed = never_used_closed};
+    struct tcp_port *port = calloc(1, sizeof *port);
+    if (port == NULL) {
+        snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    port->handlers = handlers;
+    port->arg = arg;
+    port->open_handles = 2;
+    uv_tcp_init(loop, &port->listener);
+    uv_timer_init(loop, &port->sweeper);
+    port->listener.data = port;
+    port->sweeper.data = port;
+    int failed = bind_and_listen(port, address);
+    if (failed != 0) {
+        uint8_t text[ADDRESS_TEXT_MAX];
+        struct buffer where = buffer_over(text, sizeof text);
+        address_put(&where, address);
+        snprintf(error, error_size, "can't listen for HTTP on %.*s: %s", (int)where.len, (char *)text,
+                 uv_strerror(failed));
+        port->handlers = &no_handlers;
+        tcp_port_close(port);
+        return NULL;
+    }
+    return port;
+}
+
+struct address tcp_port_address(const struct tcp_port *port) {
+    return port->address;
+}
+
+struct tcp_connection *tcp_port_connections(const struct tcp_port *port) {
+    return port->connections;
+}

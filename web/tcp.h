@@ -1,0 +1,66 @@
+/* Connections on a TCP port: bytes in, bytes out, and when to stop. What the bytes mean is the business of whoever opened
+ * the port; TLS will find its place between this and HTTP.
+ *
+ * Reading uses one buffer for all connections. Writing tries the socket first and queues what it does not take, so a
+ * reader that is slow costs memory, and never time; whoever writes looks at tcp_queued and stops in time. */
+#ifndef BERTH_WEB_TCP_H
+#define BERTH_WEB_TCP_H
+
+#include <uv.h>
+
+#include "common/net/address.h"
+
+struct tcp_port;
+
+/* First member of whatever the owner keeps for a connection; zeroed memory. */
+struct tcp_connection {
+    uv_tcp_t handle;
+    struct tcp_port *port;
+    struct tcp_connection *next, **link; /* of the port's connections */
+    uint64_t progress_ms; /* loop time at which queued output was last seen to shrink */
+    size_t seen_queued;   /* how much was queued then */
+    bool reading, peer_ended, finishing, shut_down, closing;
+};
+
+/* None is called from within a function of this header. `closed` is the last call for a connection. */
+struct tcp_handlers {
+    struct tcp_connection *(*open)(void *arg);                          /* memory for a new one; NULL: refuse it */
+    void (*opened)(struct tcp_connection *connection);                  /* it is connected */
+    void (*received)(struct tcp_connection *connection, struct slice bytes);
+    void (*ended)(struct tcp_connection *connection);                   /* the peer will send no more */
+    void (*drained)(struct tcp_connection *connection);                 /* queued output has left */
+    void (*closed)(struct tcp_connection *connection);                  /* free it */
+    void (*swept)(struct tcp_connection *connection, uint64_t loop_ms); /* about once a second */
+    void (*port_closed)(void *arg);                                     /* the last connection has gone too */
+};
+
+/* NULL with one line in `error`. */
+struct tcp_port *tcp_listen(uv_loop_t *loop, const struct address *address, const struct tcp_handlers *handlers,
+                            void *arg, char *error, size_t error_size);
+
+/* Where it listens, with the real port. */
+struct address tcp_port_address(const struct tcp_port *port);
+
+/* Its connections, linked by `next`; those that are closing are not among them. */
+struct tcp_connection *tcp_port_connections(const struct tcp_port *port);
+
+/* Close it and its connections; frees itself once `port_closed` has been called. */
+void tcp_port_close(struct tcp_port *port);
+
+/* Send the parts, one after the other. What the socket does not take now is copied. */
+void tcp_write(struct tcp_connection *connection, const struct slice *parts, size_t count);
+
+/* Bytes that wait for the peer to take them. */
+size_t tcp_queued(const struct tcp_connection *connection);
+
+/* Whether the peer is to be heard. A connection starts reading. */
+void tcp_set_reading(struct tcp_connection *connection, bool reading);
+
+/* Send what is queued, then the end of the stream, and close when the peer has closed as well, or a moment later: if we
+ * closed while bytes of its still came, it would get a reset and lose our last words. */
+void tcp_finish(struct tcp_connection *connection);
+
+/* Close now; `closed` follows from the loop. */
+void tcp_close(struct tcp_connection *connection);
+
+#endif

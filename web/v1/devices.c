@@ -1,0 +1,234 @@
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "web/document.h"
+#include "web/glob.h"
+#include "web/input.h"
+#include "web/stored.h"
+#include "web/v1/device_json.h"
+#include "web/v1/v1.h"
+#include "web/waiter.h"
+
+/* ---- the list ---- */
+
+enum {
+    LIST_DEFAULT = 100,
+    LIST_MAX = 1000,
+    LIST_VISITS_MAX = 20000,      /* registrations looked at for one page */
+    LIST_BYTES_MAX = 2 * 1024 * 1024, /* a page that has grown to about so many ends there */
+    GLOB_MAX = 256,
+};
+
+/* About how long the JSON of a registration is. */
+static size_t json_estimate(const struct registration *r) {
+    return 600 + 5 * (size_t)r->links_len;
+}
+
+static bool list_parameters(const struct call *call, uint64_t *limit, uint64_t *slot) {
+    struct slice state = query_get(&call->query, "state");
+    if (state.data != NULL && !slice_is(state, "registered")) {
+        problem_send(call->request, PROBLEM_BAD_PARAMETER, "state is \"%.*s\"; the only state to list is registered.",
+                     (int)state.len, (const char *)state.data);
+        return false;
+    }
+    if (query_get(&call->query, "endpoint").len > GLOB_MAX) {
+        problem_send(call->request, PROBLEM_BAD_PARAMETER, "endpoint is longer than %d bytes.", GLOB_MAX);
+        return false;
+    }
+    return input_number(call, "limit", 1, LIST_MAX, limit) &&
+           input_number(call, "cursor", 0, UINT32_MAX, slot);
+}
+
+void v1_devices_list(const struct call *call) {
+    struct directory *directory = call->web->server->directory;
+    struct slice glob = query_get(&call->query, "endpoint");
+    uint64_t limit = LIST_DEFAULT, cursor = 0;
+    if (!list_parameters(call, &limit, &cursor))
+        return;
+    json_t *items = json_array();
+    uint32_t slot = (uint32_t)cursor;
+    const struct registration *r = NULL;
+    size_t bytes = 0;
+    for (size_t visits = 0; visits < LIST_VISITS_MAX && json_array_size(items) < limit && bytes < LIST_BYTES_MAX;
+         visits++) {
+        r = directory_next(directory, &slot);
+        if (r == NULL)
+            break;
+        if (glob.data != NULL && !glob_match(glob, registration_endpoint(r)))
+            continue;
+        json_array_append_new(items, device_json(r, clock_now_ms(&call->web->server->clock)));
+        bytes += json_estimate(r);
+    }
+    /* The cursor is the slot to go on with; there is none when the end has been seen. */
+    uint32_t ahead = slot;
+    bool more = r != NULL && directory_next(directory, &ahead) != NULL;
+    json_t *page = json_object();
+    json_object_set_new(page, "items", items);
+    json_object_set_new(page, "next", more ? json_sprintf("%" PRIu32, slot) : json_null());
+    document_ok(call->request, page);
+}
+
+/* ---- one device, now ---- */
+
+static void send_not_registered(struct http_request *request, struct slice endpoint) {
+    json_t *members = json_object();
+    json_object_set_new(members, "endpoint", document_text(endpoint));
+    problem_send_with(request, PROBLEM_NOT_REGISTERED, members, NULL, "No device \"%.*s\" is registered.",
+                      (int)endpoint.len, (const char *)endpoint.data);
+}
+
+static void send_device(struct web *web, struct http_request *request, struct slice endpoint) {
+    const struct registration *r = directory_find(web->server->directory, endpoint);
+    if (r == NULL)
+        send_not_registered(request, endpoint);
+    else
+        document_ok(request, device_json(r, clock_now_ms(&web->server->clock)));
+}
+
+static void send_deregistered(struct http_request *request, struct slice endpoint) {
+    json_t *answer = json_object();
+    json_object_set_new(answer, "endpoint", document_text(endpoint));
+    json_object_set_new(answer, "state", json_string("deregistered"));
+    document_ok(request, answer);
+}
+
+/* ---- one device, when it is so ---- */
+
+enum device_state { WAIT_REGISTERED, WAIT_UPDATED, WAIT_DEREGISTERED, WAIT_AWAKE, WAIT_COUNT };
+
+static const struct {
+    const char *name;
+    uint32_t events; /* each of them makes it so */
+    const char *verb; /* what did not happen */
+} waits[WAIT_COUNT] = {
+    [WAIT_REGISTERED] = {"registered", 1 << EVENT_REGISTERED | 1 << EVENT_REPLACED, "register"},
+    [WAIT_UPDATED] = {"updated", 1 << EVENT_UPDATED, "update its registration"},
+    [WAIT_DEREGISTERED] = {"deregistered", 1 << EVENT_DEREGISTERED | 1 << EVENT_EXPIRED, "deregister or expire"},
+    [WAIT_AWAKE] = {"awake", 1 << EVENT_REGISTERED | 1 << EVENT_REPLACED | 1 << EVENT_UPDATED, "wake up"},
+};
+
+struct device_waiter {
+    struct waiter waiter; /* first member */
+    enum device_state state;
+    size_t endpoint_len;
+    uint8_t endpoint[];
+};
+
+static struct slice waited_for(const struct device_waiter *w) {
+    return slice_of(w->endpoint, w->endpoint_len);
+}
+
+static bool makes_it_so(enum device_state state, struct slice endpoint, const struct event *event) {
+    return (waits[state].events >> event->type & 1) != 0 && slice_equal(event->endpoint, endpoint);
+}
+
+static void answer_wait(struct web *web, struct http_request *request, enum device_state state, struct slice endpoint) {
+    if (state == WAIT_DEREGISTERED)
+        send_deregistered(request, endpoint);
+    else
+        send_device(web, request, endpoint);
+}
+
+static void on_event(struct waiter *waiter, const struct event *event) {
+    struct device_waiter *w = (struct device_waiter *)waiter;
+    if (!makes_it_so(w->state, waited_for(w), event))
+        return;
+    answer_wait(waiter->web, waiter_stop(waiter), w->state, waited_for(w));
+    free(w);
+}
+
+static void on_timed_out(struct waiter *waiter) {
+    struct device_waiter *w = (struct device_waiter *)waiter;
+    json_t *members = json_object();
+    json_object_set_new(members, "endpoint", document_text(waited_for(w)));
+    json_object_set_new(members, "last", json_integer((json_int_t)event_last_id(waiter->web->server->events)));
+    problem_send_with(waiter_stop(waiter), PROBLEM_TIMEOUT, members, NULL, "\"%.*s\" did not %s within %" PRIu64 " ms.",
+                      (int)w->endpoint_len, (const char *)w->endpoint, waits[w->state].verb, waiter->timeout_ms);
+    free(w);
+}
+
+static void on_free(struct waiter *waiter) {
+    free(waiter);
+}
+
+static const struct waiter_handlers device_waiting = {.event = on_event, .timed_out = on_timed_out, .free = on_free};
+
+static bool is_so_now(const struct server *server, enum device_state state, struct slice endpoint) {
+    const struct registration *r = directory_find(server->directory, endpoint);
+    switch (state) {
+    case WAIT_REGISTERED:
+        return r != NULL;
+    case WAIT_DEREGISTERED:
+        return r == NULL;
+    case WAIT_AWAKE:
+        return r != NULL && !r->queue_mode;
+    default:
+        return false;
+    }
+}
+
+/* Whether it became so in an event after number `after`. */
+static bool was_so(const struct server *server, enum device_state state, struct slice endpoint, uint64_t after) {
+    struct event event;
+    while (event_after(server->events, after, &event)) {
+        if (makes_it_so(state, endpoint, &event))
+            return true;
+        after = event.id;
+    }
+    return false;
+}
+
+static bool wait_parameters(const struct call *call, enum device_state *state, uint64_t *after, uint64_t *timeout_ms) {
+    struct slice name = query_get(&call->query, "wait");
+    *state = WAIT_REGISTERED;
+    while (*state < WAIT_COUNT && !slice_is(name, waits[*state].name))
+        (*state)++;
+    if (*state == WAIT_COUNT) {
+        problem_send(call->request, PROBLEM_BAD_PARAMETER,
+                     "wait is \"%.*s\"; it must be registered, updated, deregistered or awake.", (int)name.len,
+                     (const char *)name.data);
+        return false;
+    }
+    if (input_given(call, "after") && *state != WAIT_UPDATED) {
+        problem_send(call->request, PROBLEM_BAD_PARAMETER, "after goes with wait=updated only.");
+        return false;
+    }
+    return input_number(call, "after", 0, INT64_MAX, after) && input_timeout(call, timeout_ms);
+}
+
+static void wait_for_device(const struct call *call, struct slice endpoint) {
+    struct server *server = call->web->server;
+    enum device_state state;
+    uint64_t after = event_last_id(server->events), timeout_ms;
+    if (!wait_parameters(call, &state, &after, &timeout_ms))
+        return;
+    if (is_so_now(server, state, endpoint) || was_so(server, state, endpoint, after)) {
+        answer_wait(call->web, call->request, state, endpoint);
+        return;
+    }
+    struct device_waiter *w = calloc(1, sizeof *w + endpoint.len);
+    if (w == NULL) {
+        problem_send(call->request, PROBLEM_OVERLOADED, "The server is out of memory.");
+        return;
+    }
+    w->state = state;
+    w->endpoint_len = endpoint.len;
+    memcpy(w->endpoint, endpoint.data, endpoint.len);
+    waiter_start(&w->waiter, call->web, call->request, &device_waiting, timeout_ms);
+}
+
+void v1_devices_get(const struct call *call) {
+    if (input_given(call, "wait"))
+        wait_for_device(call, call->args[0]);
+    else if (input_given(call, "timeout") || input_given(call, "after"))
+        problem_send(call->request, PROBLEM_BAD_PARAMETER, "timeout and after go with wait only.");
+    else
+        send_device(call->web, call->request, call->args[0]);
+}
+
+/* ---- forget ---- */
+
+void v1_devices_forget(const struct call *call) {
+    if (!server_forget(call->web->server, call->args[0], answer_stored, stored_request(call)))
+        send_not_registered(call->request, call->args[0]);
+}

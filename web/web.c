@@ -1,0 +1,174 @@
+#include "web/web.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <time.h>
+
+#include "web/api.h"
+#include "web/http.h"
+#include "web/probes.h"
+
+enum { DECODED_MAX = 8192 }; /* decoding never makes a target longer */
+
+/* Compares every byte, so that how long it takes tells nothing about the key. */
+static bool same_secret(struct slice given, struct slice key) {
+    unsigned difference = given.len != key.len;
+    for (size_t i = 0; i < given.len; i++)
+        difference |= given.data[i] ^ (unsigned)key.data[key.len == 0 ? 0 : i % key.len];
+    return difference == 0;
+}
+
+static bool is_authorized(const struct web *web, const struct http_request *request) {
+    static const char scheme[] = "Bearer ";
+    const char *key = web->server->config->api_key;
+    struct slice header = http_header(request, "authorization");
+    if (key == NULL)
+        return true;
+    if (header.len < sizeof scheme - 1 || strncasecmp((const char *)header.data, scheme, sizeof scheme - 1) != 0)
+        return false;
+    return same_secret(slice_from(header, sizeof scheme - 1), slice_str(key));
+}
+
+static void send_unauthorized(struct http_request *request) {
+    problem_send_with(request, PROBLEM_UNAUTHORIZED, NULL, "WWW-Authenticate: Bearer realm=\"berth\"\r\n",
+                      "This server was started with an API key: send it as \"Authorization: Bearer KEY\".");
+}
+
+static void send_options(struct http_request *request, const char *allow) {
+    char headers[ROUTE_ALLOW_MAX + 16];
+    snprintf(headers, sizeof headers, "Allow: %s\r\n", allow);
+    http_respond(request, &(struct http_response){.status = 204, .headers = headers});
+}
+
+static void send_not_allowed(struct http_request *request, const char *allow) {
+    char headers[ROUTE_ALLOW_MAX + 16];
+    snprintf(headers, sizeof headers, "Allow: %s\r\n", allow);
+    problem_send_with(request, PROBLEM_METHOD_NOT_ALLOWED, NULL, headers, "%s does not go with %.*s; these do: %s.",
+                      request->method, (int)request->path.len, (const char *)request->path.data, allow);
+}
+
+/* Parse the query and call the handler. */
+static void call_route(struct call *call, const struct route *route, struct buffer *memory) {
+    bool twice;
+    const char *fault = query_parse(call->request->query, memory, &call->query);
+    if (fault != NULL) {
+        problem_send(call->request, PROBLEM_BAD_REQUEST, "%s", fault);
+        return;
+    }
+    const struct slice *name = route_check_query(route, &call->query, &twice);
+    if (name == NULL)
+        route->handler(call);
+    else
+        problem_send(call->request, PROBLEM_BAD_PARAMETER,
+                     twice ? "The parameter \"%.*s\" is there twice." : "There is no parameter \"%.*s\" here.",
+                     (int)name->len, (const char *)name->data);
+}
+
+static void handle(void *arg, struct http_request *request) {
+    struct call call = {.web = arg, .request = request};
+    struct route_path path;
+    uint8_t decoded[DECODED_MAX + 1], allow[ROUTE_ALLOW_MAX + 1];
+    struct buffer memory = buffer_over(decoded, sizeof decoded), allowed = buffer_over(allow, sizeof allow - 1);
+    const struct route *route = NULL;
+
+    clock_update(&call.web->server->clock);
+    if (slice_is(request->path, "*") && strcmp(request->method, "OPTIONS") == 0) {
+        send_options(request, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        return;
+    }
+    if (!slice_starts_with(request->path, "/") || !route_path_parse(request->path, &memory, &path)) {
+        problem_send(request, PROBLEM_BAD_REQUEST,
+                     "The request target must be a path in which each '%%' is followed by two hexadecimal digits.");
+        return;
+    }
+    enum route_result found = route_find(api_routes, request->method, &path, &route, call.args);
+    if (!(found == ROUTE_FOUND && route->open) && !is_authorized(call.web, request)) {
+        send_unauthorized(request);
+        return;
+    }
+    route_put_allowed(api_routes, &path, &allowed);
+    allow[allowed.len] = '\0';
+    if (found == ROUTE_FOUND)
+        call_route(&call, route, &memory);
+    else if (found == ROUTE_NO_PATH)
+        problem_send(request, PROBLEM_NOT_FOUND, "There is nothing at %.*s; GET /v1/openapi.json says what there is.",
+                     (int)request->path.len, (const char *)request->path.data);
+    else if (strcmp(request->method, "OPTIONS") == 0)
+        send_options(request, (const char *)allow);
+    else
+        send_not_allowed(request, (const char *)allow);
+}
+
+static void refused(void *arg, struct http_request *request, unsigned status, const char *detail) {
+    (void)arg;
+    problem_send(request, problem_of_status(status), "%s", detail);
+}
+
+/* ---- start and stop ---- */
+
+static void free_when_closed(struct web *web) {
+    if (--web->handles > 0)
+        return;
+    free(web->openapi);
+    free(web);
+}
+
+static void on_http_closed(void *arg) {
+    free_when_closed(arg);
+}
+
+static void on_heartbeat_closed(uv_handle_t *handle) {
+    free_when_closed(handle->data);
+}
+
+static void write_uri(struct web *web) {
+    struct address address = http_address(web->http);
+    struct buffer uri = buffer_over(web->uri, sizeof web->uri - 1);
+    buffer_put_str(&uri, "http://");
+    address_put(&uri, &address);
+    web->uri[uri.len] = '\0';
+}
+
+struct web *web_start(struct server *server, char *error, size_t error_size) {
+    struct web *web = calloc(1, sizeof *web);
+    char *openapi = openapi_write(api_routes);
+    if (web == NULL || openapi == NULL) {
+        snprintf(error, error_size, "out of memory");
+        free(openapi);
+        free(web);
+        return NULL;
+    }
+    web->server = server;
+    web->openapi = openapi;
+    web->started_s = (uint64_t)time(NULL);
+    web->http = http_listen(server->loop,
+                            &(struct http_options){.address = server->config->http,
+                                                   .max_connections = server->config->http_max_connections,
+                                                   .idle_s = server->config->http_idle_s,
+                                                   .max_body = server->config->http_max_body,
+                                                   .handle = handle,
+                                                   .refused = refused,
+                                                   .closed = on_http_closed,
+                                                   .arg = web},
+                            error, error_size);
+    if (web->http == NULL) {
+        free(openapi);
+        free(web);
+        return NULL;
+    }
+    uv_timer_init(server->loop, &web->heartbeat);
+    web->heartbeat.data = web;
+    web->handles = 2;
+    write_uri(web);
+    return web;
+}
+
+const char *web_uri(const struct web *web) {
+    return web->uri;
+}
+
+void web_stop(struct web *web) {
+    http_close(web->http);
+    uv_close((uv_handle_t *)&web->heartbeat, on_heartbeat_closed);
+}

@@ -1,0 +1,32 @@
+/* The HTTP side of a server: one port that speaks Berth's API, the probes and the metrics (docs/http-api.md). It
+ * translates: what is asked becomes a verb of server/, what happens there becomes JSON. */
+#ifndef BERTH_WEB_WEB_H
+#define BERTH_WEB_WEB_H
+
+#include "server/server.h"
+
+struct event_stream;
+struct http;
+
+struct web {
+    struct server *server;
+    struct http *http;
+    char uri[128];
+    char *openapi;       /* the document, written once */
+    uint64_t started_s;  /* Unix time of the wall clock */
+    uv_timer_t heartbeat; /* runs while there are streams */
+    struct event_stream *streams;
+    unsigned handles; /* not closed yet */
+};
+
+/* Listen on server->config->http. NULL with one line in `error`. */
+struct web *web_start(struct server *server, char *error, size_t error_size);
+
+/* "http://127.0.0.1:8080", with the real port; lives as long as `web`. */
+const char *web_uri(const struct web *web);
+
+/* Close the port and every connection. Call it before server_stop, whose commits end the last requests, and run the
+ * loop once more after both. */
+void web_stop(struct web *web);
+
+#endif
