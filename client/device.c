@@ -104,7 +104,7 @@ void device_free(struct device *device) {
     ticker_close(&device->ticker);
     for (size_t i = 0; i < DEVICE_OBJECTS; i++)
         object_free(&device->objects[i]);
-    uv_run(device->loop, UV_RUN_DEFAULT); /* close callbacks; the handles lie in `device` */
+    uv_run(device->loop, UV_RUN_NOWAIT); /* close callbacks; the handles lie in `device` */
     free(device);
 }
 

@@ -42,7 +42,7 @@ struct device *device_start(uv_loop_t *loop, const struct options *options, FILE
  * is nothing to wait for. A second call waits no longer. */
 void device_leave(struct device *device, void (*ended)(void *arg), void *arg);
 
-/* Close and free everything; runs the loop for that. */
+/* Close and free everything. Turns the loop once for that, so it is not for callbacks. */
 void device_free(struct device *device);
 
 /* NULL when there is no such object. */

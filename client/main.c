@@ -21,7 +21,8 @@ static void on_ended(void *arg) {
 
 static void on_quit(void *arg) {
     struct program *program = arg;
-    device_leave(program->device, on_ended, program);
+    if (program->device != NULL) /* else it is just starting, and that fails */
+        device_leave(program->device, on_ended, program);
 }
 
 static void on_signal(uv_signal_t *signal, int number) {
@@ -36,27 +37,36 @@ static void watch_signal(struct program *program, uv_signal_t *signal, int numbe
     uv_unref((uv_handle_t *)signal);
 }
 
+/* From here on a signal changes nothing: what it asks for is under way. */
+static void ignore_signals(struct program *program) {
+    sigset_t ignored;
+    sigemptyset(&ignored);
+    sigaddset(&ignored, SIGTERM);
+    sigaddset(&ignored, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &ignored, NULL);
+    uv_close((uv_handle_t *)&program->terminate, NULL);
+    uv_close((uv_handle_t *)&program->interrupt, NULL);
+}
+
 static int run(struct program *program, const struct options *options) {
     char error[512];
     uv_loop_init(&program->loop);
-    program->device = device_start(&program->loop, options, stdout, error, sizeof error);
-    if (program->device == NULL) {
-        uv_loop_close(&program->loop);
-        fprintf(stderr, "berth-device: %s\n", error);
-        return EXIT_FAILURE;
-    }
     watch_signal(program, &program->terminate, SIGTERM);
     watch_signal(program, &program->interrupt, SIGINT);
-    shell_start(&program->shell, &program->loop, STDIN_FILENO, program->device, on_quit, program);
-
+    program->device = device_start(&program->loop, options, stdout, error, sizeof error);
+    if (program->device == NULL) {
+        fprintf(stderr, "berth-device: %s\n", error);
+    } else {
+        shell_start(&program->shell, &program->loop, STDIN_FILENO, program->device, on_quit, program);
+        uv_run(&program->loop, UV_RUN_DEFAULT);
+        shell_close(&program->shell);
+    }
+    ignore_signals(program);
+    if (program->device != NULL)
+        device_free(program->device);
     uv_run(&program->loop, UV_RUN_DEFAULT);
-
-    shell_close(&program->shell);
-    uv_close((uv_handle_t *)&program->terminate, NULL);
-    uv_close((uv_handle_t *)&program->interrupt, NULL);
-    device_free(program->device);
     uv_loop_close(&program->loop);
-    return EXIT_SUCCESS;
+    return program->device != NULL ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv) {

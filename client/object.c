@@ -75,8 +75,8 @@ void object_write(struct object *object, const struct resource *resource, uint16
 
 void object_store(struct object *object, uint16_t resource, uint16_t instance, struct lwm2m_value value) {
     size_t at = find_cell(object, resource, instance);
-    bool is_there = at < object->cell_count && object->cells[at].resource == resource &&
-                    object->cells[at].instance == instance;
+    bool is_there =
+        at < object->cell_count && object->cells[at].resource == resource && object->cells[at].instance == instance;
     uint8_t *owned = NULL;
     if (has_bytes(&value)) {
         owned = or_exit(malloc(value.bytes.len + 1));

@@ -16,9 +16,9 @@ struct resource {
     enum lwm2m_type type; /* LWM2M_NONE of what is executed */
     uint8_t operations;   /* of enum operations */
     bool multiple;
-    bool mandatory;                                      /* a write cannot remove it */
-    struct lwm2m_value (*read)(const struct object *object); /* NULL: from its cells */
-    bool (*accepts)(const struct lwm2m_value *value);    /* NULL: every value of its type */
+    bool mandatory;                                                        /* a write cannot remove it */
+    struct lwm2m_value (*read)(const struct object *object);               /* NULL: from its cells */
+    bool (*accepts)(const struct lwm2m_value *value);                      /* NULL: every value of its type */
     void (*write)(struct object *object, const struct lwm2m_value *value); /* NULL: to its cell */
     void (*execute)(struct object *object);
 };

@@ -78,8 +78,8 @@ static bool set_bind(struct options *options, const char *value, char problem[PR
     if (address_parse_ip(slice_str(value), &options->bind))
         return true;
     int len = snprintf(text, sizeof text, "coap://%s", value);
-    if (len >= (int)sizeof text || !uri_parse(slice_str(text), &uri, &error) || uri.path.len > 0 ||
-        uri.query.len > 0 || !address_parse_ip(uri.host, &options->bind))
+    if (len >= (int)sizeof text || !uri_parse(slice_str(text), &uri, &error) || uri.path.len > 0 || uri.query.len > 0 ||
+        !address_parse_ip(uri.host, &options->bind))
         return fail(problem, "must be an IP address, or one with a port like 127.0.0.1:5000 or [::1]:5000");
     options->bind.port = uri.port;
     return true;

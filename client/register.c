@@ -146,8 +146,8 @@ static void on_register_answer(void *arg, const struct coap_reply *reply) {
     static const char event[] = "registration_failed", what[] = "Registration";
     registration->call = NULL;
     if (!is_reply(reply, COAP_2_01_CREATED)) {
-        uint64_t wait_ms = is_reply(reply, COAP_5_03_SERVICE_UNAVAILABLE) ? max_age_ms(reply)
-                                                                        : back_off_ms(registration);
+        uint64_t wait_ms =
+            is_reply(reply, COAP_5_03_SERVICE_UNAVAILABLE) ? max_age_ms(reply) : back_off_ms(registration);
         report_failure(report_of(registration), event, what, reply, wait_ms);
         try_again_after(registration, wait_ms);
         return;
@@ -332,7 +332,8 @@ static void on_deregister_timeout(struct timer *timer, void *arg) {
 
 bool registration_deregister(struct registration *registration, void (*left)(void *arg), void *arg) {
     struct coap_message message;
-    bool is_registered = registration->state == REGISTRATION_REGISTERED || registration->state == REGISTRATION_UPDATING ||
+    bool is_registered = registration->state == REGISTRATION_REGISTERED ||
+                         registration->state == REGISTRATION_UPDATING ||
                          registration->state == REGISTRATION_DEREGISTERING;
     registration_end(registration);
     if (!is_registered)

@@ -38,8 +38,7 @@ void execute_answer(const struct target *target, const struct coap_request *requ
 
 /* `replace`: what the payload does not name is gone afterwards, else it stays (Core 1.2 §6.3.3). Everything is written
  * or nothing. */
-void write_answer(const struct target *target, const struct coap_request *request, bool replace,
-                  struct answer *answer);
+void write_answer(const struct target *target, const struct coap_request *request, bool replace, struct answer *answer);
 
 static inline void answer_with(struct answer *answer, uint8_t code, const char *diagnostic) {
     answer->code = code;

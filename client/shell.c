@@ -5,7 +5,8 @@
 
 enum { LEAP_DAYS_MAX = 366 };
 
-static const char help[] = "update, register, deregister, objects, read PATH, set PATH VALUE, clock +SECONDS, help, quit";
+static const char help[] =
+    "update, register, deregister, objects, read PATH, set PATH VALUE, clock +SECONDS, help, quit";
 
 static void complain(const struct shell *shell, struct slice what, const char *sentence) {
     report_text(&shell->device->report, "complaint", what, sentence);
@@ -36,7 +37,8 @@ static void run_objects(struct shell *shell, struct slice rest) {
         const struct object *object = &shell->device->objects[i];
         struct lwm2m_path path = {.ids = {object->id, 0}, .len = 2};
         uint8_t path_bytes[16], bytes[512];
-        struct buffer path_text = buffer_over(path_bytes, sizeof path_bytes), ids = buffer_over(bytes, sizeof bytes - 1);
+        struct buffer path_text = buffer_over(path_bytes, sizeof path_bytes),
+                      ids = buffer_over(bytes, sizeof bytes - 1);
         lwm2m_path_put(&path_text, &path);
         for (size_t k = 0; k < object->resource_count; k++) {
             if (object_has(object, &object->resources[k]))
@@ -142,9 +144,9 @@ static const struct {
     bool has_argument;
     void (*run)(struct shell *shell, struct slice rest);
 } commands[] = {
-    {"update", false, run_update}, {"register", false, run_register}, {"deregister", false, run_deregister},
-    {"objects", false, run_objects}, {"read", true, run_read}, {"set", true, run_set},
-    {"clock", true, run_clock}, {"help", false, run_help}, {"quit", false, run_quit},
+    {"update", false, run_update},   {"register", false, run_register}, {"deregister", false, run_deregister},
+    {"objects", false, run_objects}, {"read", true, run_read},          {"set", true, run_set},
+    {"clock", true, run_clock},      {"help", false, run_help},         {"quit", false, run_quit},
 };
 
 void shell_run(struct shell *shell, struct slice line) {
@@ -159,8 +161,9 @@ void shell_run(struct shell *shell, struct slice line) {
         if (!slice_is(word, commands[i].name))
             continue;
         if (commands[i].has_argument != (rest.len > 0))
-            complain(shell, word, commands[i].has_argument ? "something is missing behind it; try help"
-                                                           : "nothing is expected behind it; try help");
+            complain(shell, word,
+                     commands[i].has_argument ? "something is missing behind it; try help"
+                                              : "nothing is expected behind it; try help");
         else
             commands[i].run(shell, rest);
         return;

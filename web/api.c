@@ -18,7 +18,7 @@
 static const struct route_parameter devices_list_parameters[] = {
     {"limit", "query", "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000,\"default\":100}",
      "How many devices a page has at most. A page may have fewer, also none, and a next one all the same."},
-    {"cursor", "query", TEXT_SCHEMA, "`next` of the page before."},
+    {"cursor", "query", "{\"type\":\"string\",\"pattern\":\"^[0-9]{1,9}$\"}", "`next` of the page before."},
     {"endpoint", "query", "{\"type\":\"string\",\"maxLength\":256}",
      "Only endpoint names that match; * is any text, ? is one character."},
     {"state", "query", "{\"type\":\"string\",\"enum\":[\"registered\"]}", "Only devices in this state."},
@@ -29,8 +29,8 @@ static const struct route_answer devices_list_answers[] = {{200, JSON, "DevicePa
 
 static const struct route_parameter devices_get_parameters[] = {
     {"wait", "query", "{\"type\":\"string\",\"enum\":[\"registered\",\"updated\",\"deregistered\",\"awake\"]}",
-     "Answer only when it is so: `registered`, `deregistered` and `awake` at once when it is so now, `updated` with the "
-     "next update."},
+     "Answer only when it is so: `registered`, `deregistered` and `awake` at once when it is so now, `updated` "
+     "with the next update."},
     {"timeout", "query", DURATION_SCHEMA, "How long `wait` waits: at most 10 minutes, by default 30 seconds."},
     {"after", "query", EVENT_ID_SCHEMA, "With wait=updated: an update after this event counts, too."},
     END_PARAMETERS,
@@ -47,8 +47,10 @@ static const enum problem_kind devices_forget_problems[] = {PROBLEM_NOT_REGISTER
 /* ---- events ---- */
 
 static const struct route_parameter events_get_parameters[] = {
-    {"after", "query", EVENT_ID_SCHEMA, "Begin with what came after this event; without it, with what comes from now on."},
-    {"Last-Event-ID", "header", TEXT_SCHEMA, "The same, as a browser says it when it connects again; goes before `after`."},
+    {"after", "query", EVENT_ID_SCHEMA,
+     "Begin with what came after this event; without it, with what comes from now on."},
+    {"Last-Event-ID", "header", TEXT_SCHEMA,
+     "The same, as a browser says it when it connects again; goes before `after`."},
     {"types", "query", TYPES_SCHEMA,
      "Only events of these types, joined by commas. `registered` includes `replaced`: that is a registration, too."},
     {"endpoint", "query", TEXT_SCHEMA, "Only events of the device of this name."},

@@ -69,8 +69,14 @@ static bool deeper_than(const json_t *value, size_t levels) {
         return false;
     if (levels == 0)
         return true;
-    json_object_foreach((json_t *)(uintptr_t)value, name, member) if (deeper_than(member, levels - 1)) return true;
-    json_array_foreach(value, index, member) if (deeper_than(member, levels - 1)) return true;
+    json_object_foreach((json_t *)(uintptr_t)value, name, member) {
+        if (deeper_than(member, levels - 1))
+            return true;
+    }
+    json_array_foreach(value, index, member) {
+        if (deeper_than(member, levels - 1))
+            return true;
+    }
     return false;
 }
 

@@ -31,8 +31,8 @@ const char *document_unknown_member(const json_t *object, const char *const *nam
 /* The bytes of a JSON string. */
 struct slice document_string(const json_t *string);
 
-/* A duration as text (see duration_parse), or a number of seconds. False when `value`, which may be NULL, is neither, or
- * more than `max_ms`. */
+/* A duration as text (see duration_parse), or a number of seconds. False when `value`, which may be NULL, is neither,
+ * or more than `max_ms`. */
 bool document_duration(const json_t *value, uint64_t max_ms, uint64_t *ms);
 
 /* Answer with `document`, which is given up. */

@@ -438,9 +438,10 @@ static void on_drained(struct tcp_connection *tcp) {
 
 static void on_swept(struct tcp_connection *tcp, uint64_t now_ms) {
     struct http_connection *c = (struct http_connection *)tcp;
+    uint64_t idle_ms = (uint64_t)c->http->options.idle_s * 1000;
     if (c->state == HTTP_READING && now_ms - c->since_ms > REQUEST_MS)
         refuse(c, 408, "The request was not complete 10 seconds after it had begun.");
-    else if (c->state == HTTP_IDLE && tcp_queued(tcp) == 0 && now_ms - c->since_ms > (uint64_t)c->http->options.idle_s * 1000)
+    else if (c->state == HTTP_IDLE && tcp_queued(tcp) == 0 && now_ms - c->since_ms > idle_ms)
         tcp_finish(tcp);
 }
 

@@ -11,7 +11,7 @@ enum { ROUTE_SEGMENTS_MAX = 12, ROUTE_ARGS_MAX = 4, ROUTE_ALLOW_MAX = 96 };
 
 struct web;
 
-/* One request on its way into its handler. Lives through the handler's call; `request` lives on until it is answered. */
+/* One request on its way into its handler. Lives through the handler's call; `request`, until it is answered. */
 struct call {
     struct web *web;
     struct http_request *request;

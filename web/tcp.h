@@ -1,5 +1,5 @@
-/* Connections on a TCP port: bytes in, bytes out, and when to stop. What the bytes mean is the business of whoever opened
- * the port; TLS will find its place between this and HTTP.
+/* Connections on a TCP port: bytes in, bytes out, and when to stop. What the bytes mean is the business of whoever
+ * opened the port; TLS will find its place between this and HTTP.
  *
  * Reading uses one buffer for all connections. Writing tries the socket first and queues what it does not take, so a
  * reader that is slow costs memory, and never time; whoever writes looks at tcp_queued and stops in time. */

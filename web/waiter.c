@@ -6,6 +6,7 @@ struct http_request *waiter_stop(struct waiter *waiter) {
     timer_cancel(&waiter->web->server->wheel, &waiter->deadline);
     if (waiter->subscriber != NULL)
         event_unsubscribe(waiter->web->server->events, waiter->subscriber);
+    waiter->web->waiting--;
     waiter->request->gone = NULL;
     waiter->request->resume = NULL;
     return waiter->request;
@@ -44,6 +45,7 @@ void waiter_start(struct waiter *waiter, struct web *web, struct http_request *r
     waiter->request = request;
     waiter->handlers = handlers;
     waiter->timeout_ms = timeout_ms;
+    web->waiting++;
     request->arg = waiter;
     request->gone = on_gone;
     request->resume = on_resume;

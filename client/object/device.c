@@ -33,36 +33,36 @@ static void reboot(struct object *object) {
 }
 
 static const struct resource resources[] = {
-    {.id = 0, .type = LWM2M_STRING, .operations = OPERATION_R},                      /* Manufacturer */
-    {.id = 1, .type = LWM2M_STRING, .operations = OPERATION_R},                      /* Model Number */
-    {.id = 2, .type = LWM2M_STRING, .operations = OPERATION_R},                      /* Serial Number */
-    {.id = 3, .type = LWM2M_STRING, .operations = OPERATION_R},                      /* Firmware Version */
-    {.id = 4, .operations = OPERATION_E, .mandatory = true, .execute = reboot},      /* Reboot */
-    {.id = 6, .type = LWM2M_INTEGER, .operations = OPERATION_R, .multiple = true},   /* Available Power Sources */
-    {.id = 7, .type = LWM2M_INTEGER, .operations = OPERATION_R, .multiple = true},   /* Power Source Voltage, mV */
-    {.id = 8, .type = LWM2M_INTEGER, .operations = OPERATION_R, .multiple = true},   /* Power Source Current, mA */
-    {.id = 9, .type = LWM2M_INTEGER, .operations = OPERATION_R},                     /* Battery Level, % */
+    {.id = 0, .type = LWM2M_STRING, .operations = OPERATION_R},                    /* Manufacturer */
+    {.id = 1, .type = LWM2M_STRING, .operations = OPERATION_R},                    /* Model Number */
+    {.id = 2, .type = LWM2M_STRING, .operations = OPERATION_R},                    /* Serial Number */
+    {.id = 3, .type = LWM2M_STRING, .operations = OPERATION_R},                    /* Firmware Version */
+    {.id = 4, .operations = OPERATION_E, .mandatory = true, .execute = reboot},    /* Reboot */
+    {.id = 6, .type = LWM2M_INTEGER, .operations = OPERATION_R, .multiple = true}, /* Available Power Sources */
+    {.id = 7, .type = LWM2M_INTEGER, .operations = OPERATION_R, .multiple = true}, /* Power Source Voltage, mV */
+    {.id = 8, .type = LWM2M_INTEGER, .operations = OPERATION_R, .multiple = true}, /* Power Source Current, mA */
+    {.id = 9, .type = LWM2M_INTEGER, .operations = OPERATION_R},                   /* Battery Level, % */
     {.id = 10, .type = LWM2M_INTEGER, .operations = OPERATION_R, .read = read_memory_free}, /* Memory Free, KB */
     {.id = 11, .type = LWM2M_INTEGER, .operations = OPERATION_R, .multiple = true, .mandatory = true}, /* Error Code */
-    {.id = 13, /* Current Time */
+    /* Current Time */
+    {.id = 13,
      .type = LWM2M_TIME,
      .operations = OPERATION_RW,
      .read = read_current_time,
      .accepts = is_time,
      .write = write_current_time},
-    {.id = 14, .type = LWM2M_STRING, .operations = OPERATION_RW},                    /* UTC Offset */
-    {.id = 15, .type = LWM2M_STRING, .operations = OPERATION_RW},                    /* Timezone */
+    {.id = 14, .type = LWM2M_STRING, .operations = OPERATION_RW}, /* UTC Offset */
+    {.id = 15, .type = LWM2M_STRING, .operations = OPERATION_RW}, /* Timezone */
+    /* Supported Binding and Modes */
     {.id = 16, .type = LWM2M_STRING, .operations = OPERATION_R, .mandatory = true, .read = read_binding},
-    {.id = 17, .type = LWM2M_STRING, .operations = OPERATION_R},                     /* Device Type */
-    {.id = 18, .type = LWM2M_STRING, .operations = OPERATION_R},                     /* Hardware Version */
-    {.id = 19, .type = LWM2M_STRING, .operations = OPERATION_R},                     /* Software Version */
+    {.id = 17, .type = LWM2M_STRING, .operations = OPERATION_R}, /* Device Type */
+    {.id = 18, .type = LWM2M_STRING, .operations = OPERATION_R}, /* Hardware Version */
+    {.id = 19, .type = LWM2M_STRING, .operations = OPERATION_R}, /* Software Version */
 };
 
 void device_object_init(struct object *object, struct device *device) {
-    *object = (struct object){.id = 3,
-                              .resources = resources,
-                              .resource_count = sizeof resources / sizeof resources[0],
-                              .device = device};
+    *object = (struct object){
+        .id = 3, .resources = resources, .resource_count = sizeof resources / sizeof resources[0], .device = device};
     object_store(object, 0, 0, lwm2m_string("Berth"));
     object_store(object, 1, 0, lwm2m_string("berth-device"));
     object_store(object, 2, 0, lwm2m_string(device->options->endpoint));

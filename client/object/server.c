@@ -36,7 +36,8 @@ static void trigger_update(struct object *object) {
 
 static const struct resource resources[] = {
     {.id = 0, .type = LWM2M_INTEGER, .operations = OPERATION_R, .mandatory = true}, /* Short Server ID */
-    {.id = 1, /* Lifetime */
+    /* Lifetime */
+    {.id = 1,
      .type = LWM2M_INTEGER,
      .operations = OPERATION_RW,
      .mandatory = true,
@@ -44,21 +45,21 @@ static const struct resource resources[] = {
      .accepts = is_lifetime,
      .write = write_lifetime},
     {.id = 6, .type = LWM2M_BOOLEAN, .operations = OPERATION_RW, .mandatory = true}, /* Notification Storing */
-    {.id = 7, /* Binding */
+    /* Binding */
+    {.id = 7,
      .type = LWM2M_STRING,
      .operations = OPERATION_RW,
      .mandatory = true,
      .read = read_binding,
      .accepts = is_binding,
      .write = write_binding},
-    {.id = 8, .operations = OPERATION_E, .mandatory = true, .execute = trigger_update}, /* Registration Update Trigger */
+    /* Registration Update Trigger */
+    {.id = 8, .operations = OPERATION_E, .mandatory = true, .execute = trigger_update},
 };
 
 void server_object_init(struct object *object, struct device *device) {
-    *object = (struct object){.id = 1,
-                              .resources = resources,
-                              .resource_count = sizeof resources / sizeof resources[0],
-                              .device = device};
+    *object = (struct object){
+        .id = 1, .resources = resources, .resource_count = sizeof resources / sizeof resources[0], .device = device};
     object_store(object, 0, 0, lwm2m_integer(1));
     object_store(object, 6, 0, lwm2m_boolean(true));
 }

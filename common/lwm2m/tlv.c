@@ -6,9 +6,9 @@
 enum kind { OBJECT_INSTANCE = 0, RESOURCE_INSTANCE = 1, MULTIPLE_RESOURCE = 2, RESOURCE = 3 };
 
 enum {
-    LONG_ID = 0x20,     /* bit 5: the id has 16 bits */
+    LONG_ID = 0x20,      /* bit 5: the id has 16 bits */
     LENGTH_FIELD = 0x18, /* bits 4-3: bytes of the length field; none: bits 2-0 are the length */
-    LEVEL_OBJECT = 1,   /* a level is the number of ids above it */
+    LEVEL_OBJECT = 1,    /* a level is the number of ids above it */
     LEVEL_INSTANCE = 2,
     LEVEL_RESOURCE = 3,
 };
@@ -183,7 +183,8 @@ static bool next_group(const struct lwm2m_node **nodes, size_t *count, size_t le
     else if (level == LEVEL_RESOURCE)
         group->kind = RESOURCE_INSTANCE;
     else
-        group->kind = first->path.len == LEVEL_RESOURCE && first->value.type != LWM2M_NONE ? RESOURCE : MULTIPLE_RESOURCE;
+        group->kind =
+            first->path.len == LEVEL_RESOURCE && first->value.type != LWM2M_NONE ? RESOURCE : MULTIPLE_RESOURCE;
     *nodes += group->count;
     *count -= group->count;
     return true;
@@ -276,7 +277,8 @@ struct entry {
 
 struct decoder {
     struct lwm2m_nodes *out;
-    uint8_t seen[LEVEL_RESOURCE][(LWM2M_ID_MAX + 1) / 8 + 1]; /* ids among the siblings now read, a set for each level */
+    uint8_t seen[LEVEL_RESOURCE]
+                [(LWM2M_ID_MAX + 1) / 8 + 1]; /* ids among the siblings now read, a set for each level */
 };
 
 static bool refuse(struct decoder *decoder, const char *why) {

@@ -10,6 +10,7 @@ import selectors
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
@@ -20,8 +21,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SANITIZER_REPORT = re.compile(r"^(==\d+==ERROR: .*|.*runtime error: .*|SUMMARY: .*Sanitizer.*)$", re.MULTILINE)
 
 
-def program(name: str) -> Path:
-    return ROOT / os.environ.get("BERTH_BUILD", "build/dev") / name
+def program(name: str, release: bool = False) -> Path:
+    """From $BERTH_BUILD, with sanitizers; or as users run it, from $BERTH_RELEASE."""
+    build = os.environ.get("BERTH_RELEASE", "build/release") if release else os.environ.get("BERTH_BUILD", "build/dev")
+    return ROOT / build / name
 
 
 def segment(endpoint: str | bytes) -> str:
@@ -75,8 +78,12 @@ class Berth:
         listen: tuple[str, ...] = ("coap://127.0.0.1:0",),
         web: str = "http://127.0.0.1:0",
         env: dict[str, str] | None = None,
+        release: bool = False,
+        preexec_fn: Callable[[], None] | None = None,
     ):
         self.data = data
+        self.release = release
+        self.preexec_fn = preexec_fn
         self.options = options
         self.listen = listen
         self.web = web
@@ -89,7 +96,7 @@ class Berth:
 
     def command(self) -> list[str]:
         listen = [word for uri in self.listen for word in ("--listen", uri)]
-        return [str(program("berth-server")), *listen, "--http", self.web, "--data", str(self.data), *self.options]
+        return [str(program("berth-server", self.release)), *listen, "--http", self.web, "--data", str(self.data), *self.options]
 
     def start(self, timeout: float = 30) -> Berth:
         """Start it and wait until it says that it is ready."""
@@ -102,6 +109,7 @@ class Berth:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**environment, **self.env},
+                preexec_fn=self.preexec_fn,
             )
         listening = [line.split(" ", 1)[1] for line in self._lines_until("ready", timeout) if line.startswith("listening ")]
         # From now on the same ports, so that devices find a restarted server where it was.
@@ -241,6 +249,10 @@ class Berth:
         """A sample of /metrics, with its labels if it has any: name{label="value"}."""
         lines = self.http("GET", "/metrics").body.decode().splitlines()
         return next(float(line.split(" ")[-1]) for line in lines if line.startswith(name + " "))
+
+    def waiting(self) -> int:
+        """How many requests wait for an event."""
+        return int(self.get_metric("berth_http_waiting_requests"))
 
     def leap(self, by: str) -> dict:
         """Leap protocol time; all timers that are due have run when this returns."""

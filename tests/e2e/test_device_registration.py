@@ -144,12 +144,13 @@ def test_registers_anew_when_the_server_is_silent(berth, start_device):
 # ---- what goes over the wire ----
 
 
-def test_register_is_what_the_standard_says(meet, played_server, start_device):
-    start_device("--server", played_server.uri, "--endpoint", "dev1", "--binding", "UT")
+def test_register_is_what_the_standard_says(played_server, start_device):
+    device = start_device("--server", played_server.uri, "--endpoint", "dev1", "--binding", "UT")
     register = played_server.accept()
     assert queries_of(register) == ["ep=dev1", "lt=300", "lwm2m=1.1", "b=UT"]
     assert format_of(register) == 40
     assert register.payload.decode() == LINKS_1_1
+    played_server.let_go(device)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_LNK_05_object_versions_are_those_of_the_release(played_server, start_de
 def test_REG_41_path_of_the_server_uri_comes_first(played_server, start_device):
     device = start_device("--server", played_server.uri + "/a/b/", "--endpoint", "dev1", *HASTY)
     assert path_of(played_server.receive()) == "/a/b/rd"
-    device.terminate()
+    device.close()
 
 
 def test_update_and_its_answer_are_13_and_5_bytes(meet):

@@ -15,7 +15,17 @@ def test_clock_is_the_wall_clock_at_first(berth):
 
 @pytest.mark.parametrize(
     "advance, seconds",
-    [("86400s", 86400), ("500ms", 0.5), ("2m", 120), ("1h", 3600), ("1d", 86400), ("30", 30), (30, 30), (1.5, 1.5), (0, 0)],
+    [
+        ("86400s", 86400),
+        ("500ms", 0.5),
+        ("2m", 120),
+        ("1h", 3600),
+        ("1d", 86400),
+        ("30", 30),
+        (30, 30),
+        (1.5, 1.5),
+        (0, 0),
+    ],
 )
 def test_clock_leaps_by_a_duration(berth, advance, seconds):
     before = berth.get("/v1/clock")
@@ -34,8 +44,20 @@ def test_timers_have_run_when_the_leap_is_answered(berth):
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"advance": "-1s"}, {"advance": -1}, {"advance": "101y"}, {"advance": "36526d"}, {"advance": 1e300},
-             {"advance": None}, {"advance": True}, {"advance": [1]}, {"advance": ""}, {"advance": "1s", "by": 1}],
+    "body",
+    [
+        {},
+        {"advance": "-1s"},
+        {"advance": -1},
+        {"advance": "101y"},
+        {"advance": "36526d"},
+        {"advance": 1e300},
+        {"advance": None},
+        {"advance": True},
+        {"advance": [1]},
+        {"advance": ""},
+        {"advance": "1s", "by": 1},
+    ],
 )
 def test_bad_leap_is_400_and_leaps_nothing(berth, body):
     assert berth.http("POST", "/v1/clock", body).problem == "bad-body"

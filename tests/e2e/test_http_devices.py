@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 
 import pytest
 
@@ -13,14 +14,14 @@ TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 
 def endpoints(berth, **query) -> list[str]:
     """Walk the list to its end."""
-    found, cursor = [], {}
+    found = []
     while True:
-        page = berth.get("/v1/devices", **query, **cursor)
+        page = berth.get("/v1/devices", **query)
         assert len(page["items"]) <= query.get("limit", 100)
         found += [device["endpoint"] for device in page["items"]]
         if page["next"] is None:
             return found
-        cursor = {"cursor": page["next"]}
+        query["cursor"] = page["next"]
 
 
 class Later:
@@ -28,10 +29,11 @@ class Later:
 
     def __init__(self, berth, *args, **kwargs):
         self.thread = threading.Thread(target=self._ask, args=(berth, args, kwargs))
-        subscribers = berth.get_metric("berth_timers")
+        waiting = berth.waiting()
         self.thread.start()
-        while berth.get_metric("berth_timers") <= subscribers:
-            pass  # until the wait has its timer
+        deadline = time.monotonic() + 10
+        while berth.waiting() <= waiting:
+            assert time.monotonic() < deadline and self.thread.is_alive(), "it does not wait"
 
     def _ask(self, berth, args, kwargs):
         self.result = berth.http(*args, **kwargs)
@@ -67,8 +69,9 @@ def test_device_has_what_it_registered_with(berth):
     assert shown["root_path"] == "/"
     assert shown["sms"] is None
     assert shown["parameters"]["x"] == "1"
-    assert {"path": "/3/0", "attributes": {"if": "a b"}} in shown["objects"]
-    assert {"path": "/1", "attributes": {"ver": "1.1"}} in shown["objects"]
+    assert {"path": "/3/0", "attributes": {"if": "a b"}, "version": "1.1"} in shown["objects"]
+    assert {"path": "/1", "attributes": {"ver": "1.1"}, "version": "1.1"} in shown["objects"]
+    assert shown["content_formats"] == [11543]
 
 
 def test_times_are_rfc_3339_and_follow_from_each_other(berth):
@@ -90,10 +93,14 @@ def test_lifetime_for_ever_has_no_end(berth):
     assert (shown["lifetime_s"], shown["lifetime"], shown["expires_at"]) == (0, "infinite", None)
 
 
-def test_queue_mode_device_is_not_awake(berth):
-    berth.register("dev1", extra=["Q"])
+def test_queue_mode_device_is_awake_for_a_while_after_it_was_heard(berth):
+    device = berth.register("dev1", lifetime=3600, extra=["Q"])
     shown = berth.device("dev1")
-    assert (shown["queue_mode"], shown["awake"]) == (True, False)
+    assert (shown["queue_mode"], shown["awake"]) == (True, True)
+    berth.leap("2m")
+    assert berth.device("dev1")["awake"] is False
+    device.update()
+    assert berth.device("dev1")["awake"] is True
 
 
 @pytest.mark.parametrize("endpoint", ["a/b", "urn:dev:mac:0024befffe804ff1", "ü € 🚢", "%41", "a+b", "..", "?#&=", " "])
@@ -145,12 +152,7 @@ def test_device_registered_all_the_while_is_listed_once_whatever_comes_and_goes(
         device.deregister()
     for n in range(5):
         berth.register(f"new{n}", peer=peer)
-    rest = endpoints(berth, limit=7, cursor=first["next"]) if first["next"] is None else []
-    cursor = first["next"]
-    while cursor is not None:
-        page = berth.get("/v1/devices", limit=7, cursor=cursor)
-        rest += [device["endpoint"] for device in page["items"]]
-        cursor = page["next"]
+    rest = endpoints(berth, limit=7, cursor=first["next"])
     listed = [device["endpoint"] for device in first["items"]] + rest
     stayed = {f"dev{n}" for n in range(20)} - {f"dev{n}" for n in (0, 1, 2, 10, 11)}
     assert all(listed.count(name) == 1 for name in stayed)
@@ -174,7 +176,16 @@ def test_state_registered_is_the_only_one(berth):
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=1001", "limit=x", "limit=", "limit=-1", "cursor=x", "cursor=99999999999", "endpoint=" + "a" * 257],
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "limit=",
+        "limit=-1",
+        "cursor=x",
+        "cursor=99999999999",
+        "endpoint=" + "a" * 257,
+    ],
 )
 def test_bad_list_parameter_is_400(berth, query):
     assert berth.http("GET", f"/v1/devices?{query}").problem == "bad-parameter"
@@ -237,7 +248,9 @@ def test_wait_awake_answers_at_once_without_queue_mode(berth):
 
 
 def test_wait_awake_answers_with_the_next_sign_of_a_queue_mode_device(berth):
-    device = berth.register("dev1", extra=["Q"])
+    device = berth.register("dev1", lifetime=3600, extra=["Q"])
+    assert berth.get("/v1/devices/dev1", wait="awake", timeout="0s")["awake"] is True
+    berth.leap("2m")
     later = Later(berth, "GET", "/v1/devices/dev1?wait=awake&timeout=20s")
     device.update()
     assert later.answer().json["endpoint"] == "dev1"

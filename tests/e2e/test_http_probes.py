@@ -101,8 +101,16 @@ def test_without_the_key_everything_but_the_probes_is_401(guarded):
 
 @pytest.mark.parametrize(
     "value",
-    ["s3cret key", "Basic s3cret key", "Bearer", "Bearer ", "Bearer s3cret ke", "Bearer s3cret keyy", "Bearer S3cret key",
-     "Bearer s3cret keys3cret key"],
+    [
+        "s3cret key",
+        "Basic s3cret key",
+        "Bearer",
+        "Bearer ",
+        "Bearer s3cret ke",
+        "Bearer s3cret keyy",
+        "Bearer S3cret key",
+        "Bearer s3cret keys3cret key",
+    ],
 )
 def test_wrong_key_is_401(start_berth, value):
     berth = start_berth("--api-key", "s3cret key")

@@ -31,8 +31,8 @@ void v1_clock_advance(const struct call *call) {
     json_decref(body);
     if (!understood) {
         problem_send(call->request, PROBLEM_BAD_BODY,
-                     "advance must be a duration such as \"86400s\", \"500ms\" or \"1d\", or a number of seconds, from 0 "
-                     "to 100 years.");
+                     "advance must be a duration such as \"86400s\", \"500ms\" or \"1d\", or a number of seconds, from "
+                     "0 to 100 years.");
         return;
     }
     size_t fired = server_leap(server, by_ms);

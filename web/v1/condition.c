@@ -8,8 +8,7 @@
 
 enum test_operator { TEST_EQ, TEST_NE, TEST_GT, TEST_GTE, TEST_LT, TEST_LTE, TEST_IN, TEST_REGEX, TEST_OPERATOR_COUNT };
 
-static const char *const operator_names[TEST_OPERATOR_COUNT] = {"eq",  "ne", "gt",   "gte",
-                                                                "lt", "lte", "in", "regex"};
+static const char *const operator_names[TEST_OPERATOR_COUNT] = {"eq", "ne", "gt", "gte", "lt", "lte", "in", "regex"};
 
 struct condition_test {
     const char *field;

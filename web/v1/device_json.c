@@ -158,6 +158,10 @@ static json_t *security_json(void) {
     return security;
 }
 
+bool device_is_awake(const struct registration *r, uint64_t now_ms) {
+    return !r->queue_mode || now_ms < r->updated_at_ms + AWAKE_MS;
+}
+
 json_t *device_json(const struct registration *r, uint64_t now_ms) {
     bool for_ever = r->lifetime_s == 0;
     struct slice root = registration_root(r);
@@ -177,7 +181,7 @@ json_t *device_json(const struct registration *r, uint64_t now_ms) {
     set(device, "version", json_string(registration_version_text(r)));
     set(device, "binding", binding_json(r));
     set(device, "queue_mode", json_boolean(r->queue_mode));
-    set(device, "awake", json_boolean(!r->queue_mode || now_ms < r->updated_at_ms + AWAKE_MS));
+    set(device, "awake", json_boolean(device_is_awake(r, now_ms)));
     set(device, "objects", objects_json(registration_links(r), r->version));
     set(device, "content_formats", content_formats_json(registration_links(r)));
     set(device, "location", document_location(registration_location(r)));

@@ -161,7 +161,7 @@ static bool is_so_now(const struct server *server, enum device_state state, stru
     case WAIT_DEREGISTERED:
         return r == NULL;
     case WAIT_AWAKE:
-        return r != NULL && !r->queue_mode;
+        return r != NULL && device_is_awake(r, clock_now_ms(&server->clock));
     default:
         return false;
     }

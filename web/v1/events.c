@@ -120,9 +120,9 @@ static void poll(const struct call *call, const struct event_filter *filter, uin
 
 /* ---- Server-Sent Events (WHATWG HTML §9.2) ---- */
 
-/* A stream is live while `subscriber` is set. Otherwise it reads the ring, as fast as its client takes it; a client that
- * falls behind while live goes back to that. So its queue is bounded whatever it does, and it loses nothing unless the
- * ring has overtaken it: then it is dropped. */
+/* A stream is live while `subscriber` is set. Otherwise it reads the ring, as fast as its client takes it; a client
+ * that falls behind while live goes back to that. So its queue is bounded whatever it does, and it loses nothing unless
+ * the ring has overtaken it: then it is dropped. */
 struct event_stream {
     struct web *web;
     struct http_request *request;

@@ -42,8 +42,9 @@ static void free_wait(struct wait *wait) {
     free(wait);
 }
 
-/* ---- reading the body: NULL, or what is wrong with it, in `error` ---- */
+/* ---- reading the body ---- */
 
+/* What is wrong with it. */
 struct fault {
     char text[512];
 };
@@ -66,7 +67,8 @@ static bool read_conditions(struct wait *wait, json_t *list, struct fault *fault
         const char *unknown = document_unknown_member(entry, members);
         if (!json_is_object(entry) || unknown != NULL) {
             snprintf(fault->text, sizeof fault->text,
-                     "An entry of all or sequence is a type of event, or an object of type, types, endpoint and match%s%s.",
+                     "An entry of all or sequence is a type of event, or an object of type, types, endpoint and "
+                     "match%s%s.",
                      unknown == NULL ? "" : "; not ", unknown == NULL ? "" : unknown);
             return false;
         }
@@ -147,19 +149,19 @@ static bool read_wait(struct wait *wait, uint64_t *after, uint64_t *timeout_ms, 
 
 /* ---- watching ---- */
 
-/* The condition that an event may meet now: of a sequence the next one, of WAIT_ALL the first open one it matches. */
-static const struct condition *met_by(const struct wait *wait, const struct event *event, const json_t *json,
-                                      size_t *place) {
+/* Whether the event meets a condition that is open now, and which: of a sequence the next one, of WAIT_ALL the first
+ * that nothing has met yet. */
+static bool meets(const struct wait *wait, const struct event *event, const json_t *json, size_t *place) {
     size_t first = wait->mode == WAIT_SEQUENCE ? wait->met : 0;
     size_t end = wait->mode == WAIT_SEQUENCE ? first + 1 : wait->condition_count;
     for (size_t i = first; i < end; i++) {
         bool open = wait->mode != WAIT_ALL || json_is_null(json_array_get(wait->events, i));
         if (open && condition_match(&wait->conditions[i], event, json)) {
             *place = i;
-            return &wait->conditions[i];
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 static bool is_near(const struct wait *wait, const struct event *event) {
@@ -175,7 +177,7 @@ static bool see(struct wait *wait, const struct event *event) {
     if (!is_near(wait, event)) /* what matches is near, too */
         return false;
     json_t *json = event_json(event);
-    if (met_by(wait, event, json, &place) != NULL) {
+    if (meets(wait, event, json, &place)) {
         wait->met++;
         if (wait->mode == WAIT_ALL)
             json_array_set(wait->events, place, json);

@@ -64,7 +64,7 @@ static void test_a_piggybacked_answer(void **state) {
     assert_int_equal(rig.replies, 1);
 }
 
-static void test_MSG_19_20_token_and_mid_must_both_match(void **state) {
+static void test_MSG_19_MSG_20_token_and_mid_must_both_match(void **state) {
     (void)state;
     ask();
     struct coap_message wrong = answer_of(COAP_ACK, COAP_2_05_CONTENT, asked.mid);
@@ -98,7 +98,7 @@ static void test_MSG_21_answers_from_elsewhere_do_not_match(void **state) {
     assert_int_equal(reset->bytes[0], 0x70);
 }
 
-static void test_MSG_29_33_separate_answers_are_acknowledged_and_delivered_once(void **state) {
+static void test_MSG_29_MSG_33_separate_answers_are_acknowledged_and_delivered_once(void **state) {
     (void)state;
     ask();
     hear_empty(COAP_ACK, asked.mid);
@@ -154,7 +154,7 @@ static void test_MSG_32_a_separate_answer_under_the_mid_of_our_request(void **st
     assert_int_equal(rig.replies, 1);
 }
 
-static void test_MSG_34_37_reset(void **state) {
+static void test_MSG_34_MSG_37_reset(void **state) {
     (void)state;
     ask();
     hear_empty(COAP_RST, asked.mid);
@@ -174,7 +174,7 @@ static int start_factor_one(void **state) {
     return 0;
 }
 
-static void test_MSG_35_37_no_ack_factor_1_0(void **state) {
+static void test_MSG_35_MSG_37_no_ack_factor_1_0(void **state) {
     (void)state;
     static const uint64_t at_ms[] = {0, 2000, 6000, 14000, 30000};
     uint64_t start_ms = clock_now_ms(&rig.clock);
@@ -393,14 +393,14 @@ static void test_EXT_07_an_echo_value_is_sent_with_the_next_request(void **state
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_a_piggybacked_answer),
-        TEST(test_MSG_19_20_token_and_mid_must_both_match),
+        TEST(test_MSG_19_MSG_20_token_and_mid_must_both_match),
         TEST(test_MSG_21_answers_from_elsewhere_do_not_match),
-        TEST(test_MSG_29_33_separate_answers_are_acknowledged_and_delivered_once),
+        TEST(test_MSG_29_MSG_33_separate_answers_are_acknowledged_and_delivered_once),
         TEST(test_MSG_30_a_separate_answer_overtakes_the_empty_ack),
         TEST(test_MSG_31_a_non_confirmable_answer),
         TEST(test_MSG_32_a_separate_answer_under_the_mid_of_our_request),
-        TEST(test_MSG_34_37_reset),
-        cmocka_unit_test_setup_teardown(test_MSG_35_37_no_ack_factor_1_0, start_factor_one, stop),
+        TEST(test_MSG_34_MSG_37_reset),
+        cmocka_unit_test_setup_teardown(test_MSG_35_MSG_37_no_ack_factor_1_0, start_factor_one, stop),
         TEST(test_MSG_35_random_start_between_2_and_3_seconds),
         TEST(test_MSG_37_acknowledged_but_no_response),
         TEST(test_MSG_38_message_ids_rise_by_one_and_wrap),

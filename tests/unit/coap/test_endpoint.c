@@ -63,7 +63,7 @@ static void test_MSG_06_empty_non_is_dropped(void **state) {
     rig_silent(&rig);
 }
 
-static void test_MSG_07_08_09_10_11_format_errors_reset_con_and_drop_the_rest(void **state) {
+static void test_MSG_07_MSG_08_MSG_09_MSG_10_MSG_11_format_errors_reset_con_and_drop_the_rest(void **state) {
     (void)state;
     static const char *const tails[] = {
         "49017d34000000000000000000",          /* TKL 9 */
@@ -158,7 +158,7 @@ static void test_MSG_18_unknown_acks_and_resets_are_ignored(void **state) {
     rig_silent(&rig);
 }
 
-static void test_MSG_22_25_repeated_con_gets_the_same_bytes_and_runs_once(void **state) {
+static void test_MSG_22_MSG_25_repeated_con_gets_the_same_bytes_and_runs_once(void **state) {
     (void)state;
     rig_hear(&rig, get_a);
     rig_next_is(&rig, "61447d3455");
@@ -228,7 +228,7 @@ static void test_MSG_26_quick_answers_are_piggybacked(void **state) {
     rig_silent(&rig);
 }
 
-static void test_MSG_27_28_slow_answers_come_separately(void **state) {
+static void test_MSG_27_MSG_28_slow_answers_come_separately(void **state) {
     (void)state;
     rig.answer = RIG_DEFERS;
     rig_hear(&rig, get_a);
@@ -290,7 +290,7 @@ static void test_MSG_45_error_texts_have_no_content_format(void **state) {
     assert_int_equal(response.option_count, 0);
 }
 
-static void test_OPT_01_02_03_unknown_critical_options(void **state) {
+static void test_OPT_01_OPT_02_OPT_03_unknown_critical_options(void **state) {
     (void)state;
     struct coap_message response;
     rig_hear(&rig, "44017d34a1b2c3d4b131e0fcd1"); /* CON: 4.02 with the number */
@@ -324,7 +324,7 @@ static void test_OPT_01_02_03_unknown_critical_options(void **state) {
     assert_int_equal(rig.replies, 1);
 }
 
-static void test_OPT_04_05_07_09_elective_options_are_ignored(void **state) {
+static void test_OPT_04_OPT_05_OPT_07_OPT_09_elective_options_are_ignored(void **state) {
     (void)state;
     rig_hear(&rig, "44017d34a1b2c3d4b131e1fcd078"); /* unknown 65000 */
     rig_next_is(&rig, "64447d34a1b2c3d4");
@@ -551,7 +551,7 @@ static void hear_with_echo(uint16_t mid, struct slice echo) {
     rig_hear_message(&rig, &request);
 }
 
-static void test_EXT_01_04_08_unknown_peers_prove_their_address(void **state) {
+static void test_EXT_01_EXT_04_EXT_08_unknown_peers_prove_their_address(void **state) {
     (void)state;
     struct coap_message response;
     uint8_t echo[8];
@@ -588,7 +588,7 @@ static void test_EXT_01_04_08_unknown_peers_prove_their_address(void **state) {
     assert_int_equal(response.code, COAP_2_04_CHANGED);
 }
 
-static void test_EXT_02_05_no_challenge_by_default_and_echo_is_ignored(void **state) {
+static void test_EXT_02_EXT_05_no_challenge_by_default_and_echo_is_ignored(void **state) {
     (void)state;
     struct coap_message response;
     hear_with_echo(1, slice_str("anything"));
@@ -622,25 +622,25 @@ int main(void) {
         TEST(test_MSG_05_empty_ack_with_a_trailing_byte),
         TEST(test_MSG_05_strict_listeners_ignore_it),
         TEST(test_MSG_06_empty_non_is_dropped),
-        TEST(test_MSG_07_08_09_10_11_format_errors_reset_con_and_drop_the_rest),
+        TEST(test_MSG_07_MSG_08_MSG_09_MSG_10_MSG_11_format_errors_reset_con_and_drop_the_rest),
         TEST(test_MSG_12_reserved_classes),
         TEST(test_MSG_13_requests_in_ack_or_rst_are_ignored),
         TEST(test_MSG_14_unknown_method),
         TEST(test_MSG_17_stray_responses_are_reset),
         TEST(test_MSG_17_a_wanted_stray_is_acknowledged),
         TEST(test_MSG_18_unknown_acks_and_resets_are_ignored),
-        TEST(test_MSG_22_25_repeated_con_gets_the_same_bytes_and_runs_once),
+        TEST(test_MSG_22_MSG_25_repeated_con_gets_the_same_bytes_and_runs_once),
         TEST(test_MSG_22_large_replies_are_remembered_too),
         TEST(test_MSG_23_repeated_non_is_ignored),
         TEST(test_MSG_24_the_same_mid_from_another_peer_is_another_message),
         TEST(test_MSG_26_quick_answers_are_piggybacked),
-        TEST(test_MSG_27_28_slow_answers_come_separately),
+        TEST(test_MSG_27_MSG_28_slow_answers_come_separately),
         TEST(test_MSG_28_a_request_repeated_before_any_answer_is_not_run_again),
         TEST(test_MSG_36_times_follow_the_parameters),
         TEST(test_MSG_41_tokens_of_every_length_come_back),
         TEST(test_MSG_45_error_texts_have_no_content_format),
-        TEST(test_OPT_01_02_03_unknown_critical_options),
-        TEST(test_OPT_04_05_07_09_elective_options_are_ignored),
+        TEST(test_OPT_01_OPT_02_OPT_03_unknown_critical_options),
+        TEST(test_OPT_04_OPT_05_OPT_07_OPT_09_elective_options_are_ignored),
         TEST(test_OPT_05_accept_in_a_response_is_critical),
         TEST(test_OPT_06_critical_options_of_illegal_length),
         TEST(test_OPT_08_critical_options_must_not_be_repeated),
@@ -651,8 +651,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_open_exchanges_are_never_dropped, start_small, stop),
         TEST(test_memory_of_exchanges_is_given_back),
         TEST(test_freeing_the_endpoint_with_everything_open),
-        cmocka_unit_test_setup_teardown(test_EXT_01_04_08_unknown_peers_prove_their_address, start_challenging, stop),
-        TEST(test_EXT_02_05_no_challenge_by_default_and_echo_is_ignored),
+        cmocka_unit_test_setup_teardown(test_EXT_01_EXT_04_EXT_08_unknown_peers_prove_their_address, start_challenging, stop),
+        TEST(test_EXT_02_EXT_05_no_challenge_by_default_and_echo_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

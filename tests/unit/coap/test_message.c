@@ -149,7 +149,7 @@ static void test_codes_have_texts_and_names(void **state) {
     assert_string_equal(coap_code_name(COAP_CODE(2, 30)), "");
 }
 
-static void test_OPT_10_11_numbers_in_options(void **state) {
+static void test_OPT_10_OPT_11_numbers_in_options(void **state) {
     (void)state;
     static const struct {
         uint32_t value;
@@ -226,7 +226,7 @@ int main(void) {
         cmocka_unit_test(test_encode_and_decode_are_inverses),
         cmocka_unit_test(test_encoding_into_too_little_room_fails),
         cmocka_unit_test(test_codes_have_texts_and_names),
-        cmocka_unit_test(test_OPT_10_11_numbers_in_options),
+        cmocka_unit_test(test_OPT_10_OPT_11_numbers_in_options),
         cmocka_unit_test(test_options_stay_in_order),
         cmocka_unit_test(test_judging_removes_what_means_nothing_and_names_what_is_critical),
     };

@@ -74,7 +74,7 @@ static uint8_t hear_64(uint32_t num, bool more, size_t len) {
     return hear_part((struct part){.num = num, .more = more, .szx = 2, .payload = bytes_at(num * 64u, len)});
 }
 
-static void test_BLK_01_02_blocks_are_assembled(void **state) {
+static void test_BLK_01_BLK_02_blocks_are_assembled(void **state) {
     (void)state;
     struct coap_block block;
     assert_int_equal(hear_64(0, true, 64), COAP_2_31_CONTINUE);
@@ -124,7 +124,7 @@ static void test_BLK_06_the_last_block_again_is_not_doubled(void **state) {
     assert_memory_equal(rig.request_body, pattern, 131);
 }
 
-static void test_BLK_07_08_lengths_and_sizes(void **state) {
+static void test_BLK_07_BLK_08_lengths_and_sizes(void **state) {
     (void)state;
     assert_int_equal(hear_64(0, true, 63), COAP_4_00_BAD_REQUEST);
     assert_int_equal(hear_64(0, true, 65), COAP_4_00_BAD_REQUEST);
@@ -172,7 +172,7 @@ static void test_BLK_11_an_idle_transfer_is_dropped(void **state) {
     assert_int_equal(hear_64(2, false, 64), COAP_4_08_REQUEST_ENTITY_INCOMPLETE);
 }
 
-static void test_BLK_12_35_too_large_is_said_early_with_the_limit(void **state) {
+static void test_BLK_12_BLK_35_too_large_is_said_early_with_the_limit(void **state) {
     (void)state;
     uint32_t size1;
     assert_int_equal(hear_part((struct part){.more = true, .szx = 2, .payload = bytes_at(0, 64), .size1 = 150001}),
@@ -268,7 +268,7 @@ static struct coap_block served(void) {
     return block;
 }
 
-static void test_BLK_21_24_large_answers_come_in_blocks(void **state) {
+static void test_BLK_21_BLK_24_large_answers_come_in_blocks(void **state) {
     (void)state;
     uint32_t size2;
     rig.answer = RIG_ANSWERS_BODY;
@@ -296,7 +296,7 @@ static void test_BLK_21_24_large_answers_come_in_blocks(void **state) {
     assert_memory_equal(answered.payload.data, pattern + 35 * 64, 64);
 }
 
-static void test_BLK_22_23_the_asker_chooses_a_smaller_size(void **state) {
+static void test_BLK_22_BLK_23_the_asker_chooses_a_smaller_size(void **state) {
     (void)state;
     rig.answer = RIG_ANSWERS_BODY;
     rig.body = bytes_at(0, 100);
@@ -601,22 +601,22 @@ static void test_block_values_of_the_standard(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_BLK_01_02_blocks_are_assembled),
+        TEST(test_BLK_01_BLK_02_blocks_are_assembled),
         TEST(test_BLK_03_no_transfer_open),
         TEST(test_BLK_04_a_gap_ends_the_transfer),
         TEST(test_BLK_05_block_0_starts_over),
         TEST(test_BLK_06_the_last_block_again_is_not_doubled),
-        TEST(test_BLK_07_08_lengths_and_sizes),
+        TEST(test_BLK_07_BLK_08_lengths_and_sizes),
         TEST(test_BLK_09_content_format_must_not_change),
         TEST(test_BLK_10_EXT_09_what_separates_transfers),
         TEST(test_BLK_11_an_idle_transfer_is_dropped),
-        TEST(test_BLK_12_35_too_large_is_said_early_with_the_limit),
+        TEST(test_BLK_12_BLK_35_too_large_is_said_early_with_the_limit),
         TEST(test_BLK_13_too_many_transfers),
         cmocka_unit_test_setup_teardown(test_BLK_14_we_prefer_smaller_blocks, start_small_blocks, stop),
         TEST(test_BLK_30_announced_sizes_allocate_nothing),
         TEST(test_BLK_32_a_retransmitted_block_gets_the_same_answer),
-        TEST(test_BLK_21_24_large_answers_come_in_blocks),
-        TEST(test_BLK_22_23_the_asker_chooses_a_smaller_size),
+        TEST(test_BLK_21_BLK_24_large_answers_come_in_blocks),
+        TEST(test_BLK_22_BLK_23_the_asker_chooses_a_smaller_size),
         TEST(test_BLK_24_past_the_end_of_an_answer_that_is_not_kept),
         TEST(test_BLK_29_blocks_out_after_blocks_in),
         TEST(test_our_upload_in_blocks),

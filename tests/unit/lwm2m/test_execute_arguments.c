@@ -22,9 +22,9 @@ static void test_DM_21_arguments(void **state) {
 
 static void test_DM_21_what_are_no_arguments(void **state) {
     (void)state;
-    static const char *const bad[] = {"",      "10",       "1=a",      "1='a",    "1,1",     "=",     ",",
-                                      "1,",    "1='a b'",  "1='a'b'",  "1='\\'",  "1='\xc3\xa9'", "1=",  "1='",
-                                      "a",     " 1",       "1 ",       "1='a'2",  "1='\n'"};
+    static const char *const bad[] = {"",   "10",      "1=a",     "1='a",   "1,1",          "=",  ",",
+                                      "1,", "1='a b'", "1='a'b'", "1='\\'", "1='\xc3\xa9'", "1=", "1='",
+                                      "a",  " 1",      "1 ",      "1='a'2", "1='\n'"};
     assert_all(bad, sizeof bad / sizeof bad[0], false);
 }
 

@@ -138,9 +138,9 @@ static void test_LNK_12_vendor_attributes_of_a_resource(void **state) {
 
 static void test_LNK_15_what_is_no_list(void **state) {
     (void)state;
-    static const char *const faults[] = {"</2/0></2/1>", "<",     "</1",         "garbage", "/1/0",
-                                         "</1>;=1",      "</1 0>", "</1>;a=\"b", "</1>x",   "<</1>>",
-                                         "</1>;a=\"b\"c", "</1>;ver=<"};
+    static const char *const faults[] = {"</2/0></2/1>", "<",       "</1",           "garbage",
+                                         "/1/0",         "</1>;=1", "</1 0>",        "</1>;a=\"b",
+                                         "</1>x",        "<</1>>",  "</1>;a=\"b\"c", "</1>;ver=<"};
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
         assert_refused(faults[i]);
 }

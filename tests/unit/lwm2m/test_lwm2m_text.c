@@ -117,7 +117,8 @@ static void test_TXT_R02_floats_are_read_with_and_without_exponent(void **state)
 
 static void test_TXT_R02_every_float_comes_back(void **state) {
     (void)state;
-    static const double numbers[] = {5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 1e23, 9007199254740993.0, -0.0};
+    static const double numbers[] = {5e-324, 2.2250738585072014e-308, 1.7976931348623157e308,
+                                     1e23,   9007199254740993.0,      -0.0};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         struct lwm2m_value value = real(numbers[i]);
         struct decoded decoded;

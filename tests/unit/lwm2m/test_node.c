@@ -28,7 +28,8 @@ static void test_full_list_takes_no_more_and_says_so(void **state) {
 static void test_values_are_equal_when_type_and_content_are(void **state) {
     (void)state;
     struct lwm2m_value real = {.type = LWM2M_FLOAT, .real = 2.5}, other = {.type = LWM2M_FLOAT, .real = -2.5};
-    struct lwm2m_value link = {.type = LWM2M_OBJLNK, .link = {3, 0}}, null_link = {.type = LWM2M_OBJLNK, .link = {3, 1}};
+    struct lwm2m_value link = {.type = LWM2M_OBJLNK, .link = {3, 0}},
+                       null_link = {.type = LWM2M_OBJLNK, .link = {3, 1}};
     assert_true(equal(lwm2m_string("a"), lwm2m_string("a")));
     assert_false(equal(lwm2m_string("a"), lwm2m_string("b")));
     assert_true(equal(lwm2m_integer(-1), lwm2m_integer(-1)));

@@ -63,7 +63,8 @@ static void test_LNK_13_at_most_four_ids(void **state) {
 
 static void test_what_is_no_path(void **state) {
     (void)state;
-    static const char *const faults[] = {"/abc/0", "/3//9", "//3", "/03", "/3/00", "/+3", "/-1", "/3/0 ", " /3", "/3.0"};
+    static const char *const faults[] = {"/abc/0", "/3//9", "//3",   "/03", "/3/00",
+                                         "/+3",    "/-1",   "/3/0 ", " /3", "/3.0"};
     struct lwm2m_path path;
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         if (parses(faults[i], &path))

@@ -245,10 +245,8 @@ static void test_TYP_08_unsigned_with_a_clear_top_bit(void **state) {
     static const struct {
         uint64_t number;
         const char *hex;
-    } cases[] = {{127, "c17d7f"},
-                 {200, "c27d00c8"},
-                 {40000, "c47d00009c40"},
-                 {UINT64_C(1) << 63, "c87d088000000000000000"}};
+    } cases[] = {
+        {127, "c17d7f"}, {200, "c27d00c8"}, {40000, "c47d00009c40"}, {UINT64_C(1) << 63, "c87d088000000000000000"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct lwm2m_node value =
             node("/3442/0/125", (struct lwm2m_value){.type = LWM2M_UNSIGNED, .natural = cases[i].number});
@@ -346,8 +344,8 @@ static void test_TLV_R07_ids_that_come_twice(void **state) {
     assert_true(refuses("/3/0", "c10001c10002"));
     assert_true(refuses("/3/0", "c10001e1000002"));
     assert_true(refuses("/3/0/7", "8607410001410002"));
-    accepts("/1", "0300c100010301c10001");     /* the same resource of two instances */
-    accepts("/3/0", "83064100018307410001");   /* the same index in two resources */
+    accepts("/1", "0300c100010301c10001");   /* the same resource of two instances */
+    accepts("/3/0", "83064100018307410001"); /* the same index in two resources */
 }
 
 static void test_TLV_R08_create_without_instance_id(void **state) {
@@ -413,8 +411,8 @@ static void test_TYP_13_integers_have_1_2_4_or_8_bytes(void **state) {
     assert_true(reads("ff7f", LWM2M_INTEGER, &value) && value.integer == -129);
     assert_true(reads("80000000", LWM2M_INTEGER, &value) && value.integer == INT32_MIN);
     assert_true(reads("8000000000000000", LWM2M_TIME, &value) && value.integer == INT64_MIN);
-    static const char *const faults[] = {"", "000000", "0000000000", "000000000000", "00000000000000",
-                                         "000000000000000000"};
+    static const char *const faults[] = {
+        "", "000000", "0000000000", "000000000000", "00000000000000", "000000000000000000"};
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         assert_false(reads(faults[i], LWM2M_INTEGER, &value));
         assert_false(reads(faults[i], LWM2M_UNSIGNED, &value));

@@ -44,7 +44,7 @@ size_t vectors_load(const char *prefix, int cf, struct vector **vectors) {
     assert_non_null(all);
     *vectors = calloc(json_array_size(all), sizeof **vectors);
     assert_non_null(*vectors);
-    json_array_foreach (all, i, entry) {
+    json_array_foreach(all, i, entry) {
         if (strncmp(json_string_value(json_object_get(entry, "id")), prefix, strlen(prefix)) == 0 &&
             json_number_value(json_object_get(entry, "cf")) == cf)
             read_vector(entry, &(*vectors)[count++]);

@@ -32,7 +32,7 @@ static void expect_error(const char *announced) {
     assert_null(list.text);
 }
 
-static void test_LNK_01_14_sorted_and_merged(void **state) {
+static void test_LNK_01_LNK_14_sorted_and_merged(void **state) {
     (void)state;
     expect_list("</3>,</3/0>", "</3>,</3/0>");
     expect_list("</10/0>,</3/0>,</1/1>,</1/0>", "</1/0>,</1/1>,</3/0>,</10/0>");
@@ -41,7 +41,7 @@ static void test_LNK_01_14_sorted_and_merged(void **state) {
     expect_list("</3/0>;a=1,</3/0>;a=2", "</3/0>;a=2");
 }
 
-static void test_LNK_02_03_19_versions_are_written_bare(void **state) {
+static void test_LNK_02_LNK_03_LNK_19_versions_are_written_bare(void **state) {
     (void)state;
     expect_list("</1>;ver=\"1.1\",</5/0>;ver=1.1", "</1>;ver=1.1,</5/0>;ver=1.1");
     assert_null(list.oddity);
@@ -57,7 +57,7 @@ static void test_LNK_04_odd_versions_are_told(void **state) {
     }
 }
 
-static void test_LNK_06_07_white_space_and_commas(void **state) {
+static void test_LNK_06_LNK_07_white_space_and_commas(void **state) {
     (void)state;
     expect_list("</1/0>, </3/0>,\r\n\t</4/0>", "</1/0>,</3/0>,</4/0>");
     assert_non_null(list.oddity);
@@ -72,7 +72,7 @@ static void test_LNK_08_a_slash_at_the_end(void **state) {
     expect_list("</1/0/>,</3/>", "</1/0>,</3>");
 }
 
-static void test_LNK_09_10_root_link(void **state) {
+static void test_LNK_09_LNK_10_root_link(void **state) {
     (void)state;
     expect_list("</>;rt=\"oma.lwm2m\";ct=\"60 110\",</3/0>", "</>;rt=\"oma.lwm2m\";ct=\"60 110\",</3/0>");
     expect_list("</3/0>,</>;ct=60 110;rt=oma.lwm2m", "</>;ct=\"60 110\";rt=\"oma.lwm2m\",</3/0>");
@@ -115,14 +115,14 @@ static void test_REG_29_unusual_lists(void **state) {
     assert_null(list.warning);
 }
 
-static void test_LNK_11_12_attributes_of_every_kind(void **state) {
+static void test_LNK_11_LNK_12_attributes_of_every_kind(void **state) {
     (void)state;
     expect_list("</3/0>;obs;hb;x=\"a,b;c>d\\\"e\"", "</3/0>;obs;hb;x=\"a,b;c>d\\\"e\"");
     expect_list("</3200/0/5501>;rt=\"\";v=\"7\";aobs=\"238\"", "</3200/0/5501>;v=7;aobs=238");
     expect_list("</14/0>;rt=\"Component Version\";v=\"\"", "</14/0>;rt=\"Component Version\";v=\"\"");
 }
 
-static void test_LNK_13_15_what_is_no_list(void **state) {
+static void test_LNK_13_LNK_15_what_is_no_list(void **state) {
     (void)state;
     static const char *const bad[] = {
         "</65535>",       "</70000/0>",       "</abc/0>",  "</1/0/3/4/5>", "<coap://h/1/0>", "</2/0></2/1>",
@@ -190,19 +190,19 @@ static void test_the_canonical_form_is_its_own(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_LNK_01_14_sorted_and_merged),
-        cmocka_unit_test(test_LNK_02_03_19_versions_are_written_bare),
+        cmocka_unit_test(test_LNK_01_LNK_14_sorted_and_merged),
+        cmocka_unit_test(test_LNK_02_LNK_03_LNK_19_versions_are_written_bare),
         cmocka_unit_test(test_LNK_04_odd_versions_are_told),
-        cmocka_unit_test(test_LNK_06_07_white_space_and_commas),
+        cmocka_unit_test(test_LNK_06_LNK_07_white_space_and_commas),
         cmocka_unit_test(test_LNK_08_a_slash_at_the_end),
-        cmocka_unit_test(test_LNK_09_10_root_link),
+        cmocka_unit_test(test_LNK_09_LNK_10_root_link),
         cmocka_unit_test(test_REG_31_alternate_path),
         cmocka_unit_test(test_REG_32_object_links_without_the_prefix),
         cmocka_unit_test(test_LNK_16_numeric_alternate_paths),
         cmocka_unit_test(test_REG_30_objects_a_server_must_not_see),
         cmocka_unit_test(test_REG_29_unusual_lists),
-        cmocka_unit_test(test_LNK_11_12_attributes_of_every_kind),
-        cmocka_unit_test(test_LNK_13_15_what_is_no_list),
+        cmocka_unit_test(test_LNK_11_LNK_12_attributes_of_every_kind),
+        cmocka_unit_test(test_LNK_13_LNK_15_what_is_no_list),
         cmocka_unit_test(test_UPD_04_a_whole_list_keeps_the_root_link),
         cmocka_unit_test(test_UPD_05_a_delta_adds_changes_and_removes),
         cmocka_unit_test(test_many_links_and_many_attributes),

@@ -30,7 +30,7 @@ static void expect_refusal(const char *query, uint8_t code) {
     assert_non_null(p.error);
 }
 
-static void test_REG_01_02_everything_in_any_order(void **state) {
+static void test_REG_01_REG_02_everything_in_any_order(void **state) {
     (void)state;
     static const char *const orders[] = {"ep=dev1&lt=300&lwm2m=1.1&b=U&sms=48", "b=U&sms=48&lwm2m=1.1&lt=300&ep=dev1"};
     for (size_t i = 0; i < 2; i++) {
@@ -57,7 +57,7 @@ static void test_REG_05_lifetimes(void **state) {
     assert_true(p.has_lifetime);
 }
 
-static void test_REG_08_09_versions(void **state) {
+static void test_REG_08_REG_09_versions(void **state) {
     (void)state;
     static const char *const bad[] = {"lwm2m=1.3", "lwm2m=2.0", "lwm2m=0.9", "lwm2m=1", "lwm2m=1.1.1", "lwm2m=x", "lwm2m="};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -67,7 +67,7 @@ static void test_REG_08_09_versions(void **state) {
     assert_int_equal(p.version, LWM2M_1_2);
 }
 
-static void test_REG_12_13_15_endpoint_names(void **state) {
+static void test_REG_12_REG_13_REG_15_endpoint_names(void **state) {
     (void)state;
     expect_refusal("ep=", COAP_4_00_BAD_REQUEST);
     expect_refusal("ep", COAP_4_00_BAD_REQUEST);
@@ -82,7 +82,7 @@ static void test_REG_12_13_15_endpoint_names(void **state) {
     assert_true(slice_is(p.endpoint, "urn:dev:\xc5\xbc\xc3\xb3\xc5\x82w/x y=z"));
 }
 
-static void test_REG_18_19_20_22_bindings(void **state) {
+static void test_REG_18_REG_19_REG_20_REG_22_bindings(void **state) {
     (void)state;
     assert_true(read_query("b=UTSNMH", false));
     assert_int_equal(p.binding, BINDING_U | BINDING_T | BINDING_S | BINDING_N | BINDING_M | BINDING_H);
@@ -104,7 +104,7 @@ static void test_REG_21_queue_mode(void **state) {
     assert_true(p.queue_mode && p.oddity != NULL);
 }
 
-static void test_REG_23_24_sms_and_unknown_items(void **state) {
+static void test_REG_23_REG_24_sms_and_unknown_items(void **state) {
     (void)state;
     assert_true(read_query("sms&sms=&et=default&d=x%y&foo&imei=12=3", false));
     assert_false(p.has_sms);
@@ -157,13 +157,13 @@ static void test_profiles_and_their_locations(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_REG_01_02_everything_in_any_order),
+        cmocka_unit_test(test_REG_01_REG_02_everything_in_any_order),
         cmocka_unit_test(test_REG_05_lifetimes),
-        cmocka_unit_test(test_REG_08_09_versions),
-        cmocka_unit_test(test_REG_12_13_15_endpoint_names),
-        cmocka_unit_test(test_REG_18_19_20_22_bindings),
+        cmocka_unit_test(test_REG_08_REG_09_versions),
+        cmocka_unit_test(test_REG_12_REG_13_REG_15_endpoint_names),
+        cmocka_unit_test(test_REG_18_REG_19_REG_20_REG_22_bindings),
         cmocka_unit_test(test_REG_21_queue_mode),
-        cmocka_unit_test(test_REG_23_24_sms_and_unknown_items),
+        cmocka_unit_test(test_REG_23_REG_24_sms_and_unknown_items),
         cmocka_unit_test(test_unknown_items_are_bounded),
         cmocka_unit_test(test_UPD_09_an_update_reads_only_what_it_may_change),
         cmocka_unit_test(test_profiles_and_their_locations),

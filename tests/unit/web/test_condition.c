@@ -88,7 +88,8 @@ static void test_literal_is_equality(void **state) {
 
 static void test_order_of_numbers(void **state) {
     (void)state;
-    assert_true(matches("{\"match\":{\"lifetime_s\":{\"gt\":299,\"gte\":300,\"lt\":300.5,\"lte\":300}}}", registered()));
+    assert_true(
+        matches("{\"match\":{\"lifetime_s\":{\"gt\":299,\"gte\":300,\"lt\":300.5,\"lte\":300}}}", registered()));
     assert_false(matches("{\"match\":{\"lifetime_s\":{\"gt\":300}}}", registered()));
     assert_false(matches("{\"match\":{\"lifetime_s\":{\"lt\":300}}}", registered()));
 }
