@@ -310,6 +310,65 @@ static bool rewrite(struct server *server, struct registration *r, const struct 
     return directory_rewrite(server->directory, r, &content);
 }
 
+/* A request that is answered when its change has been committed. */
+struct pending_change {
+    struct server *server;
+    struct coap_exchange *exchange;
+    uint64_t id;
+    uint32_t slot;
+};
+
+static struct pending_change *pending_change(struct server *server, const struct coap_request *request,
+                                             const struct registration *r) {
+    struct pending_change *pending = malloc(sizeof *pending);
+    if (pending != NULL)
+        *pending = (struct pending_change){server, request->exchange, r->id, r->slot};
+    return pending;
+}
+
+/* The registration it is about, if it is still there. */
+static struct registration *changed_registration(const struct pending_change *pending) {
+    struct registration *r = directory_at(pending->server->directory, pending->slot);
+    return r != NULL && r->id == pending->id ? r : NULL;
+}
+
+static void on_update_committed(void *arg, enum store_result result) {
+    struct pending_change *pending = arg;
+    struct server *server = pending->server;
+    struct registration *r = changed_registration(pending);
+    struct coap_exchange *exchange = pending->exchange;
+    free(pending);
+    clock_update(&server->clock);
+    if (result == STORE_OK) {
+        coap_respond_code(server->coap, exchange, COAP_2_04_CHANGED, NULL);
+        return;
+    }
+    if (r != NULL) /* it holds here, and is written when that is possible again */
+        persist_soon(server, r, UNSAVED_ALL);
+    coap_respond_unavailable(server->coap, exchange, RETRY_AFTER_S, "cannot store registrations now");
+}
+
+/* What an Update has changed is acknowledged after its commit; a mere refresh at once, since after a crash everybody has
+ * a whole lifetime again (server.c). */
+static void acknowledge_update(struct server *server, const struct coap_request *request, struct registration *r,
+                               bool changed) {
+    if (!changed || r->leaving) {
+        persist_soon(server, r, changed ? UNSAVED_ALL : UNSAVED_LEASE);
+        coap_respond_code(server->coap, request->exchange, COAP_2_04_CHANGED, NULL);
+        return;
+    }
+    struct pending_change *pending = pending_change(server, request, r);
+    if (pending == NULL) {
+        persist_soon(server, r, UNSAVED_ALL);
+        coap_respond_unavailable(server->coap, request->exchange, RETRY_AFTER_S, "out of memory");
+        return;
+    }
+    struct store_registration row = persist_row(r);
+    enum store_result result = store_put_registration(server->store, &row, NULL, 0, on_update_committed, pending);
+    if (result != STORE_OK)
+        on_update_committed(pending, result);
+}
+
 void register_update(struct server *server, const struct coap_request *request, struct slice location) {
     struct registration *r = directory_find_location(server->directory, location);
     if (r == NULL) {
@@ -360,7 +419,6 @@ void register_update(struct server *server, const struct coap_request *request, 
         r->queue_mode = true;
     bool moved = move_to_link(server, r, request->link);
     expiry_refresh(server, r);
-    persist_soon(server, r, texts_change || fields_change || moved ? UNSAVED_ALL : UNSAVED_LEASE);
     struct event event = {.type = EVENT_UPDATED,
                           .endpoint = registration_endpoint(r),
                           .location = registration_location(r),
@@ -368,33 +426,25 @@ void register_update(struct server *server, const struct coap_request *request, 
                           .lifetime_s = r->lifetime_s};
     event_publish(server->events, &event);
     persist_event_numbers(server);
-    coap_respond_code(server->coap, request->exchange, COAP_2_04_CHANGED, NULL);
+    acknowledge_update(server, request, r, texts_change || fields_change || moved);
 }
 
 /* ---- De-register (§6.2.3) ---- */
 
-struct pending_deregister {
-    struct server *server;
-    struct coap_exchange *exchange;
-    uint64_t id;
-    uint32_t slot;
-};
-
 static void on_deregister_committed(void *arg, enum store_result result) {
-    struct pending_deregister *pending = arg;
+    struct pending_change *pending = arg;
     struct server *server = pending->server;
     struct coap_exchange *exchange = pending->exchange;
-    struct registration *r = directory_at(server->directory, pending->slot);
-    bool there = r != NULL && r->id == pending->id;
+    struct registration *r = changed_registration(pending);
     free(pending);
     clock_update(&server->clock);
     if (result != STORE_OK) {
-        if (there)
+        if (r != NULL)
             r->leaving = false;
         coap_respond_unavailable(server->coap, exchange, RETRY_AFTER_S, "cannot store registrations now");
         return;
     }
-    if (!there) {
+    if (r == NULL) {
         coap_respond_code(server->coap, exchange, COAP_4_04_NOT_FOUND, "no such registration");
         return;
     }
@@ -416,12 +466,11 @@ void register_deregister(struct server *server, const struct coap_request *reque
                "the registration belongs to another address");
         return;
     }
-    struct pending_deregister *pending = malloc(sizeof *pending);
+    struct pending_change *pending = pending_change(server, request, r);
     if (pending == NULL) {
         coap_respond_unavailable(server->coap, request->exchange, RETRY_AFTER_S, "out of memory");
         return;
     }
-    *pending = (struct pending_deregister){server, request->exchange, r->id, r->slot};
     r->leaving = true;
     enum store_result result =
         store_delete_registrations(server->store, &r->id, 1, on_deregister_committed, pending);
