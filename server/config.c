@@ -23,8 +23,9 @@ static bool fail(char problem[PROBLEM_MAX], const char *what) {
 static bool read_size(const char *value, size_t min, size_t *out, char problem[PROBLEM_MAX]) {
     uint64_t number;
     size_t len = strlen(value), shift = 0;
-    if (len > 0 && (value[len - 1] == 'k' || value[len - 1] == 'M' || value[len - 1] == 'G')) {
-        shift = value[len - 1] == 'k' ? 10 : value[len - 1] == 'M' ? 20 : 30;
+    const char *units = "kMG", *unit = len == 0 ? NULL : strchr(units, value[len - 1] == 'K' ? 'k' : value[len - 1]);
+    if (unit != NULL) {
+        shift = 10 * (size_t)(unit - units + 1);
         len--;
     }
     if (!slice_to_u64(slice_of(value, len), (uint64_t)1 << 32, &number) || number << shift < min) {

@@ -63,6 +63,8 @@ static bool add_entry(struct builder *builder, const struct entry *entry) {
 /* One of the words of an rt value is "oma.lwm2m" (T §6.4.1). */
 static bool names_lwm2m_root(struct slice rt) {
     size_t start = 0;
+    if (rt.len == 0)
+        return false;
     for (size_t i = 0; i <= rt.len; i++) {
         if (i < rt.len && rt.data[i] != ' ')
             continue;
@@ -236,8 +238,10 @@ static void put_attribute(struct buffer *out, const struct link_format_attribute
     link_format_put_value(out, attribute->value, quote);
 }
 
-/* The attributes of all entries of one path, the latest value of each name. An empty rt says nothing and is left out. */
+/* The attributes of all entries of one path, the latest value of each name, as many as a link may have. An empty rt says
+ * nothing and is left out. */
 static void put_merged(struct buffer *out, const struct entry *entries, size_t count) {
+    size_t written = 0;
     for (size_t i = 0; i < count; i++) {
         struct link_format_link link = {.attributes = entries[i].attributes};
         struct link_format_attribute attribute;
@@ -247,7 +251,7 @@ static void put_merged(struct buffer *out, const struct entry *entries, size_t c
             for (size_t k = i + 1; k < count && !said_later; k++)
                 said_later = has_attribute(entries[k].attributes, attribute.name);
             bool empty_rt = slice_is(attribute.name, "rt") && attribute.value.len == 0;
-            if (!said_later && !empty_rt)
+            if (!said_later && !empty_rt && written++ < ATTRIBUTES_MAX)
                 put_attribute(out, &attribute);
         }
     }
@@ -324,7 +328,7 @@ static bool write_list(struct builder *builder, size_t cap) {
     qsort(builder->entries, builder->count, sizeof *builder->entries, compare_entries);
     put_links(&out, builder->entries, builder->count);
     list->len = out.len;
-    if (!out.overflow)
+    if (!out.overflow && out.len <= OBJECT_LIST_MAX)
         return true;
     free(list->text);
     list->text = NULL;

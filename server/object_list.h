@@ -6,6 +6,8 @@
 
 #include "common/base/slice.h"
 
+enum { OBJECT_LIST_MAX = 256 << 10 }; /* bytes of the canonical text */
+
 enum object_list_mode {
     OBJECT_LIST_WHOLE, /* replaces what was announced before; a root link is kept when there is no new one */
     OBJECT_LIST_DELTA, /* adds to it; a link with ;d is removed (the vendor's client) */

@@ -218,8 +218,16 @@ void persist_flush(struct server *server) {
     } else {
         free(slots);
     }
-    if (server->dirty_count > 0 || server->unsaved_deletion_count > 0)
+    if (store_problem(server->store) != NULL) {
+        persist_clock(server); /* nothing else may be waiting to show that it works again */
         flush_in(server, RETRY_AFTER_MS);
+    } else if (server->dirty_count > 0 || server->unsaved_deletion_count > 0) {
+        flush_in(server, RETRY_AFTER_MS);
+    }
+}
+
+void persist_until_it_works(struct server *server) {
+    flush_in(server, RETRY_AFTER_MS);
 }
 
 /* ---- settings ---- */

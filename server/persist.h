@@ -15,6 +15,10 @@ void persist_soon(struct server *server, struct registration *registration, enum
 /* The registration with this id is gone without anybody waiting for the commit. */
 void persist_deletion(struct server *server, uint64_t id);
 
+/* A write has failed: try again every two seconds until one succeeds, so that store_problem() does not outlive the
+ * problem. */
+void persist_until_it_works(struct server *server);
+
 /* Hand everything that waits to the store now. */
 void persist_flush(struct server *server);
 

@@ -152,6 +152,7 @@ static void on_register_committed(void *arg, enum store_result result) {
                               .address = r->link->peer,
                               .coap_code = COAP_5_03_SERVICE_UNAVAILABLE};
         event_publish(server->events, &event);
+        persist_until_it_works(server);
         keep_replaced(server, r);
         directory_remove(server->directory, r);
         coap_respond_unavailable(server->coap, exchange, RETRY_AFTER_S, "cannot store registrations now");
@@ -439,6 +440,7 @@ static void on_deregister_committed(void *arg, enum store_result result) {
     free(pending);
     clock_update(&server->clock);
     if (result != STORE_OK) {
+        persist_until_it_works(server);
         if (r != NULL)
             r->leaving = false;
         coap_respond_unavailable(server->coap, exchange, RETRY_AFTER_S, "cannot store registrations now");

@@ -291,6 +291,8 @@ static void on_forgotten(void *arg, enum store_result result) {
         else
             r->leaving = false;
     }
+    if (result != STORE_OK)
+        persist_until_it_works(pending->server);
     pending->done(pending->arg, result);
     free(pending);
 }
@@ -312,11 +314,21 @@ bool server_forget(struct server *server, struct slice endpoint, store_done_fn *
     return true;
 }
 
+/* From due time to due time, so that what happens on the way happens at its own time. */
 size_t server_leap(struct server *server, uint64_t by_ms) {
-    clock_update(&server->clock);
-    clock_leap(&server->clock, by_ms);
+    uint64_t end_ms = clock_update(&server->clock) + by_ms;
+    size_t fired = 0;
+    for (;;) {
+        uint64_t now_ms = clock_now_ms(&server->clock), next_ms = timer_wheel_next_ms(&server->wheel);
+        uint64_t to_ms = next_ms < end_ms ? next_ms : end_ms;
+        if (to_ms > now_ms)
+            clock_leap(&server->clock, to_ms - now_ms);
+        fired += timer_wheel_advance(&server->wheel, to_ms);
+        if (to_ms == end_ms)
+            break;
+    }
     persist_clock(server);
-    return timer_wheel_advance(&server->wheel, clock_now_ms(&server->clock));
+    return fired;
 }
 
 struct pending_reset {

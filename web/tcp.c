@@ -139,7 +139,7 @@ static int queue_rest(struct tcp_connection *connection, const struct slice *par
 
 /* Bytes that the socket took, or a negative error. */
 static int try_write(struct tcp_connection *connection, const struct slice *parts, size_t count) {
-    uv_buf_t buffers[PARTS_MAX];
+    uv_buf_t buffers[PARTS_MAX] = {{.base = NULL}}; /* the compiler does not see that uv reads `count` of them */
     for (size_t i = 0; i < count; i++)
         buffers[i] = uv_buf_init((char *)(uintptr_t)parts[i].data, (unsigned)parts[i].len);
     int result = uv_try_write(stream_of(connection), buffers, (unsigned)count);

@@ -83,7 +83,7 @@ static size_t resident_bytes_of(pid_t pid) {
     return kilobytes * 1024;
 }
 
-static void pin(int core) {
+static void pin(size_t core) {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(core, &set);
@@ -183,7 +183,7 @@ static size_t encode(const struct load *load, enum kind kind, size_t index, uint
     uint8_t token[4] = {(uint8_t)(index >> 24), (uint8_t)(index >> 16), (uint8_t)(index >> 8), (uint8_t)index};
     struct coap_message message;
     struct coap_uint format;
-    char ep[32];
+    char ep[40];
     coap_message_init(&message, COAP_CON, COAP_POST, ++device->mid, slice_of(token, sizeof token));
     coap_option_add(&message, COAP_URI_PATH, slice_str("rd"));
     if (kind == KIND_REGISTER) {
