@@ -15,6 +15,7 @@ static const struct {
     [PROBLEM_BAD_PARAMETER] = {"bad-parameter", "A query parameter is wrong", 400},
     [PROBLEM_BAD_BODY] = {"bad-body", "The request body is wrong", 400},
     [PROBLEM_UNAUTHORIZED] = {"unauthorized", "The API key is missing or wrong", 401},
+    [PROBLEM_CROSS_ORIGIN] = {"cross-origin", "A page of another origin must not do this", 403},
     [PROBLEM_NOT_FOUND] = {"not-found", "There is nothing here", 404},
     [PROBLEM_NOT_REGISTERED] = {"not-registered", "The device is not registered", 404},
     [PROBLEM_METHOD_NOT_ALLOWED] = {"method-not-allowed", "The method is not allowed here", 405},

@@ -65,6 +65,16 @@ static void call_route(struct call *call, const struct route *route, struct buff
                      (int)name->len, (const char *)name->data);
 }
 
+/* A browser lets any page send simple POSTs to a server on loopback, and says which page it was. What changes something
+ * is done only for pages that come from here; programs that are no browsers send no Origin. */
+static bool is_from_elsewhere(const struct http_request *request) {
+    struct slice origin = http_header(request, "origin"), host = http_header(request, "host");
+    if (origin.data == NULL || strcmp(request->method, "GET") == 0 || strcmp(request->method, "OPTIONS") == 0)
+        return false;
+    size_t scheme = slice_starts_with(origin, "http://") ? 7 : slice_starts_with(origin, "https://") ? 8 : 0;
+    return scheme == 0 || !slice_equal(slice_from(origin, scheme), host);
+}
+
 static void handle(void *arg, struct http_request *request) {
     struct call call = {.web = arg, .request = request};
     struct route_path path;
@@ -85,6 +95,10 @@ static void handle(void *arg, struct http_request *request) {
     enum route_result found = route_find(api_routes, request->method, &path, &route, call.args);
     if (!(found == ROUTE_FOUND && route->open) && !is_authorized(call.web, request)) {
         send_unauthorized(request);
+        return;
+    }
+    if (is_from_elsewhere(request)) {
+        problem_send(request, PROBLEM_CROSS_ORIGIN, "The Origin header names another host than the Host header.");
         return;
     }
     route_put_allowed(api_routes, &path, &allowed);

@@ -397,3 +397,12 @@ def test_server_stops_with_requests_under_way(berth):
     assert all(connection.at_end() for connection in connections)
     for connection in connections:
         connection.close()
+
+
+def test_a_page_of_another_origin_changes_nothing(berth):
+    host = f"127.0.0.1:{berth.http_port}"
+    for origin, status in ((f"http://{host}", 204), (f"https://{host}", 204), ("http://evil.example", 403), ("null", 403)):
+        answer = berth.http("POST", "/v1/reset?scope=all", headers={"Origin": origin, "Host": host})
+        assert answer.status == status, origin
+    assert answer.json["type"].endswith("/cross-origin")
+    assert berth.http("GET", "/v1/devices", headers={"Origin": "http://evil.example"}).status == 200
