@@ -1,5 +1,6 @@
 #include "server/expiry.h"
 
+#include "server/operation.h"
 #include "server/persist.h"
 
 static void on_expired(struct timer *timer, void *arg) {
@@ -11,6 +12,7 @@ static void on_expired(struct timer *timer, void *arg) {
                           .address = r->link->peer,
                           .lifetime_s = r->lifetime_s};
     event_publish(server->events, &event);
+    operation_end_all(server, r);
     persist_deletion(server, r->id);
     directory_remove(server->directory, r);
 }

@@ -238,6 +238,12 @@ static void put_attribute(struct buffer *out, const struct link_format_attribute
     link_format_put_value(out, attribute->value, quote);
 }
 
+/* Whether a link has said the name before its attribute that begins at `before`: only the first counts (RFC 6690 §3). */
+static bool is_repeated(const struct link_format_link *link, size_t before, struct slice name) {
+    struct link_format_link head = {.attributes = slice_of(link->attributes.data, before)};
+    return has_attribute(head.attributes, name);
+}
+
 /* The attributes of all entries of one path, the latest value of each name, as many as a link may have. An empty rt says
  * nothing and is left out. */
 static void put_merged(struct buffer *out, const struct entry *entries, size_t count) {
@@ -245,9 +251,9 @@ static void put_merged(struct buffer *out, const struct entry *entries, size_t c
     for (size_t i = 0; i < count; i++) {
         struct link_format_link link = {.attributes = entries[i].attributes};
         struct link_format_attribute attribute;
-        size_t at = 0;
-        while (link_format_attribute(&link, &at, &attribute)) {
-            bool said_later = false;
+        size_t at = 0, before = 0;
+        for (; link_format_attribute(&link, &at, &attribute); before = at) {
+            bool said_later = is_repeated(&link, before, attribute.name);
             for (size_t k = i + 1; k < count && !said_later; k++)
                 said_later = has_attribute(entries[k].attributes, attribute.name);
             bool empty_rt = slice_is(attribute.name, "rt") && attribute.value.len == 0;

@@ -6,6 +6,7 @@
 #include "common/coap/option.h"
 #include "server/expiry.h"
 #include "server/object_list.h"
+#include "server/operation.h"
 #include "server/persist.h"
 #include "server/profile.h"
 #include "server/registration_parameters.h"
@@ -133,6 +134,7 @@ static void on_replaced(void *arg, struct registration *old) {
     struct replacement *replacement = arg;
     struct slice location = registration_location(old);
     timer_cancel(&replacement->server->wheel, &old->expiry);
+    operation_end_all(replacement->server, old);
     replacement->happened = true;
     replacement->location_len = location.len > sizeof replacement->location ? 0 : location.len;
     memcpy(replacement->location, location.data, replacement->location_len);

@@ -7,6 +7,7 @@
 
 #include "server/expiry.h"
 #include "server/names.h"
+#include "server/operation.h"
 #include "server/persist.h"
 #include "server/route.h"
 
@@ -270,6 +271,7 @@ void server_drop(struct server *server, struct registration *r, enum event_type 
                           .lifetime_s = r->lifetime_s};
     event_publish(server->events, &event);
     timer_cancel(&server->wheel, &r->expiry);
+    operation_end_all(server, r);
     directory_remove(server->directory, r);
 }
 
@@ -361,6 +363,7 @@ static void on_reset(void *arg, enum store_result result) {
             if (r->id >= pending->before_id)
                 continue;
             timer_cancel(&server->wheel, &r->expiry);
+            operation_end_all(server, r);
             directory_remove(server->directory, r);
         }
     }

@@ -242,6 +242,10 @@ static size_t header_size(const struct coap_message *request) {
     return coap_encode(&head, &out) ? out.len + COAP_TOKEN_MAX + 1 + 5 + 7 + 44 + 5 : SIZE_MAX;
 }
 
+bool coap_call_fits(const struct coap_endpoint *endpoint, const struct coap_message *request) {
+    return header_size(request) <= COAP_MESSAGE_MAX - 16 && request->payload.len <= endpoint->params.max_body;
+}
+
 static struct coap_call *add_call(struct coap_endpoint *endpoint, struct link *link, coap_call_fn *done, void *arg) {
     struct coap_peer *peer = peer_of(endpoint, link);
     if (peer == NULL)
@@ -265,7 +269,7 @@ static struct coap_call *add_call(struct coap_endpoint *endpoint, struct link *l
 struct coap_call *coap_call_typed(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
                                   enum coap_type type, coap_call_fn *done, void *arg) {
     size_t head = header_size(request);
-    if (head > COAP_MESSAGE_MAX - 16 || request->payload.len > UINT32_MAX)
+    if (!coap_call_fits(endpoint, request))
         return NULL;
     struct coap_call *call = add_call(endpoint, link, done, arg);
     if (call == NULL)

@@ -132,6 +132,9 @@ struct coap_reply {
 
 typedef void coap_call_fn(void *arg, const struct coap_reply *reply);
 
+/* True when method and options of `request` leave room for at least a small block in a message. */
+bool coap_call_fits(const struct coap_endpoint *endpoint, const struct coap_message *request);
+
 /* Send a request: method, options and payload of `request` are copied (no Block, Size, Echo or Request-Tag options:
  * this layer adds them; a Block2 option of the caller's is taken as the block size asked for). `done` is called exactly
  * once, never from within this call. NULL when the peer's queue is full (max_calls_per_peer). */

@@ -39,6 +39,8 @@ static void test_LNK_01_LNK_14_sorted_and_merged(void **state) {
     expect_list("</3/0>,</3/0>", "</3/0>");
     expect_list("</3/0>;a=1,</3/0>;b=2", "</3/0>;a=1;b=2");
     expect_list("</3/0>;a=1,</3/0>;a=2", "</3/0>;a=2");
+    expect_list("</3/0>;a=1;a=2;b;a=3", "</3/0>;a=1;b");
+    expect_list("</3/0>;rt;rt=oma.lwm2m", "</3/0>");
 }
 
 static void test_LNK_02_LNK_03_LNK_19_versions_are_written_bare(void **state) {

@@ -1,0 +1,61 @@
+/* What the server asks of a device (Core 1.2 §6.3): one CoAP request to a registered device, and its answer. Requests to
+ * one device go out in order, NSTART of them at a time. A device that registers anew, deregisters or runs out ends what
+ * is under way. */
+#ifndef BERTH_SERVER_OPERATION_H
+#define BERTH_SERVER_OPERATION_H
+
+#include "server/server.h"
+
+struct operation;
+
+/* Everything is copied by operation_start. */
+struct operation_request {
+    uint8_t method;          /* enum coap_code */
+    struct slice path;       /* "3/0/9"; below the device's alternate path unless `is_absolute` */
+    struct slice query;      /* "pmin=1&pmax=60": raw items joined by '&' */
+    struct slice payload;
+    int accept;              /* content format, or COAP_FORMAT_NONE */
+    int content_format;      /* of the payload, or COAP_FORMAT_NONE */
+    bool is_absolute;
+    bool is_non_confirmable; /* sent once as NON (RFC 7252 §4.3) */
+    const struct coap_option *options; /* further ones */
+    size_t option_count;
+};
+
+enum operation_outcome {
+    OPERATION_ANSWERED,    /* with whatever code */
+    OPERATION_NO_ACK,      /* nothing came back, after all retransmissions */
+    OPERATION_NO_RESPONSE, /* acknowledged, but no response in time */
+    OPERATION_RESET,       /* the device answered with a Reset */
+    OPERATION_UNFINISHED,  /* a body in blocks is too large, or changed while it was fetched */
+    OPERATION_GONE,        /* the registration ended, or the server stops */
+};
+
+struct operation_result {
+    enum operation_outcome outcome;
+    const struct coap_message *message; /* of the answer; NULL when there is none */
+    struct slice body;                  /* whole */
+    uint32_t rtt_ms, retransmissions;
+};
+
+/* Called once, never from within operation_start. The result lives through the call. */
+typedef void operation_fn(void *arg, const struct operation_result *result);
+
+enum operation_refusal {
+    OPERATION_ACCEPTED,
+    OPERATION_NOT_REGISTERED,
+    OPERATION_QUEUE_FULL, /* too many requests wait for this device */
+    OPERATION_MALFORMED,  /* path, query or options don't fit into a message */
+};
+
+/* NULL: *refusal says why. */
+struct operation *operation_start(struct server *server, struct slice endpoint, const struct operation_request *request,
+                                  operation_fn *done, void *arg, enum operation_refusal *refusal);
+
+/* Nobody wants the answer any more: `done` is not called. */
+void operation_cancel(struct operation *operation);
+
+/* End what is under way to the device behind `registration` with OPERATION_GONE. */
+void operation_end_all(struct server *server, const struct registration *registration);
+
+#endif
