@@ -8,9 +8,11 @@ import os
 import re
 import selectors
 import signal
+import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
@@ -189,6 +191,17 @@ class Berth:
         if self.process is not None:
             self.stop()
         self.assert_no_sanitizer_report()
+
+    @contextmanager
+    def no_commit(self) -> Iterator[None]:
+        """While this lasts the server's database is locked, so that what waits for a commit has to wait."""
+        connection = sqlite3.connect(self.data / "berth.db", isolation_level=None, timeout=20)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            connection.execute("ROLLBACK")
+            connection.close()
 
     # ---- HTTP ----
 

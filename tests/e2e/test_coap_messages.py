@@ -1,9 +1,7 @@
 """CoAP messages over UDP, as RFC 7252 sections 3, 4 and 5 have them: format errors, deduplication, separate responses."""
 
 import socket
-import sqlite3
 import struct
-from contextlib import contextmanager
 
 import pytest
 
@@ -361,23 +359,11 @@ def test_MSG_26_answer_rides_on_the_acknowledgement(peer):
     assert (answer.type, answer.mid, answer.token) == (ACK, register.mid, register.token)
 
 
-@contextmanager
-def no_commit(berth):
-    """While this lasts the server's database is locked, so that what waits for a commit has to wait."""
-    connection = sqlite3.connect(berth.data / "berth.db", isolation_level=None, timeout=20)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
-        connection.close()
-
-
 @pytest.fixture
 def delayed(berth, peer):
     """A Register whose answer has been announced with an empty ACK, and the separate response to it."""
     register = register_message(peer, "delayed")
-    with no_commit(berth):
+    with berth.no_commit():
         peer.send(register)
         peer.ping()
         berth.leap("2s")

@@ -255,15 +255,37 @@ def test_REG_33_register_again_on_a_full_disk_leaves_the_older_registration(disk
     assert older.update().code_text == ("2.04" if stays else "4.04")
 
 
-def test_update_on_a_full_disk_is_written_when_there_is_room(disk):
-    kept = disk.server.register("kept", lifetime=60)
+def test_update_on_a_full_disk_holds_at_once_and_is_written_when_there_is_room(disk):
+    """Its answer promises nothing before the commit, so the device sends it again; it is none the worse for that."""
+    device = disk.server.register("changing", lifetime=60)
     fill_until_refused(disk)
-    assert kept.update(["lt=3600"]).code_text in ("2.04", "5.03")
-    answered = disk.server.device("kept")["lifetime_s"]
+    many = ",".join(f"</{number}/0>" for number in (1, 3, *range(6000, 6500)))
+    answer = device.update(["lt=3600"], links=many, timeout=20)
+    assert answer.code_text == "5.03" and answer.number(MAX_AGE) > 0
+
+    def check():
+        shown = disk.server.device("changing")
+        assert (shown["lifetime_s"], len(shown["objects"])) == (3600, 502)
+
+    check()
+    disk.free()
+    assert register(disk.server, "after").code_text == "2.01"
+    check()
+    disk.server.restart()
+    check()
+
+
+def test_UPD_01_plain_update_on_a_full_disk_is_answered_and_kept(disk):
+    """It costs no room at once; the database hears of it when there is some."""
+    device = disk.server.register("refreshed", lifetime=60)
+    fill_until_refused(disk)
+    disk.server.leap("50s")
+    assert device.update().code_text == "2.04"
+    expires = disk.server.device("refreshed")["expires_at"]
     disk.free()
     assert register(disk.server, "after").code_text == "2.01"
     disk.server.restart()
-    assert disk.server.device("kept")["lifetime_s"] == answered
+    assert disk.server.device("refreshed")["expires_at"] == expires
 
 
 def test_deregister_on_a_full_disk_is_done_or_refused(disk):
