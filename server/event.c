@@ -3,7 +3,8 @@
  *
  *   [ records: 15/16 of the bytes ][ offsets: 1/16 ]
  *
- * A record is a struct record, the used bytes of the address, and the bytes of the four slices, without padding; it
+ * A record is a struct record, the used bytes of the address, the bytes of the four slices and, when there is one, a
+ * struct record_node and the bytes of its value, without padding; it
  * never wraps, so that slices can point at it. Numbers have no gaps, so the offset of event N stands at N modulo the
  * number of offsets. The oldest events go when their bytes or their offset are needed. */
 #include "server/event.h"
@@ -24,7 +25,16 @@ struct record {
     uint8_t type;
     uint8_t coap_code;
     uint8_t address_len; /* how many bytes of struct address follow */
-    uint8_t reserved;
+    uint8_t has_node;
+};
+
+struct record_node {
+    struct lwm2m_path path;
+    uint8_t has_time;
+    uint8_t type; /* enum lwm2m_type */
+    uint32_t bytes_len; /* of a value that is bytes, which follow; any other is in `scalar` */
+    int64_t time_ms;
+    uint64_t scalar;
 };
 
 struct event_subscriber {
@@ -56,6 +66,7 @@ static const char *const type_names[EVENT_TYPE_COUNT] = {
     [EVENT_ADDRESS_CHANGED] = "address_changed",
     [EVENT_REJECTED] = "rejected",
     [EVENT_ODDITY] = "oddity",
+    [EVENT_SEND] = "send",
 };
 
 struct event_log *event_log_new(const struct clock *clock, uint64_t first_id, size_t max_bytes) {
@@ -153,6 +164,75 @@ static struct slice take(const uint8_t **at, size_t len) {
     return s;
 }
 
+static bool is_bytes(enum lwm2m_type type) {
+    return type == LWM2M_STRING || type == LWM2M_CORELNK || type == LWM2M_OPAQUE || type == LWM2M_RAW;
+}
+
+/* The value of a node that is no bytes, as 64 bits, and back. */
+static uint64_t scalar_of(const struct lwm2m_value *value) {
+    uint64_t bits = 0;
+    switch (value->type) {
+    case LWM2M_INTEGER:
+    case LWM2M_TIME:
+        return (uint64_t)value->integer;
+    case LWM2M_UNSIGNED:
+        return value->natural;
+    case LWM2M_FLOAT:
+        memcpy(&bits, &value->real, sizeof bits);
+        return bits;
+    case LWM2M_BOOLEAN:
+        return value->truth;
+    case LWM2M_OBJLNK:
+        return (uint64_t)value->link.object << 16 | value->link.instance;
+    default:
+        return 0;
+    }
+}
+
+static struct lwm2m_value value_of(enum lwm2m_type type, uint64_t scalar, struct slice bytes) {
+    struct lwm2m_value value = {.type = type};
+    switch (type) {
+    case LWM2M_INTEGER:
+    case LWM2M_TIME:
+        value.integer = (int64_t)scalar;
+        break;
+    case LWM2M_UNSIGNED:
+        value.natural = scalar;
+        break;
+    case LWM2M_FLOAT:
+        memcpy(&value.real, &scalar, sizeof value.real);
+        break;
+    case LWM2M_BOOLEAN:
+        value.truth = scalar != 0;
+        break;
+    case LWM2M_OBJLNK:
+        value.link = (struct lwm2m_objlnk){(uint16_t)(scalar >> 16), (uint16_t)scalar};
+        break;
+    default:
+        value.bytes = bytes;
+    }
+    return value;
+}
+
+static struct record_node record_of_node(const struct lwm2m_node *node, size_t room) {
+    struct record_node record = {.path = node->path,
+                                 .has_time = node->has_time,
+                                 .type = (uint8_t)node->value.type,
+                                 .time_ms = node->time_ms,
+                                 .scalar = scalar_of(&node->value)};
+    if (is_bytes(node->value.type))
+        record.bytes_len = (uint32_t)(node->value.bytes.len < room ? node->value.bytes.len : room);
+    return record;
+}
+
+static void decode_node(const uint8_t *at, struct lwm2m_node *node) {
+    struct record_node record;
+    memcpy(&record, at, sizeof record);
+    *node = (struct lwm2m_node){.path = record.path, .has_time = record.has_time != 0, .time_ms = record.time_ms};
+    node->value =
+        value_of((enum lwm2m_type)record.type, record.scalar, slice_of(at + sizeof record, record.bytes_len));
+}
+
 static void decode(const struct event_log *log, uint64_t id, struct event *event) {
     const uint8_t *at = log->ring + *offset_of(log, id);
     struct record record;
@@ -169,6 +249,9 @@ static void decode(const struct event_log *log, uint64_t id, struct event *event
     event->location = take(&at, record.location_len);
     event->previous = take(&at, record.previous_len);
     event->detail = take(&at, record.detail_len);
+    event->has_node = record.has_node != 0;
+    if (event->has_node)
+        decode_node(at, &event->node);
 }
 
 static void tell_subscribers(struct event_log *log) {
@@ -188,12 +271,18 @@ uint64_t event_publish(struct event_log *log, const struct event *event) {
                             .lifetime_s = event->lifetime_s,
                             .type = (uint8_t)event->type,
                             .coap_code = event->coap_code,
-                            .address_len = address_len(&event->address)};
-    size_t room = log->ring_bytes - sizeof record - record.address_len;
+                            .address_len = address_len(&event->address),
+                            .has_node = event->has_node};
+    struct record_node node;
+    size_t room = log->ring_bytes - sizeof record - record.address_len - (event->has_node ? sizeof node : 0);
     record.endpoint_len = fit(event->endpoint, &room);
     record.location_len = fit(event->location, &room);
     record.previous_len = fit(event->previous, &room);
     record.detail_len = fit(event->detail, &room);
+    if (event->has_node) { /* of a value that does not fit the beginning is kept */
+        node = record_of_node(&event->node, room);
+        room -= node.bytes_len;
+    }
     size_t size = log->ring_bytes - room;
     make_room(log, size);
 
@@ -203,7 +292,11 @@ uint64_t event_publish(struct event_log *log, const struct event *event) {
     at = put(at, event->endpoint.data, record.endpoint_len);
     at = put(at, event->location.data, record.location_len);
     at = put(at, event->previous.data, record.previous_len);
-    put(at, event->detail.data, record.detail_len);
+    at = put(at, event->detail.data, record.detail_len);
+    if (event->has_node) {
+        at = put(at, &node, sizeof node);
+        put(at, event->node.value.bytes.data, node.bytes_len);
+    }
 
     log->last_id++;
     *offset_of(log, log->last_id) = (uint32_t)log->head;

@@ -5,6 +5,7 @@
 #define BERTH_SERVER_EVENT_H
 
 #include "common/base/clock.h"
+#include "common/lwm2m/node.h"
 #include "common/net/address.h"
 
 enum event_type {
@@ -16,6 +17,7 @@ enum event_type {
     EVENT_ADDRESS_CHANGED, /* `address` is the new one, `previous` the old one as text */
     EVENT_REJECTED,        /* a message was refused: `detail` says why, `coap_code` how */
     EVENT_ODDITY,          /* a deviation was tolerated: `detail` says which */
+    EVENT_SEND,            /* a device has sent a value: `node` */
     EVENT_TYPE_COUNT,
 };
 
@@ -31,6 +33,8 @@ struct event {
     struct address address;  /* of the peer; family ADDRESS_NONE when none */
     uint32_t lifetime_s;     /* of the registration, when `location` is set */
     uint8_t coap_code;       /* of the answer to a refused message; 0 when none was sent */
+    bool has_node;
+    struct lwm2m_node node;  /* a value, its path and its time */
 };
 
 struct event_log;

@@ -2,6 +2,7 @@
 
 #include "common/coap/option.h"
 #include "server/register.h"
+#include "server/send.h"
 #include "server/well_known.h"
 
 enum { SEGMENTS_MAX = 8, LOCATION_MAX = 256 };
@@ -92,7 +93,7 @@ static void route_location(struct server *server, const struct coap_request *req
     }
 }
 
-/* /dp and /bs are LwM2M's, so a wrong method there is 4.05; what they stand for is not served yet. */
+/* /bs is LwM2M's, so a wrong method there is 4.05; bootstrap is not served yet. */
 static void route_unserved(struct server *server, const struct coap_request *request, const char *what) {
     if (request->message->code != COAP_POST)
         refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, "that method is not for this path");
@@ -129,7 +130,10 @@ void route_request(struct server *server, const struct coap_request *request) {
         else
             refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, "that method is not for this path");
     } else if (path.count == 1 && slice_is(path.segments[0], "dp")) {
-        route_unserved(server, request, "Send is not served here");
+        if (request->message->code == COAP_POST)
+            send_request(server, request);
+        else
+            refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, "that method is not for this path");
     } else if (path.count == 1 && (slice_is(path.segments[0], "bs") || slice_is(path.segments[0], "bspack"))) {
         route_unserved(server, request, "bootstrap is not served here");
     } else {

@@ -3,7 +3,7 @@
 #include "common/base/hash.h"
 #include "common/coap/option.h"
 
-static const char links[] = "</rd>;rt=\"core.rd\"";
+static const char links[] = "</rd>;rt=\"core.rd\",</dp>";
 
 static bool accepts_link_format(const struct coap_message *message) {
     uint32_t accept;
