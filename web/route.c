@@ -52,34 +52,41 @@ static bool method_fits(const struct route *route, const char *method) {
     return strcmp(route->method, method) == 0 || (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
 }
 
+/* The most literal segments with which any route has the path, or -1. Only routes that match so have it: what is at
+ * /{endpoint}/discover is not what is at /{endpoint}/{object}. */
+static int most_literal(struct route_table table, const struct route_path *path) {
+    int most = -1;
+    for (size_t i = 0; i < table.count; i++) {
+        struct slice taken[ROUTE_ARGS_MAX];
+        int literal = match_pattern(table.routes[i].path, path, taken);
+        most = literal > most ? literal : most;
+    }
+    return most;
+}
+
 enum route_result route_find(struct route_table table, const char *method, const struct route_path *path,
                              const struct route **route, struct slice args[ROUTE_ARGS_MAX]) {
-    enum route_result result = ROUTE_NO_PATH;
-    int best = -1;
+    int literal = most_literal(table, path);
+    if (literal < 0)
+        return ROUTE_NO_PATH;
     for (size_t i = 0; i < table.count; i++) {
         struct slice taken[ROUTE_ARGS_MAX] = {0};
-        int literal = match_pattern(table.routes[i].path, path, taken);
-        if (literal < 0)
-            continue;
-        if (result == ROUTE_NO_PATH)
-            result = ROUTE_NO_METHOD;
-        if (literal > best && method_fits(&table.routes[i], method)) {
-            result = ROUTE_FOUND;
-            best = literal;
+        if (match_pattern(table.routes[i].path, path, taken) == literal && method_fits(&table.routes[i], method)) {
             *route = &table.routes[i];
             memcpy(args, taken, sizeof taken);
+            return ROUTE_FOUND;
         }
     }
-    return result;
+    return ROUTE_NO_METHOD;
 }
 
 void route_put_allowed(struct route_table table, const struct route_path *path, struct buffer *out) {
-    for (size_t i = 0; i < table.count; i++) {
+    int literal = most_literal(table, path);
+    for (size_t i = 0; literal >= 0 && i < table.count; i++) {
         struct slice taken[ROUTE_ARGS_MAX];
         const char *method = table.routes[i].method;
-        if (match_pattern(table.routes[i].path, path, taken) < 0)
-            continue;
-        buffer_printf(out, strcmp(method, "GET") == 0 ? "%s, HEAD, " : "%s, ", method);
+        if (match_pattern(table.routes[i].path, path, taken) == literal)
+            buffer_printf(out, strcmp(method, "GET") == 0 ? "%s, HEAD, " : "%s, ", method);
     }
     if (out->len > 0)
         buffer_put_str(out, "OPTIONS");

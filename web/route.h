@@ -7,7 +7,7 @@
 #include "web/problem.h"
 #include "web/query.h"
 
-enum { ROUTE_SEGMENTS_MAX = 12, ROUTE_ARGS_MAX = 4, ROUTE_ALLOW_MAX = 96 };
+enum { ROUTE_SEGMENTS_MAX = 12, ROUTE_ARGS_MAX = 5, ROUTE_ALLOW_MAX = 96 };
 
 struct web;
 
@@ -36,13 +36,21 @@ struct route_answer {
     const char *description;
 };
 
+/* What a request body may be besides JSON. */
+struct route_body {
+    const char *content_type; /* NULL ends a list */
+    const char *schema;       /* name of a schema of the document; NULL: any bytes */
+};
+
 struct route {
     const char *method, *path;
     route_fn *handler;
     const char *operation; /* its name in generated code */
     const char *summary;
     const struct route_parameter *parameters; /* NULL: none */
-    const char *body;                         /* name of the schema of the request body; NULL: none */
+    const char *body;                         /* name of the schema of the JSON request body; NULL: none */
+    const struct route_body *bodies;          /* other request bodies; NULL: none */
+    bool body_is_optional;
     const struct route_answer *answers;
     const enum problem_kind *problems; /* those of its own, ended by PROBLEM_KIND_COUNT; NULL: none */
     bool open;                         /* needs no API key */
@@ -65,7 +73,8 @@ bool route_path_parse(struct slice path, struct buffer *memory, struct route_pat
 
 enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
-/* Find the route, and what its braces take. HEAD finds the route of GET. A literal segment is preferred to braces. */
+/* Find the route, and what its braces take. HEAD finds the route of GET. Literal segments are preferred to braces, whatever
+ * the method. */
 enum route_result route_find(struct route_table table, const char *method, const struct route_path *path,
                              const struct route **route, struct slice args[ROUTE_ARGS_MAX]);
 

@@ -30,8 +30,7 @@ bool text_get_hex(struct slice text, struct buffer *out) {
     return !out->overflow;
 }
 
-void text_put_base64(struct buffer *out, struct slice bytes) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static void put_base64(struct buffer *out, struct slice bytes, const char digits[64], bool padded) {
     for (size_t i = 0; i < bytes.len; i += 3) {
         size_t have = bytes.len - i < 3 ? bytes.len - i : 3;
         uint32_t group = (uint32_t)bytes.data[i] << 16;
@@ -39,9 +38,19 @@ void text_put_base64(struct buffer *out, struct slice bytes) {
             group |= (uint32_t)bytes.data[i + 1] << 8;
         if (have > 2)
             group |= bytes.data[i + 2];
-        for (size_t k = 0; k < 4; k++)
-            buffer_put_u8(out, k <= have ? (uint8_t)digits[group >> (18 - 6 * k) & 63] : '=');
+        for (size_t k = 0; k < 4; k++) {
+            if (k <= have || padded)
+                buffer_put_u8(out, k <= have ? (uint8_t)digits[group >> (18 - 6 * k) & 63] : '=');
+        }
     }
+}
+
+void text_put_base64(struct buffer *out, struct slice bytes) {
+    put_base64(out, bytes, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", true);
+}
+
+void text_put_base64url(struct buffer *out, struct slice bytes) {
+    put_base64(out, bytes, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", false);
 }
 
 static int base64_value(uint8_t c) {

@@ -13,6 +13,9 @@ bool text_get_hex(struct slice text, struct buffer *out);
 /* RFC 4648 §4, with padding. */
 void text_put_base64(struct buffer *out, struct slice bytes);
 
+/* RFC 4648 §5, without padding. */
+void text_put_base64url(struct buffer *out, struct slice bytes);
+
 /* Base64 of either alphabet (RFC 4648 §4, §5), padded or not, and nothing else. False when it is not so or does not
  * fit. */
 bool text_get_base64(struct slice text, struct buffer *out);

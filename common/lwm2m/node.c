@@ -9,6 +9,109 @@ bool lwm2m_nodes_add(struct lwm2m_nodes *list, const struct lwm2m_path *path, st
     return true;
 }
 
+/* ---- order ---- */
+
+static int compare(const struct lwm2m_node *a, const struct lwm2m_node *b) {
+    for (size_t i = 0; i < a->path.len && i < b->path.len; i++) {
+        if (a->path.ids[i] != b->path.ids[i])
+            return a->path.ids[i] < b->path.ids[i] ? -1 : 1;
+    }
+    if (a->path.len != b->path.len)
+        return a->path.len < b->path.len ? -1 : 1;
+    if (a->has_time != b->has_time)
+        return a->has_time ? 1 : -1;
+    if (a->has_time && a->time_ms != b->time_ms)
+        return a->time_ms < b->time_ms ? -1 : 1;
+    return 0;
+}
+
+static bool is_sorted(const struct lwm2m_nodes *list) {
+    for (size_t i = 1; i < list->count; i++) {
+        if (compare(&list->nodes[i - 1], &list->nodes[i]) >= 0)
+            return false;
+    }
+    return true;
+}
+
+static void swap(struct lwm2m_node *a, struct lwm2m_node *b) {
+    struct lwm2m_node kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* Heapsort: it needs no memory, and no input makes it slow. */
+static void sift_down(struct lwm2m_node *nodes, size_t root, size_t count) {
+    size_t child;
+    while ((child = 2 * root + 1) < count) {
+        if (child + 1 < count && compare(&nodes[child], &nodes[child + 1]) < 0)
+            child++;
+        if (compare(&nodes[root], &nodes[child]) >= 0)
+            return;
+        swap(&nodes[root], &nodes[child]);
+        root = child;
+    }
+}
+
+static void sort(struct lwm2m_node *nodes, size_t count) {
+    for (size_t i = count / 2; i-- > 0;)
+        sift_down(nodes, i, count);
+    for (size_t end = count; end-- > 1;) {
+        swap(&nodes[0], &nodes[end]);
+        sift_down(nodes, 0, end);
+    }
+}
+
+/* How often the first `level` ids change on the way through the list: least when what shares them stands together. */
+static size_t count_changes(const struct lwm2m_nodes *list, size_t level) {
+    size_t changes = 0;
+    for (size_t i = 1; i < list->count; i++) {
+        const struct lwm2m_path *a = &list->nodes[i - 1].path, *b = &list->nodes[i].path;
+        size_t known = a->len < level ? a->len : level;
+        changes += known != (b->len < level ? b->len : level) || memcmp(a->ids, b->ids, known * sizeof a->ids[0]) != 0;
+    }
+    return changes;
+}
+
+static void restore_order(struct lwm2m_nodes *list) {
+    for (size_t i = 0; i < list->count; i++) {
+        while (list->nodes[i].position != i)
+            swap(&list->nodes[i], &list->nodes[list->nodes[i].position]);
+    }
+}
+
+/* Of a sorted list, where what disagrees stands side by side. */
+static bool has_conflict(struct lwm2m_nodes *list) {
+    for (size_t i = 1; i < list->count; i++) {
+        const struct lwm2m_node *a = &list->nodes[i - 1], *b = &list->nodes[i];
+        if (compare(a, b) == 0) {
+            list->remark = "a path comes twice";
+            return true;
+        }
+        if (a->value.type != LWM2M_NONE && a->path.len < b->path.len && lwm2m_path_contains(&a->path, &b->path)) {
+            list->remark = "a resource has a value and instances";
+            return true;
+        }
+    }
+    return false;
+}
+
+bool lwm2m_nodes_arrange(struct lwm2m_nodes *list) {
+    enum { LEVEL_INSTANCE = 2, LEVEL_RESOURCE = 3 };
+    if (is_sorted(list))
+        return !has_conflict(list);
+    size_t instances = count_changes(list, LEVEL_INSTANCE), resources = count_changes(list, LEVEL_RESOURCE);
+    for (size_t i = 0; i < list->count; i++)
+        list->nodes[i].position = (uint32_t)i;
+    sort(list->nodes, list->count);
+    if (has_conflict(list))
+        return false;
+    if (count_changes(list, LEVEL_INSTANCE) == instances && count_changes(list, LEVEL_RESOURCE) == resources)
+        restore_order(list);
+    return true;
+}
+
+/* ---- values ---- */
+
 bool lwm2m_value_equal(const struct lwm2m_value *a, const struct lwm2m_value *b) {
     if (a->type != b->type)
         return false;

@@ -98,7 +98,15 @@ class Berth:
 
     def command(self) -> list[str]:
         listen = [word for uri in self.listen for word in ("--listen", uri)]
-        return [str(program("berth-server", self.release)), *listen, "--http", self.web, "--data", str(self.data), *self.options]
+        return [
+            str(program("berth-server", self.release)),
+            *listen,
+            "--http",
+            self.web,
+            "--data",
+            str(self.data),
+            *self.options,
+        ]
 
     def start(self, timeout: float = 30) -> Berth:
         """Start it and wait until it says that it is ready."""
@@ -113,7 +121,9 @@ class Berth:
                 env={**environment, **self.env},
                 preexec_fn=self.preexec_fn,
             )
-        listening = [line.split(" ", 1)[1] for line in self._lines_until("ready", timeout) if line.startswith("listening ")]
+        listening = [
+            line.split(" ", 1)[1] for line in self._lines_until("ready", timeout) if line.startswith("listening ")
+        ]
         # From now on the same ports, so that devices find a restarted server where it was.
         self.listen = tuple(uri for uri in listening if uri.startswith("coap"))
         self.web = next((uri for uri in listening if uri.startswith("http")), self.web)

@@ -1,4 +1,4 @@
-"""CoAP messages over UDP, as RFC 7252 sections 3, 4 and 5 have them: format errors, deduplication, separate responses."""
+"""CoAP messages over UDP, RFC 7252 sections 3 to 5: format errors, deduplication, separate responses."""
 
 import socket
 import struct
@@ -101,7 +101,11 @@ FORMAT_ERRORS = {
         **{f"token-length-{n}": bytes([n]) + bytes.fromhex("017d34") + bytes(n) for n in range(9, 16)},
         "token-cut-off": bytes.fromhex("04017d340102"),
     },
-    "MSG_08": {"delta-15": vector("N-06"), "length-15": vector("N-07"), "both-15-late": bytes.fromhex("40017d34b27264f0")},
+    "MSG_08": {
+        "delta-15": vector("N-06"),
+        "length-15": vector("N-07"),
+        "both-15-late": bytes.fromhex("40017d34b27264f0"),
+    },
     "MSG_09": {
         "value": vector("N-04"),
         "8-bit-length": bytes.fromhex("40017d34bd"),
@@ -161,7 +165,9 @@ def test_MSG_11_option_number_above_65535_is_a_format_error(peer, data, type):
     check_format_error(peer, data, type)
 
 
-RESERVED_CODES = pytest.mark.parametrize("message_code", [0x20, 0x21, 0x3F, 0x60, 0x61, 0xC0, 0xE1, 0xE2, 0xFF], ids=hex)
+RESERVED_CODES = pytest.mark.parametrize(
+    "message_code", [0x20, 0x21, 0x3F, 0x60, 0x61, 0xC0, 0xE1, 0xE2, 0xFF], ids=hex
+)
 
 
 @RESERVED_CODES
@@ -226,7 +232,9 @@ def test_MSG_15_location_has_neither_get_nor_fetch_nor_patch(berth, method):
 
 
 @pytest.mark.parametrize("method", [GET, POST, PUT, DELETE])
-@pytest.mark.parametrize("path", ["/nothing", "/", "/rdx", "/RD", "/.well-known", "/.well-known/other", "/dp/1", "/bs/1"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/", "/rdx", "/RD", "/.well-known", "/.well-known/other", "/dp/1", "/bs/1"]
+)
 def test_MSG_16_unknown_path_is_4_04(peer, method, path):
     assert peer.request(method, path).code_text == "4.04"
 

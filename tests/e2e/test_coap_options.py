@@ -7,7 +7,6 @@ from coapraw import (
     ACK,
     BLOCK1,
     BLOCK2,
-    CON,
     CONTENT_FORMAT,
     DELETE,
     ECHO,
@@ -321,6 +320,12 @@ def test_OPT_19_max_age_in_a_request_is_ignored(berth, peer, endpoint, value):
 
 def test_OPT_20_created_has_no_max_age(peer, endpoint):
     assert register(peer, endpoint).one(MAX_AGE) is None
+
+
+def test_OPT_20_max_age_is_the_lifetime_when_asked_for(start_berth):
+    server = start_berth("--max-age-is-lifetime")
+    answer = register(server.peer(), "dev")
+    assert answer.number(MAX_AGE) == server.device("dev")["lifetime_s"]
 
 
 def test_OPT_21_REG_45_full_directory_is_5_03_with_max_age(start_berth):

@@ -85,7 +85,9 @@ def test_wrong_value_of_a_variable_is_exit_code_2(tmp_path, name, value):
     assert_usage_error(run_server(*QUIET, cwd=tmp_path, env={variable: value}), variable)
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["--listen"], ["--grace"], ["-x"], ["extra"], ["--help=yes"], ["--"] + ["x"]])
+@pytest.mark.parametrize(
+    "arguments", [["--nonsense"], ["--listen"], ["--grace"], ["-x"], ["extra"], ["--help=yes"], ["--"] + ["x"]]
+)
 def test_wrong_usage_is_exit_code_2(tmp_path, arguments):
     assert_usage_error(run_server(*arguments, cwd=tmp_path))
 

@@ -69,14 +69,23 @@ def test_LNK_04_version_that_is_none_is_accepted_with_a_warning(announce, ver):
 
 @pytest.mark.parametrize(
     "links",
-    ["</1/0>, </3/0>", "</1/0>,\n</3/0>", "</1/0>,\r\n\t</3/0>", "</1/0>; x=1,</3/0>", "</1/0> ;x=1,</3/0>", " </1/0>,</3/0>\n"],
+    [
+        "</1/0>, </3/0>",
+        "</1/0>,\n</3/0>",
+        "</1/0>,\r\n\t</3/0>",
+        "</1/0>; x=1,</3/0>",
+        "</1/0> ;x=1,</3/0>",
+        " </1/0>,</3/0>\n",
+    ],
 )
 def test_LNK_06_white_space_is_skipped(announce, links):
     code, objects, _ = announce(links)
     assert (code, list(objects)) == (ACCEPTED, ["/1/0", "/3/0"])
 
 
-@pytest.mark.parametrize("links", ["</1/0>,</3/0>,", "</1/0>,,</3/0>", ",</1/0>,</3/0>", "</1/0>,</3/0>,,,", "</1/0>;,</3/0>;"])
+@pytest.mark.parametrize(
+    "links", ["</1/0>,</3/0>,", "</1/0>,,</3/0>", ",</1/0>,</3/0>", "</1/0>,</3/0>,,,", "</1/0>;,</3/0>;"]
+)
 def test_LNK_07_superfluous_marks_are_skipped(announce, links):
     assert announce(links) == (ACCEPTED, {"/1/0": {}, "/3/0": {}}, ODD)
 
@@ -161,7 +170,22 @@ def test_LNK_13_ids_go_up_to_65534(announce, path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/65535", "/1/65535", "/70000", "/4294967296", "/abc/0", "/1/0/3/4/5", "/1/x", "/-1", "/1//0", "/01", "/ 1", "//", "/1/0//"]
+    "path",
+    [
+        "/65535",
+        "/1/65535",
+        "/70000",
+        "/4294967296",
+        "/abc/0",
+        "/1/0/3/4/5",
+        "/1/x",
+        "/-1",
+        "/1//0",
+        "/01",
+        "/ 1",
+        "//",
+        "/1/0//",
+    ],
 )
 def test_LNK_13_other_paths_are_4_00(announce, path):
     code, _, _ = announce(f"</2/0>,<{path}>")
@@ -169,7 +193,11 @@ def test_LNK_13_other_paths_are_4_00(announce, path):
 
 
 def test_LNK_14_same_link_twice_is_merged(announce):
-    assert announce("</3/0>;a=1,</1/0>,</3/0>;b=2,</3/0>;a=3") == (ACCEPTED, {"/1/0": {}, "/3/0": {"a": "3", "b": "2"}}, PLAIN)
+    assert announce("</3/0>;a=1,</1/0>,</3/0>;b=2,</3/0>;a=3") == (
+        ACCEPTED,
+        {"/1/0": {}, "/3/0": {"a": "3", "b": "2"}},
+        PLAIN,
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,17 @@ NO_AGE = (MAX_AGE, b"")
 
 RESOURCES = {
     1: ((0, "123"), (1, "3600"), (4, None), (6, None), (7, "U"), (8, None)),
-    3: ((0, "ARM, Inc."), (1, "dev-device"), (2, "12345"), (4, None), (5, None), (11, "0"), (16, "U"), (18, "1.0"), (21, "0")),
+    3: (
+        (0, "ARM, Inc."),
+        (1, "dev-device"),
+        (2, "12345"),
+        (4, None),
+        (5, None),
+        (11, "0"),
+        (16, "U"),
+        (18, "1.0"),
+        (21, "0"),
+    ),
     10252: ((1, None), (2, "0"), (3, "0"), (5, None), (6, "1")),
     10255: ((0, "vendor"), (1, "1"), (2, "0"), (3, "2"), (4, "hardware version 1")),
     33456: ((5503, "6"), (5504, None)),
@@ -26,7 +36,11 @@ def links_of_a_client():
     links, token = ["</1/0>", "</3/0>", "</14/0>"], 237
     for number, resources in RESOURCES.items():
         for resource, value in resources:
-            link = f'</{number}/0/{resource}>;rt="Component Version"' if resource == 5 else f'</{number}/0/{resource}>;rt=""'
+            link = (
+                f'</{number}/0/{resource}>;rt="Component Version"'
+                if resource == 5
+                else f'</{number}/0/{resource}>;rt=""'
+            )
             if value is not None:
                 token += 1
                 link += f';v="{value}";aobs="{token}"'
@@ -129,7 +143,9 @@ def test_REG_24_query_items_of_the_client_are_kept(berth, peer):
 def test_LNK_12_resource_links_with_values_and_auto_observations(berth, peer):
     register(peer, "p-links")
     objects = {item["path"]: item["attributes"] for item in berth.device("p-links")["objects"]}
-    assert objects["/3200/0/5501"].items() >= {"v": "7", "obs": True}.items() and objects["/3200/0/5501"]["aobs"].isdigit()
+    assert (
+        objects["/3200/0/5501"].items() >= {"v": "7", "obs": True}.items() and objects["/3200/0/5501"]["aobs"].isdigit()
+    )
     assert objects["/3/0/0"]["v"] == "ARM, Inc."
     assert objects["/14/1/2"] == {"rt": "Component Version", "v": "1.2.2", "obs": True}
     assert "rt" not in objects["/1/0/0"]

@@ -66,7 +66,9 @@ def test_REG_01_register_makes_an_entry(berth, peer):
     answer = peer.receive()
     assert (answer.type, answer.code_text, answer.mid, answer.token) == (ACK, "2.01", 0x7D34, bytes.fromhex("a1b2c3d4"))
     device = berth.device("dev1")
-    assert {name: device[name] for name in ("state", "lifetime_s", "version", "binding", "queue_mode", "root_path")} == {
+    assert {
+        name: device[name] for name in ("state", "lifetime_s", "version", "binding", "queue_mode", "root_path")
+    } == {
         "state": "registered",
         "lifetime_s": 300,
         "version": "1.1",
@@ -122,7 +124,19 @@ def test_REG_05_lifetime_is_whole_seconds_of_32_bits(berth, peer, endpoint, valu
 
 
 @pytest.mark.parametrize(
-    "item", ["lt=", "lt", "lt=-1", "lt=abc", "lt=60.5", "lt=4294967296", "lt=99999999999999999999", "lt=+60", "lt= 60", "lt=0x3c"]
+    "item",
+    [
+        "lt=",
+        "lt",
+        "lt=-1",
+        "lt=abc",
+        "lt=60.5",
+        "lt=4294967296",
+        "lt=99999999999999999999",
+        "lt=+60",
+        "lt= 60",
+        "lt=0x3c",
+    ],
 )
 def test_REG_05_lifetime_that_is_none_is_4_00(berth, peer, endpoint, item):
     assert_refused(berth, endpoint, "4.00", send_register(peer, f"ep={endpoint}", "lwm2m=1.1", item))
@@ -192,7 +206,22 @@ def test_REG_14_query_item_of_256_bytes_is_4_02(peer):
 
 
 @pytest.mark.parametrize(
-    "name", ["ü-模-🌍", "a b", "urn:imei:123456789012345", "a/b", "a&b=c", "a%2Fb", "..", "?#", '"', "\\", "'", "<1>", "cursor"]
+    "name",
+    [
+        "ü-模-🌍",
+        "a b",
+        "urn:imei:123456789012345",
+        "a/b",
+        "a&b=c",
+        "a%2Fb",
+        "..",
+        "?#",
+        '"',
+        "\\",
+        "'",
+        "<1>",
+        "cursor",
+    ],
 )
 def test_REG_15_endpoint_name_is_any_text(berth, peer, name):
     device = accepted(berth, name, send_register(peer, f"ep={name}", "lwm2m=1.1"))
@@ -200,7 +229,8 @@ def test_REG_15_endpoint_name_is_any_text(berth, peer, name):
 
 
 @pytest.mark.parametrize(
-    "name", [b"a\0b", b"\n", b"a\x7f", b"\x1b[2J", b"\xff\xfe", b"\xc3", b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80"]
+    "name",
+    [b"a\0b", b"\n", b"a\x7f", b"\x1b[2J", b"\xff\xfe", b"\xc3", b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80"],
 )
 def test_REG_15_endpoint_name_that_is_no_clean_utf_8_is_4_00(berth, peer, name):
     mark = berth.last_event()
@@ -224,7 +254,9 @@ def test_REG_18_all_letters_of_the_binding_are_kept(berth, peer, endpoint, versi
     assert sorted(device["binding"]) == sorted(binding) and not device["queue_mode"]
 
 
-@pytest.mark.parametrize(("binding", "letters", "queue"), [("UQ", "U", True), ("SQ", "S", True), ("UQS", "SU", True), ("US", "SU", False)])
+@pytest.mark.parametrize(
+    ("binding", "letters", "queue"), [("UQ", "U", True), ("SQ", "S", True), ("UQS", "SU", True), ("US", "SU", False)]
+)
 def test_REG_19_q_in_the_binding_of_1_0_is_queue_mode(berth, peer, endpoint, binding, letters, queue):
     mark = berth.last_event()
     device = accepted(berth, endpoint, send_register(peer, f"ep={endpoint}", "lwm2m=1.0", f"b={binding}"))
@@ -328,7 +360,9 @@ def test_REG_27_object_list_in_another_format_is_4_00(berth, peer, endpoint, con
     assert_refused(berth, endpoint, "4.00", answer)
 
 
-@pytest.mark.parametrize("links", ["garbage", "</1/0", "</1/0></3/0>", "<1/0>", "\0", b"\xff\xfe\xfd", "{}", "</1/0>;=x"])
+@pytest.mark.parametrize(
+    "links", ["garbage", "</1/0", "</1/0></3/0>", "<1/0>", "\0", b"\xff\xfe\xfd", "{}", "</1/0>;=x"]
+)
 def test_REG_28_object_list_that_cannot_be_parsed_is_4_00(berth, peer, endpoint, links):
     assert_refused(berth, endpoint, "4.00", send_register(peer, f"ep={endpoint}", "lwm2m=1.1", links=links))
 

@@ -191,7 +191,9 @@ def test_UPD_07_update_of_an_impossible_location_is_4_04(berth, path):
     assert berth.peer().request(POST, path).code_text == "4.04"
 
 
-@pytest.mark.parametrize("query", [["lt="], ["lt=-1"], ["lt=abc"], ["lt=4294967296"], ["lt=60", "lt=60"], ["b=X"], ["lt=60", "b=UX"]])
+@pytest.mark.parametrize(
+    "query", [["lt="], ["lt=-1"], ["lt=abc"], ["lt=4294967296"], ["lt=60", "lt=60"], ["b=X"], ["lt=60", "b=UX"]]
+)
 def test_UPD_08_bad_parameter_is_4_00_and_changes_nothing(berth, device, endpoint, query):
     before = berth.device(endpoint)
     mark = berth.last_event()
@@ -227,7 +229,11 @@ def test_UPD_10_update_from_another_address_moves_the_device(berth, device, endp
     assert other.request(POST, device.location).code_text == "2.04"
     assert berth.device(endpoint)["address"] == other.address
     moved, updated = berth.events_after(mark)
-    assert (moved["type"], moved["address"], moved["previous"]) == ("address_changed", other.address, device.peer.address)
+    assert (moved["type"], moved["address"], moved["previous"]) == (
+        "address_changed",
+        other.address,
+        device.peer.address,
+    )
     assert (updated["type"], updated["address"]) == ("updated", other.address)
 
 

@@ -69,7 +69,8 @@ static void resolve_proxy(struct coap_message *message) {
     static struct link link = {.listener = &listener, .local = {.family = ADDRESS_IPV4, .ip = {127, 0, 0, 1}}};
     uint8_t scratch[PROXY_SCRATCH];
     if (proxy_resolve(message, &link, scratch))
-        require(coap_option_find(message, COAP_PROXY_URI) == NULL && coap_option_find(message, COAP_PROXY_SCHEME) == NULL);
+        require(coap_option_find(message, COAP_PROXY_URI) == NULL &&
+                coap_option_find(message, COAP_PROXY_SCHEME) == NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

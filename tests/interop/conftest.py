@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
-from berth_process import Berth  # noqa: E402
+from berth_process import Berth
 
 
 @pytest.fixture
