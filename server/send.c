@@ -73,7 +73,19 @@ static void take(struct server *server, const struct coap_request *request, stru
     struct lwm2m_decode_context context = {.root = registration_root(r),
                                            .now_ms = (int64_t)clock_now_ms(&server->clock),
                                            .mode = SENML_CONTENT};
-    if (!lwm2m_decode(coap_content_format(request->message), request->body, &context, scratch, list)) {
+    int format = coap_content_format(request->message);
+    bool good = lwm2m_decode(format, request->body, &context, scratch, list);
+    if (!good && context.root.len > 0) { /* names may come without the alternate path (T §6.4.1) */
+        const char *why = list->remark;
+        context.root = SLICE_NONE;
+        *list = lwm2m_nodes_over(list->nodes, list->cap);
+        scratch->len = 0;
+        scratch->overflow = false;
+        good = lwm2m_decode(format, request->body, &context, scratch, list);
+        if (!good)
+            list->remark = why;
+    }
+    if (!good) {
         refuse(server, request, endpoint, COAP_4_00_BAD_REQUEST, list->remark);
         return;
     }

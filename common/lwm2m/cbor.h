@@ -15,14 +15,14 @@ enum cbor_time {
 /* Write the value. False when it has no form (NONE, RAW), is text that is not UTF-8, or does not fit. */
 bool cbor_value_encode(const struct lwm2m_value *value, enum cbor_time time, struct buffer *out);
 
-/* Read a value of `type`; RAW when it is not known. Strings point into `bytes`, or into `scratch` when they came in parts.
- * False: *remark says why; else it says what was tolerated or is NULL. */
+/* Read a value of `type`; RAW when it is not known. Strings point into `bytes`, or into `scratch` when they came in
+ * parts. False: *remark says why; else it says what was tolerated or is NULL. */
 bool cbor_value_decode(struct slice bytes, enum lwm2m_type type, struct buffer *scratch, struct lwm2m_value *value,
                        const char **remark);
 
-/* Read the next item as a value of the type that it tells: INTEGER, UNSIGNED when it is more than an INTEGER holds, FLOAT,
- * BOOLEAN, STRING, OPAQUE, TIME when it is tagged so, NONE for null. False: the fault of the reader says why; else *remark
- * is set to what was tolerated, if anything was. */
+/* Read the next item as a value of the type that it tells: INTEGER, UNSIGNED when it is more than an INTEGER holds,
+ * FLOAT, BOOLEAN, STRING, OPAQUE, TIME when it is tagged so, NONE for null. False: the fault of the reader says why;
+ * else *remark is set to what was tolerated, if anything was. */
 bool cbor_value_read(struct cbor_reader *reader, struct lwm2m_value *value, const char **remark);
 
 /* The same for an item that has been read; an array may follow only when its tag makes a number of it. */

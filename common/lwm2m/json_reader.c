@@ -241,8 +241,8 @@ bool json_number(const struct json_token *token, struct lwm2m_value *number) {
         *number = lwm2m_integer(negative ? (int64_t)(0 - whole) : (int64_t)whole);
     else
         *number = (struct lwm2m_value){.type = LWM2M_UNSIGNED, .natural = whole};
-    /* What is just below -2^63 would pass for it. */
-    return isfinite(real) && (fits || real != -0x1p63);
+    /* An integer just below -2^63 would pass for that. */
+    return isfinite(real) && (fits || !is_plain(text) || real != -0x1p63);
 }
 
 /* ---- tokens ---- */

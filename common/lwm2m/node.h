@@ -44,7 +44,7 @@ struct lwm2m_node {
     struct lwm2m_path path;
     bool has_time;
     uint32_t position; /* lwm2m_nodes_arrange works with it; means nothing else */
-    int64_t time_ms; /* when the value was so, in milliseconds since 1970 */
+    int64_t time_ms;   /* when the value was so, in milliseconds since 1970 */
     struct lwm2m_value value;
 };
 
@@ -62,9 +62,9 @@ static inline struct lwm2m_nodes lwm2m_nodes_over(struct lwm2m_node *nodes, size
 /* Append; false when there is no room, which `remark` then says. */
 bool lwm2m_nodes_add(struct lwm2m_nodes *list, const struct lwm2m_path *path, struct lwm2m_value value);
 
-/* Make a decoded list what a list is. Refuses a path that comes twice with the same time, and a resource that has a value
- * and instances; `remark` says which. When what belongs together does not stand together the list is sorted by path and
- * time, else it keeps its order. Linear for a sorted list, n log n for any. */
+/* Make a decoded list what a list is. Refuses a path that comes twice with the same time, and a resource that has a
+ * value and instances; `remark` says which. When what belongs together does not stand together the list is sorted by
+ * path and time, else it keeps its order. Linear for a sorted list, n log n for any. */
 bool lwm2m_nodes_arrange(struct lwm2m_nodes *list);
 
 /* Same type and value; floats are equal when their bits are. */

@@ -1,6 +1,7 @@
 /* SenML (RFC 8428, RFC 8790; LwM2M Core 1.2 §7.5.6, §7.5.7) as far as its JSON and its CBOR form agree: names, base
- * values, times, and what makes a pack legal. A decoder reads a record and hands it to the resolver, which makes a node
- * of it; an encoder asks the writer for one record after the other and prints it. Records of both ways look the same. */
+ * values, times, and what makes a pack legal. A decoder reads a record and hands it to the resolver, which makes a
+ * node of it; an encoder asks the writer for one record after the other and prints it. Records of both ways look the
+ * same. */
 #ifndef BERTH_LWM2M_SENML_H
 #define BERTH_LWM2M_SENML_H
 
@@ -109,14 +110,15 @@ struct senml_writer {
 };
 
 /* Begin a pack of these nodes, in their order. False when they can't be told: one is outside the base, is RAW, has a
- * value above resource level, some stand at the base and some below it, a time before 1978-07-04 (which SenML can't tell from a relative one), or a name too long.
- * A node of type NONE is nothing to tell, except in a list of paths and, as null, in a patch. */
+ * value above resource level, some stand at the base and some below it, a time before 1978-07-04 (which SenML can't
+ * tell from a relative one), or a name too long. A node of type NONE is nothing to tell, except in a list of paths
+ * and, as null, in a patch. */
 bool senml_write_begin(struct senml_writer *writer, const struct senml_context *context, const struct lwm2m_node *nodes,
                        size_t count);
 
-/* The next record, valid until the next call; false after the last. It has at most BN, BT, N, one of SENML_VALUES and T,
- * to be printed in this order. The value of a NONE node in a patch is V and of type NONE: null. Values are printed as
- * their type tells; the strings of slices in the record are the writer's or the node's. */
+/* The next record, valid until the next call; false after the last. It has at most BN, BT, N, one of SENML_VALUES
+ * and T, to be printed in this order. The value of a NONE node in a patch is V and of type NONE: null. Values are
+ * printed as their type tells; the strings of slices in the record are the writer's or the node's. */
 bool senml_write_next(struct senml_writer *writer, struct senml_record *record);
 
 #endif

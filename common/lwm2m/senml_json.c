@@ -1,5 +1,7 @@
 #include "common/lwm2m/senml_json.h"
 
+#include <math.h>
+
 #include "common/base/text.h"
 #include "common/lwm2m/json_reader.h"
 #include "common/lwm2m/json_writer.h"
@@ -249,6 +251,12 @@ static bool read_field(struct decoder *decoder, struct senml_record *record, str
     }
 }
 
+/* A sum with a base value may be beyond what a double holds. */
+static bool is_in_range(const struct lwm2m_nodes *out) {
+    const struct lwm2m_value *last = out->count > 0 ? &out->nodes[out->count - 1].value : NULL;
+    return last == NULL || last->type != LWM2M_FLOAT || isfinite(last->real);
+}
+
 static bool read_record(struct decoder *decoder) {
     struct senml_record record = {.fields = 0};
     struct json_token token;
@@ -256,7 +264,8 @@ static bool read_record(struct decoder *decoder) {
         if (!json_reader_next(&decoder->reader, &token))
             return refuse(decoder, decoder->reader.remark);
         if (token.kind == JSON_TOKEN_OBJECT_END)
-            return senml_resolve(&decoder->resolver, &record);
+            return senml_resolve(&decoder->resolver, &record) &&
+                   (is_in_range(decoder->out) || refuse(decoder, "a number is out of range"));
         if (!read_field(decoder, &record, token.text))
             return false;
     }

@@ -1,9 +1,14 @@
 #include "web/v1/event_json.h"
 
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/base/text.h"
 #include "web/document.h"
 
 const char *const event_json_fields[] = {"id",         "ts",      "type",   "endpoint",  "location", "previous",
-                                         "lifetime_s", "address", "detail", "coap_code", "path",     "value", NULL};
+                                         "lifetime_s", "address", "detail", "coap_code", "path",     "value",
+                                         "value_type", "time",    NULL};
 
 static void set(json_t *object, const char *name, json_t *value) {
     json_object_set_new(object, name, value);
@@ -11,6 +16,56 @@ static void set(json_t *object, const char *name, json_t *value) {
 
 static json_t *code_json(uint8_t code) {
     return json_sprintf("%u.%02u", (unsigned)code >> 5, (unsigned)code & 31);
+}
+
+static json_t *base64_json(struct slice bytes) {
+    size_t size = (bytes.len + 2) / 3 * 4;
+    uint8_t *memory = malloc(size + 1);
+    if (memory == NULL)
+        return NULL;
+    struct buffer text = buffer_over(memory, size);
+    text_put_base64(&text, bytes);
+    json_t *json = document_text(buffer_slice(&text));
+    free(memory);
+    return json;
+}
+
+/* As docs/http-api.md writes values; what is beyond a signed 64-bit integer, or no finite number, is text here. */
+static json_t *value_json(const struct lwm2m_value *value) {
+    switch (value->type) {
+    case LWM2M_STRING:
+    case LWM2M_CORELNK:
+        return document_text(value->bytes);
+    case LWM2M_OPAQUE:
+    case LWM2M_RAW:
+        return base64_json(value->bytes);
+    case LWM2M_INTEGER:
+    case LWM2M_TIME:
+        return json_integer(value->integer);
+    case LWM2M_UNSIGNED:
+        return value->natural <= INT64_MAX ? json_integer((json_int_t)value->natural)
+                                           : json_sprintf("%llu", (unsigned long long)value->natural);
+    case LWM2M_FLOAT:
+        return isfinite(value->real) ? json_real(value->real) : json_sprintf("%g", value->real);
+    case LWM2M_BOOLEAN:
+        return json_boolean(value->truth);
+    case LWM2M_OBJLNK:
+        return json_sprintf("%u:%u", (unsigned)value->link.object, (unsigned)value->link.instance);
+    case LWM2M_NONE:
+        return json_null();
+    }
+    return json_null();
+}
+
+static void set_node(json_t *object, const struct lwm2m_node *node) {
+    uint8_t memory[32];
+    struct buffer path = buffer_over(memory, sizeof memory);
+    lwm2m_path_put(&path, &node->path);
+    set(object, "path", document_text(buffer_slice(&path)));
+    set(object, "value_type", json_string(lwm2m_type_name(node->value.type)));
+    set(object, "value", value_json(&node->value));
+    if (node->has_time && node->time_ms >= 0)
+        set(object, "time", document_time((uint64_t)node->time_ms));
 }
 
 json_t *event_json(const struct event *event) {
@@ -32,6 +87,8 @@ json_t *event_json(const struct event *event) {
         set(object, "detail", document_text(event->detail));
     if (event->coap_code != 0)
         set(object, "coap_code", code_json(event->coap_code));
+    if (event->has_node)
+        set_node(object, &event->node);
     return object;
 }
 

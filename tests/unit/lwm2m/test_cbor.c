@@ -83,10 +83,10 @@ static void test_FMT_03_vectors_cut_off_anywhere_are_refused(void **state) {
         struct vector *vectors;
         size_t count = vectors_load(prefixes[p], 60, &vectors);
         for (size_t i = 0; i < count; i++) {
-            for (size_t len = 0; len < vectors[i].bytes.len && vectors[i].accept; len++) {
+            for (size_t len = 0; len < vectors[i].bytes.len; len++) {
                 struct lwm2m_value value;
                 uint8_t *copy = exact_copy(slice_of(vectors[i].bytes.data, len));
-                assert_false(decode(slice_of(copy, len), vectors[i].type, &value));
+                assert_false(decode(slice_of(copy, len), vectors[i].type, &value) && vectors[i].accept);
                 free(copy);
             }
         }

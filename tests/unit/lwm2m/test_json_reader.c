@@ -151,7 +151,7 @@ static void test_every_truncation_is_refused(void **state) {
 
 static struct lwm2m_value number_of(const char *text) {
     struct json_token token = {.kind = JSON_TOKEN_NUMBER, .text = slice_str(text)};
-    struct lwm2m_value number;
+    struct lwm2m_value number = {.type = LWM2M_NONE};
     if (tokens(slice_str(text)) == NULL || !json_number(&token, &number))
         fail_msg("%s", text);
     return number;
@@ -209,6 +209,7 @@ static void test_SML_R15_a_whole_number_that_no_double_has_is_an_integer(void **
     assert_integer("0.9007199254740993e16", INT64_C(9007199254740993));
     assert_unsigned("1844674407370955161.5e1", UINT64_MAX);
     assert_float("9007199254740992.0", 0x1p53);
+    assert_float("-9223372036854776000.0", -0x1p63);
     assert_float("9007199254740993.5", 9007199254740994);
 }
 

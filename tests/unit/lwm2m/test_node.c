@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
+
 #include "common/lwm2m/node.h"
 
 static const struct lwm2m_path battery = {.ids = {3, 0, 9}, .len = 3};
@@ -54,11 +56,81 @@ static void test_type_names_are_those_of_the_api(void **state) {
     assert_string_equal(lwm2m_type_name(LWM2M_CORELNK), "corelnk");
 }
 
+/* ---- order ---- */
+
+/* Value i at the i-th of `paths`, which end with NULL, taken into order; the values after that as digits. */
+static const char *arranged(const char *const *paths) {
+    static char digits[16];
+    struct lwm2m_node memory[15];
+    struct lwm2m_nodes list = lwm2m_nodes_over(memory, 15);
+    for (int64_t i = 0; paths[i] != NULL; i++) {
+        struct lwm2m_path path;
+        assert_true(lwm2m_path_parse(slice_str(paths[i]), &path, NULL));
+        assert_true(lwm2m_nodes_add(&list, &path, lwm2m_integer(i)));
+    }
+    if (!lwm2m_nodes_arrange(&list)) {
+        assert_non_null(list.remark);
+        return "refused";
+    }
+    for (size_t i = 0; i <= list.count; i++)
+        digits[i] = i < list.count ? (char)('0' + list.nodes[i].value.integer) : '\0';
+    return digits;
+}
+
+static void test_a_list_that_stands_together_keeps_its_order(void **state) {
+    (void)state;
+    assert_string_equal(arranged((const char *[]){NULL}), "");
+    assert_string_equal(arranged((const char *[]){"/3/0/9", NULL}), "0");
+    assert_string_equal(arranged((const char *[]){"/1/0/1", "/3/0/9", NULL}), "01");
+    assert_string_equal(arranged((const char *[]){"/3/0/9", "/1/0/1", NULL}), "01");
+    assert_string_equal(
+        arranged((const char *[]){"/5/0/9", "/5/0/7/3", "/5/0/7/1", "/3/1/0", "/3/0/2", "/3/0/1", NULL}), "012345");
+}
+
+static void test_a_list_that_does_not_stand_together_is_sorted(void **state) {
+    (void)state;
+    assert_string_equal(arranged((const char *[]){"/3/0/9", "/1/0/1", "/3/0/1", NULL}), "120");
+    assert_string_equal(arranged((const char *[]){"/3/0/7/1", "/3/0/1", "/3/0/7/0", NULL}), "120");
+}
+
+static void test_SML_R06_LCB_R05_a_path_twice_is_refused(void **state) {
+    (void)state;
+    assert_string_equal(arranged((const char *[]){"/3/0/9", "/3/0/9", NULL}), "refused");
+    assert_string_equal(arranged((const char *[]){"/3/0/9", "/1/0/1", "/3/0/9", NULL}), "refused");
+    assert_string_equal(arranged((const char *[]){"/3/0/7/0", "/1/0/1", "/3/0/7", NULL}), "refused");
+    assert_string_equal(arranged((const char *[]){"/3/0/7", "/3/0/7/0", NULL}), "refused");
+}
+
+static void test_FMT_03_a_hundred_thousand_values_in_any_order(void **state) {
+    (void)state;
+    enum { COUNT = 100000 };
+    unsigned seed = 1;
+    struct lwm2m_node *memory = calloc(COUNT, sizeof *memory);
+    assert_non_null(memory);
+    struct lwm2m_nodes list = lwm2m_nodes_over(memory, COUNT);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        uint32_t other = (uint32_t)rand_r(&seed) % (i + 1);
+        memory[i] = memory[other];
+        memory[other] = (struct lwm2m_node){.path = {.ids = {3, (uint16_t)(i / 100), (uint16_t)(i % 100)}, .len = 3}};
+    }
+    list.count = COUNT;
+    assert_true(lwm2m_nodes_arrange(&list));
+    for (uint32_t i = 0; i < COUNT; i++)
+        assert_true(memory[i].path.ids[1] == i / 100 && memory[i].path.ids[2] == i % 100);
+    memory[COUNT - 1] = memory[0];
+    assert_false(lwm2m_nodes_arrange(&list));
+    free(memory);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_list_takes_no_more_and_says_so),
         cmocka_unit_test(test_values_are_equal_when_type_and_content_are),
         cmocka_unit_test(test_type_names_are_those_of_the_api),
+        cmocka_unit_test(test_a_list_that_stands_together_keeps_its_order),
+        cmocka_unit_test(test_a_list_that_does_not_stand_together_is_sorted),
+        cmocka_unit_test(test_SML_R06_LCB_R05_a_path_twice_is_refused),
+        cmocka_unit_test(test_FMT_03_a_hundred_thousand_values_in_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -174,6 +174,12 @@ static void test_SML_R03_R09_base_values_hold_until_they_change(void **state) {
     assert_node_is(&memory[2], "/4/0/2", lwm2m_integer(3));
 }
 
+static void test_SML_R09_TYP_05_a_sum_beyond_all_numbers(void **state) {
+    (void)state;
+    assert_refused(SENML_CONTENT, "/3/0/9", "[{\"bn\":\"/3/0/9\",\"bv\":1e308,\"v\":1e308}]");
+    assert_refused(SENML_CONTENT, "/3/0/9", "[{\"bn\":\"/3/0/9\",\"bv\":18446744073709551615,\"v\":1}]");
+}
+
 static void test_SML_R04_R05_names_that_are_no_paths_or_outside(void **state) {
     (void)state;
     assert_refused(SENML_CONTENT, "/3/0", "[{\"n\":\"3/0/9\",\"v\":1}]");
@@ -435,6 +441,7 @@ int main(void) {
         cmocka_unit_test(test_vectors_NJ_are_taken_or_refused_as_wanted),
         cmocka_unit_test(test_SML_R01_R02_names),
         cmocka_unit_test(test_SML_R03_R09_base_values_hold_until_they_change),
+        cmocka_unit_test(test_SML_R09_TYP_05_a_sum_beyond_all_numbers),
         cmocka_unit_test(test_SML_R04_R05_names_that_are_no_paths_or_outside),
         cmocka_unit_test(test_SML_R05_alternate_path),
         cmocka_unit_test(test_SML_R06_history_and_duplicates),

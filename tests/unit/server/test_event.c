@@ -302,6 +302,56 @@ static void test_counts_are_by_type_and_survive_clear(void **state) {
     event_log_free(log);
 }
 
+static void test_values_come_back_as_they_were_sent(void **state) {
+    (void)state;
+    struct event_log *log = new_log(1, 65536);
+    const struct lwm2m_value values[] = {
+        lwm2m_string("text"),
+        lwm2m_integer(-5),
+        lwm2m_time(1367491215),
+        lwm2m_boolean(true),
+        lwm2m_bytes(LWM2M_OPAQUE, slice_of("\0\1", 2)),
+        {.type = LWM2M_UNSIGNED, .natural = UINT64_MAX},
+        {.type = LWM2M_FLOAT, .real = -273.15},
+        {.type = LWM2M_OBJLNK, .link = {66, 613}},
+        {.type = LWM2M_NONE},
+    };
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        struct event after, event = {.type = EVENT_SEND, .endpoint = slice_str("dev"), .has_node = true};
+        event.node = (struct lwm2m_node){
+            .path = {.ids = {3, 0, (uint16_t)i}, .len = 3}, .value = values[i], .has_time = i % 2 != 0, .time_ms = 77};
+        uint64_t id = event_publish(log, &event);
+        assert_true(event_after(log, id - 1, &after));
+        assert_true(after.has_node);
+        assert_slice(after.endpoint, "dev");
+        assert_true(lwm2m_path_equal(&after.node.path, &event.node.path));
+        assert_true(lwm2m_value_equal(&after.node.value, &values[i]));
+        assert_int_equal(after.node.has_time, i % 2 != 0);
+        assert_int_equal(after.node.time_ms, 77);
+    }
+    struct event after, event = registered("x");
+    event_publish(log, &event);
+    assert_true(event_after(log, event_last_id(log) - 1, &after));
+    assert_false(after.has_node);
+    event_log_free(log);
+}
+
+static void test_of_a_value_too_large_the_beginning_is_kept(void **state) {
+    (void)state;
+    static uint8_t bytes[100000];
+    struct event_log *log = new_log(1, 8192);
+    struct event after, event = {.type = EVENT_SEND, .endpoint = slice_str("dev"), .has_node = true};
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)i;
+    event.node = (struct lwm2m_node){.path = {.ids = {16, 0, 0}, .len = 3},
+                                     .value = lwm2m_bytes(LWM2M_OPAQUE, slice_of(bytes, sizeof bytes))};
+    event_publish(log, &event);
+    assert_true(event_after(log, 0, &after));
+    assert_in_range(after.node.value.bytes.len, 4096, 8192);
+    assert_memory_equal(after.node.value.bytes.data, bytes, after.node.value.bytes.len);
+    event_log_free(log);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_rise_from_the_first),
@@ -316,6 +366,8 @@ int main(void) {
         cmocka_unit_test(test_who_subscribes_while_an_event_is_told_is_told_the_next),
         cmocka_unit_test(test_types_have_names_and_names_types),
         cmocka_unit_test(test_counts_are_by_type_and_survive_clear),
+        cmocka_unit_test(test_values_come_back_as_they_were_sent),
+        cmocka_unit_test(test_of_a_value_too_large_the_beginning_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
