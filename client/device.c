@@ -49,6 +49,8 @@ static bool start(struct device *device, char *error, size_t error_size) {
     memcpy(device->binding, device->options->binding, strlen(device->options->binding) + 1);
     server_object_init(&device->objects[0], device);
     device_object_init(&device->objects[1], device);
+    temperature_object_init(&device->objects[2], device);
+    test_object_init(&device->objects[3], device);
     registration_init(&device->registration, device);
     device->udp = udp_new(device->loop, on_datagram, device);
     ticker_start(&device->ticker, device->loop, &device->clock, &device->wheel);
@@ -104,6 +106,7 @@ void device_free(struct device *device) {
     ticker_close(&device->ticker);
     for (size_t i = 0; i < DEVICE_OBJECTS; i++)
         object_free(&device->objects[i]);
+    attribute_list_free(&device->attributes);
     uv_run(device->loop, UV_RUN_NOWAIT); /* close callbacks; the handles lie in `device` */
     free(device);
 }
@@ -116,11 +119,23 @@ struct object *device_object(struct device *device, uint16_t id) {
     return NULL;
 }
 
+void device_add_server_path(const struct device *device, struct coap_message *message, const char *name) {
+    struct slice prefix = device->options->server.path;
+    while (prefix.len > 0) {
+        const uint8_t *slash = memchr(prefix.data, '/', prefix.len);
+        size_t len = slash == NULL ? prefix.len : (size_t)(slash - prefix.data);
+        coap_option_add(message, COAP_URI_PATH, slice_of(prefix.data, len));
+        prefix = slice_from(prefix, len + 1);
+    }
+    coap_option_add(message, COAP_URI_PATH, slice_str(name));
+}
+
 static void on_reboot(struct timer *timer, void *arg) {
     (void)arg;
     struct device *device = TIMER_OWNER(timer, struct device, reboot);
     report_event(&device->report, "reboot", "Rebooting");
     device->time_offset_s = 0;
+    attribute_list_free(&device->attributes);
     registration_register(&device->registration);
 }
 

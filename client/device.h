@@ -5,6 +5,7 @@
 
 #include <uv.h>
 
+#include "client/attributes.h"
 #include "client/object.h"
 #include "client/options.h"
 #include "client/register.h"
@@ -12,7 +13,7 @@
 #include "common/net/ticker.h"
 #include "common/net/udp.h"
 
-enum { DEVICE_OBJECTS = 2 };
+enum { DEVICE_OBJECTS = 4 };
 
 struct device {
     uv_loop_t *loop;
@@ -26,6 +27,7 @@ struct device {
     struct coap_endpoint *coap;
     struct link *server;
     struct object objects[DEVICE_OBJECTS]; /* ascending by id */
+    struct attribute_list attributes;
     struct registration registration;
     uint32_t lifetime_s; /* what the next Register or Update says */
     char binding[OPTIONS_BINDING_MAX + 1];
@@ -47,6 +49,9 @@ void device_free(struct device *device);
 
 /* NULL when there is no such object. */
 struct object *device_object(struct device *device, uint16_t id);
+
+/* Add the Uri-Path of a resource of the server's: the path of its URI, then `name`. */
+void device_add_server_path(const struct device *device, struct coap_message *message, const char *name);
 
 /* Forget the registration without a word and register anew, as after a power cycle, once what is under way is done. */
 void device_reboot_soon(struct device *device);

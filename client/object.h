@@ -1,5 +1,4 @@
-/* The objects of the device. An object is a table of its resources (object/server.c, object/device.c); it has the one
- * instance 0. The values are kept in cells, except of resources that have a function to read them. */
+/* The objects of the device. An object is a table of its resources (a file each in object/); it has the one instance 0. The values are kept in cells, except of resources that have a function to read them. */
 #ifndef BERTH_CLIENT_OBJECT_H
 #define BERTH_CLIENT_OBJECT_H
 
@@ -15,6 +14,7 @@ struct resource {
     uint16_t id;
     enum lwm2m_type type; /* LWM2M_NONE of what is executed */
     uint8_t operations;   /* of enum operations */
+    uint8_t since;        /* the release of LwM2M that has it first, times ten; 0: every one */
     bool multiple;
     bool mandatory;                                                        /* a write cannot remove it */
     struct lwm2m_value (*read)(const struct object *object);               /* NULL: from its cells */
@@ -39,14 +39,19 @@ struct object {
     size_t cell_count, cell_cap;
 };
 
-/* Make object 1 and object 3 with their first values. */
+/* Make objects 1, 3, 3303 and 3442 with their first values. */
 void server_object_init(struct object *object, struct device *device);
 void device_object_init(struct object *object, struct device *device);
+void temperature_object_init(struct object *object, struct device *device);
+void test_object_init(struct object *object, struct device *device);
+
+/* Of object 1: its server does not want to be sent anything (Mute Send). */
+bool server_object_is_muted(const struct object *object);
 
 /* Free the cells. */
 void object_free(struct object *object);
 
-/* NULL when the object does not have it. */
+/* NULL when the object does not have it in the device's release of LwM2M. */
 const struct resource *object_resource(const struct object *object, uint16_t id);
 
 /* A value that can be read or a function that can be executed is there. */
@@ -55,6 +60,10 @@ bool object_has(const struct object *object, const struct resource *resource);
 /* Append the value of a resource (of every instance of a multiple one; a node of type NONE when it has none), whether or
  * not a server may read it. False when the list is full. */
 bool object_read(const struct object *object, const struct resource *resource, struct lwm2m_nodes *out);
+
+/* Append everything at and below `path` that a server may read, as object_read does; of a resource instance that is not
+ * there, nothing. False when the list is full. */
+bool object_collect(const struct object *object, const struct lwm2m_path *path, struct lwm2m_nodes *out);
 
 /* The value is of the resource's type, and one that it takes. */
 bool object_accepts(const struct resource *resource, const struct lwm2m_value *value);
@@ -66,8 +75,14 @@ void object_write(struct object *object, const struct resource *resource, uint16
 /* Put a value into its cell: also of resources whose value nobody else sets. */
 void object_store(struct object *object, uint16_t resource, uint16_t instance, struct lwm2m_value value);
 
+/* The value in a cell; NULL when there is none. */
+const struct lwm2m_value *object_stored(const struct object *object, uint16_t resource, uint16_t instance);
+
 /* Forget the cells of a resource. */
 void object_clear(struct object *object, uint16_t resource);
+
+/* Forget one cell, if it is there. */
+void object_remove(struct object *object, uint16_t resource, uint16_t instance);
 
 /* Append `</3>;ver=1.1,</3/0>`, as a registration lists it (Core 1.2 §6.2.1). */
 void object_put_links(const struct object *object, uint8_t version, struct buffer *out);

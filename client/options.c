@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "client/format.h"
 #include "common/base/duration.h"
 
 enum { PROBLEM_MAX = 200 };
@@ -92,6 +93,12 @@ static bool set_json(struct options *options, const char *value, char problem[PR
     return true;
 }
 
+static bool set_send_format(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    enum lwm2m_format format = lwm2m_format_from_name(slice_str(value));
+    options->send_format = format;
+    return lwm2m_format_allows(format, LWM2M_USE_SEND) || fail(problem, "must be senml-json, senml-cbor or lwm2m-cbor");
+}
+
 static bool set_ack_timeout(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
     uint64_t ms;
     if (!duration_parse(slice_str(value), 60000, &ms) || ms == 0)
@@ -134,6 +141,7 @@ static const struct {
     {"binding", "LETTERS", set_binding, "the Binding Mode [U]"},
     {"bind", "ADDRESS[:PORT]", set_bind, "send from there"},
     {"json", NULL, set_json, "print events as JSON, one object a line"},
+    {"send-format", "FORMAT", set_send_format, "senml-json, senml-cbor or, with 1.2, lwm2m-cbor [senml-cbor]"},
     {"ack-timeout", "DURATION", set_ack_timeout, "CoAP ACK_TIMEOUT [2s]"},
     {"max-retransmit", "N", set_max_retransmit, "CoAP MAX_RETRANSMIT [4]"},
     {"block-size", "BYTES", set_block_size, "largest block sent or asked for [1024]"},
@@ -161,7 +169,8 @@ static void name_endpoint(char out[OPTIONS_ENDPOINT_MAX + 1]) {
 
 static void set_defaults(struct options *options) {
     char problem[PROBLEM_MAX];
-    *options = (struct options){.lifetime_s = 300, .version = 11, .binding = "U"};
+    *options =
+        (struct options){.lifetime_s = 300, .version = 11, .binding = "U", .send_format = LWM2M_FORMAT_SENML_CBOR};
     coap_params_default(&options->coap);
     options->coap.max_body = BODY_MAX;
     set_server(options, "coap://127.0.0.1:5683", problem);
@@ -214,6 +223,10 @@ enum options_action options_parse(struct options *options, int argc, char **argv
     }
     if (optind < argc) {
         fprintf(stderr, "berth-device: '%s' is no option; try --help\n", argv[optind]);
+        return OPTIONS_EXIT_USAGE;
+    }
+    if (options->send_format == LWM2M_FORMAT_LWM2M_CBOR && options->version < 12) {
+        fprintf(stderr, "berth-device: --send-format: lwm2m-cbor needs --lwm2m 1.2\n");
         return OPTIONS_EXIT_USAGE;
     }
     return OPTIONS_RUN;

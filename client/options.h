@@ -18,6 +18,7 @@ struct options {
     bool has_bind;
     struct address bind; /* where to send from; else the system chooses */
     bool json;
+    int send_format; /* Content-Format of Send */
     struct coap_params coap;
 };
 

@@ -1,48 +1,12 @@
-/* Read (Core 1.2 §6.3.1). */
-#include "client/object.h"
+/* Read (Core 1.2 §6.3.1) and Read-Composite (§6.3.8). */
+#include "client/device.h"
+#include "client/format.h"
 #include "client/request.h"
-#include "common/coap/option.h"
-#include "common/lwm2m/text.h"
-#include "common/lwm2m/tlv.h"
 
-/* Everything at and below the path that a server may read. False when there are more values than fit. */
-static bool collect(const struct target *target, struct lwm2m_nodes *nodes) {
-    const struct object *object = target->object;
-    if (target->resource != NULL)
-        return object_read(object, target->resource, nodes);
-    for (size_t i = 0; i < object->resource_count; i++) {
-        const struct resource *resource = &object->resources[i];
-        if ((resource->operations & OPERATION_R) != 0 && object_has(object, resource) &&
-            !object_read(object, resource, nodes))
-            return false;
-    }
-    return true;
-}
-
-/* Of a resource's instances the one that the path names. */
-static void keep_instance(const struct lwm2m_path *path, struct lwm2m_nodes *nodes) {
-    size_t kept = 0;
-    for (size_t i = 0; i < nodes->count; i++) {
-        if (lwm2m_path_equal(&nodes->nodes[i].path, path))
-            nodes->nodes[kept++] = nodes->nodes[i];
-    }
-    nodes->count = kept;
-}
-
-static void encode(const struct target *target, const struct lwm2m_nodes *nodes, int accept, struct answer *answer) {
-    bool is_single = target->path.len == 4 || (target->path.len == 3 && !target->resource->multiple);
-    const struct lwm2m_value *first = &nodes->nodes[0].value;
-    int format = accept != COAP_FORMAT_NONE ? accept : is_single ? COAP_FORMAT_TEXT : COAP_FORMAT_TLV;
-    bool good = false;
-    if (format == COAP_FORMAT_TEXT && is_single)
-        good = lwm2m_text_encode(first, &answer->payload);
-    else if (format == COAP_FORMAT_OPAQUE && is_single && first->type == LWM2M_OPAQUE) {
-        buffer_put_slice(&answer->payload, first->bytes);
-        good = true;
-    } else if (format == COAP_FORMAT_TLV) {
-        good = tlv_encode(nodes->nodes, nodes->count, &target->path, &answer->payload);
-    }
-    if (!good) {
+static void encode(const struct lwm2m_nodes *nodes, const struct lwm2m_path *base, int format, struct answer *answer) {
+    const struct lwm2m_encode_context context = {.base = *base};
+    if (!lwm2m_encode(format, nodes->nodes, nodes->count, &context, &answer->payload)) {
+        answer->payload.len = 0;
         answer_with(answer, COAP_4_06_NOT_ACCEPTABLE, NULL);
         return;
     }
@@ -50,9 +14,17 @@ static void encode(const struct target *target, const struct lwm2m_nodes *nodes,
     answer->format = format;
 }
 
-void read_answer(const struct target *target, int accept, struct answer *answer) {
+/* What a server gets that does not say what it wants. */
+static int default_format(const struct device *device, const struct target *target) {
+    if (target_use(target) == LWM2M_USE_INSTANCE)
+        return device->options->version < 12 ? LWM2M_FORMAT_TLV : LWM2M_FORMAT_LWM2M_CBOR;
+    return target->resource->type == LWM2M_OPAQUE ? LWM2M_FORMAT_OPAQUE : LWM2M_FORMAT_TEXT;
+}
+
+void read_answer(const struct device *device, const struct target *target, int accept, struct answer *answer) {
     struct lwm2m_node memory[NODES_MAX];
     struct lwm2m_nodes nodes = lwm2m_nodes_over(memory, NODES_MAX);
+    int format = accept == COAP_FORMAT_NONE ? default_format(device, target) : accept;
     if (target->resource != NULL && !object_has(target->object, target->resource)) {
         answer_with(answer, COAP_4_04_NOT_FOUND, NULL);
         return;
@@ -61,16 +33,87 @@ void read_answer(const struct target *target, int accept, struct answer *answer)
         answer_with(answer, COAP_4_05_METHOD_NOT_ALLOWED, "the resource cannot be read");
         return;
     }
-    if (!collect(target, &nodes)) {
+    if (!object_collect(target->object, &target->path, &nodes)) {
         answer_with(answer, COAP_5_00_INTERNAL_SERVER_ERROR, "more values than an answer takes");
         return;
     }
-    if (target->path.len == 4) {
-        keep_instance(&target->path, &nodes);
-        if (nodes.count == 0) {
-            answer_with(answer, COAP_4_04_NOT_FOUND, NULL);
+    if (target->path.len == 4 && nodes.count == 0) {
+        answer_with(answer, COAP_4_04_NOT_FOUND, NULL);
+        return;
+    }
+    if (!format_is_spoken(format, target_use(target), device->options->version)) {
+        answer_with(answer, COAP_4_06_NOT_ACCEPTABLE, NULL);
+        return;
+    }
+    encode(&nodes, &target->path, format, answer);
+}
+
+/* ---- Read-Composite ---- */
+
+/* Without those that an earlier path of the request has given. */
+static void drop_repeated(struct lwm2m_nodes *nodes, size_t first) {
+    size_t kept = first;
+    for (size_t i = first; i < nodes->count; i++) {
+        size_t before = 0;
+        while (before < first && !lwm2m_path_equal(&nodes->nodes[before].path, &nodes->nodes[i].path))
+            before++;
+        if (before == first)
+            nodes->nodes[kept++] = nodes->nodes[i];
+    }
+    nodes->count = kept;
+}
+
+/* What is not there or cannot be read is not in the answer either. */
+bool read_collect(struct device *device, const struct lwm2m_path *path, struct lwm2m_nodes *nodes) {
+    for (size_t i = 0; i < DEVICE_OBJECTS; i++) {
+        const struct object *object = &device->objects[i];
+        size_t first = nodes->count;
+        struct target target = {.path = *path};
+        if (path->len > 0 && path->ids[0] != object->id)
+            continue;
+        if (target_find(device, &target) && !object_collect(object, path, nodes))
+            return false;
+        drop_repeated(nodes, first);
+    }
+    return true;
+}
+
+/* The form of SenML that the request has. */
+static int answer_format(int request_format) {
+    bool is_json = request_format == LWM2M_FORMAT_SENML_JSON || request_format == LWM2M_FORMAT_SENML_ETCH_JSON;
+    return is_json ? LWM2M_FORMAT_SENML_JSON : LWM2M_FORMAT_SENML_CBOR;
+}
+
+void read_composite_answer(struct device *device, const struct coap_request *request, struct answer *answer) {
+    const struct lwm2m_decode_context context = {.now_ms = (int64_t)clock_now_ms(&device->clock), .mode = SENML_FETCH};
+    struct lwm2m_node asked_memory[NODES_MAX], memory[NODES_MAX];
+    struct lwm2m_nodes asked = lwm2m_nodes_over(asked_memory, NODES_MAX), nodes = lwm2m_nodes_over(memory, NODES_MAX);
+    uint8_t bytes[SCRATCH_MAX];
+    struct buffer scratch = buffer_over(bytes, sizeof bytes);
+    uint8_t version = device->options->version;
+    uint32_t accept;
+    int format = coap_content_format(request->message);
+    if (!format_is_spoken(format, LWM2M_USE_FETCH, version)) {
+        answer_with(answer, COAP_4_15_UNSUPPORTED_CONTENT_FORMAT, NULL);
+        return;
+    }
+    int wanted = coap_option_uint(request->message, COAP_ACCEPT, &accept) ? (int)accept : answer_format(format);
+    if (!format_is_spoken(wanted, LWM2M_USE_COMPOSITE_ANSWER, version)) {
+        answer_with(answer, COAP_4_06_NOT_ACCEPTABLE, NULL);
+        return;
+    }
+    if (!lwm2m_decode(format, request->body, &context, &scratch, &asked)) {
+        answer_with(answer, COAP_4_00_BAD_REQUEST, asked.remark);
+        return;
+    }
+    for (size_t i = 0; i < asked.count; i++) {
+        if (!read_collect(device, &asked.nodes[i].path, &nodes)) {
+            answer_with(answer, COAP_5_00_INTERNAL_SERVER_ERROR, "more values than an answer takes");
             return;
         }
     }
-    encode(target, &nodes, accept, answer);
+    if (lwm2m_nodes_arrange(&nodes))
+        encode(&nodes, &context.base, wanted, answer);
+    else
+        answer_with(answer, COAP_5_00_INTERNAL_SERVER_ERROR, nodes.remark);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "client/device.h"
+#include "client/format.h"
 #include "common/base/random.h"
 
 enum {
@@ -162,13 +163,12 @@ static void on_register_answer(void *arg, const struct coap_reply *reply) {
     settle(registration);
 }
 
-/* The root tells which formats of data are spoken here; 1.0 has no list for that. */
+/* The root tells which formats of data are spoken here. */
 static void put_links(struct device *device, struct buffer *out) {
-    if (device->options->version > 10)
-        buffer_put_str(out, "</>;rt=\"oma.lwm2m\";ct=\"0 11542\",");
+    buffer_put_str(out, "</>;rt=\"oma.lwm2m\"");
+    format_put_list(device->options->version, out);
     for (size_t i = 0; i < DEVICE_OBJECTS; i++) {
-        if (i > 0)
-            buffer_put_u8(out, ',');
+        buffer_put_u8(out, ',');
         object_put_links(&device->objects[i], device->options->version, out);
     }
 }
@@ -189,17 +189,6 @@ static void add_lifetime(struct coap_message *message, struct query *query, uint
     char number[16];
     snprintf(number, sizeof number, "%u", lifetime_s);
     add_query(message, query, "lt", number);
-}
-
-/* The path of the server's URI goes before /rd. */
-static void add_register_path(struct coap_message *message, struct slice prefix) {
-    while (prefix.len > 0) {
-        const uint8_t *slash = memchr(prefix.data, '/', prefix.len);
-        size_t len = slash == NULL ? prefix.len : (size_t)(slash - prefix.data);
-        coap_option_add(message, COAP_URI_PATH, slice_of(prefix.data, len));
-        prefix = slice_from(prefix, len + 1);
-    }
-    coap_option_add(message, COAP_URI_PATH, slice_str("rd"));
 }
 
 static const char *version_text(uint8_t version) {
@@ -234,7 +223,7 @@ void registration_register(struct registration *registration) {
     timer_cancel(&device->wheel, &registration->soon);
     registration->location_len = 0;
     coap_message_init(&message, COAP_CON, COAP_POST, 0, SLICE_NONE);
-    add_register_path(&message, device->options->server.path);
+    device_add_server_path(device, &message, "rd");
     coap_option_add_uint(&message, COAP_CONTENT_FORMAT, COAP_FORMAT_LINK, &format);
     add_query(&message, &query, "ep", device->options->endpoint);
     add_lifetime(&message, &query, device->lifetime_s);
@@ -274,12 +263,16 @@ static void on_update_answer(void *arg, const struct coap_reply *reply) {
     registration_register(registration);
 }
 
+bool registration_stands(const struct registration *registration) {
+    return registration->state == REGISTRATION_REGISTERED || registration->state == REGISTRATION_UPDATING;
+}
+
 /* As small as it can be: only what has changed is told (Core 1.2 §6.2.2). */
 bool registration_update(struct registration *registration) {
     struct device *device = registration->device;
     struct coap_message message;
     struct query query = {.count = 0};
-    if (registration->state != REGISTRATION_REGISTERED && registration->state != REGISTRATION_UPDATING)
+    if (!registration_stands(registration))
         return false;
     stop_waiting(registration);
     timer_cancel(&device->wheel, &registration->soon);
@@ -332,9 +325,7 @@ static void on_deregister_timeout(struct timer *timer, void *arg) {
 
 bool registration_deregister(struct registration *registration, void (*left)(void *arg), void *arg) {
     struct coap_message message;
-    bool is_registered = registration->state == REGISTRATION_REGISTERED ||
-                         registration->state == REGISTRATION_UPDATING ||
-                         registration->state == REGISTRATION_DEREGISTERING;
+    bool is_registered = registration_stands(registration) || registration->state == REGISTRATION_DEREGISTERING;
     registration_end(registration);
     if (!is_registered)
         return false;

@@ -40,6 +40,9 @@ void registration_init(struct registration *registration, struct device *device)
 /* Register now, whatever there was before. */
 void registration_register(struct registration *registration);
 
+/* The server knows the device, as far as can be told. */
+bool registration_stands(const struct registration *registration);
+
 /* Update now. False when there is no registration. */
 bool registration_update(struct registration *registration);
 

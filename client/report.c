@@ -86,25 +86,33 @@ static void put_retry(const struct report *report, uint64_t retry_ms) {
             retry_ms / 1000, (unsigned)(retry_ms % 1000));
 }
 
-void report_failure(const struct report *report, const char *event, const char *what, const struct coap_reply *reply,
-                    uint64_t retry_ms) {
-    if (reply->result != COAP_CALL_REPLY) {
-        report_unusable(report, event, what, coap_call_result_text(reply->result), retry_ms);
+/* `4.04 Not Found: who are you?`, or why there is no answer. */
+static void put_reason(const struct report *report, const struct coap_reply *reply) {
+    bool is_answer = reply->result == COAP_CALL_REPLY;
+    struct coap_code_text code = coap_code_text(is_answer ? reply->message->code : COAP_EMPTY);
+    const char *reason = is_answer ? coap_code_name(reply->message->code) : coap_call_result_text(reply->result);
+    if (report->json) {
+        if (is_answer)
+            put_member(report, "code", slice_str(code.text));
+        put_member(report, "reason", slice_str(reason));
+        if (is_answer)
+            put_member(report, "diagnostic", reply->body);
         return;
     }
-    struct coap_code_text code = coap_code_text(reply->message->code);
-    const char *name = coap_code_name(reply->message->code);
-    if (report->json) {
-        begin(report, event);
-        put_member(report, "code", slice_str(code.text));
-        put_member(report, "reason", slice_str(name));
-        put_member(report, "diagnostic", reply->body);
-    } else {
-        fprintf(report->out, "%s failed: %s %s", what, code.text, name);
-        if (reply->body.len > 0)
-            fputs(": ", report->out);
+    fprintf(report->out, "%s%s%s", is_answer ? code.text : "", is_answer ? " " : "", reason);
+    if (is_answer && reply->body.len > 0) {
+        fputs(": ", report->out);
         put_plain(report->out, reply->body);
     }
+}
+
+void report_failure(const struct report *report, const char *event, const char *what, const struct coap_reply *reply,
+                    uint64_t retry_ms) {
+    if (report->json)
+        begin(report, event);
+    else
+        fprintf(report->out, "%s failed: ", what);
+    put_reason(report, reply);
     put_retry(report, retry_ms);
     end(report);
 }
@@ -134,6 +142,53 @@ void report_request(const struct report *report, uint8_t method, struct slice pa
         put_plain(report->out, path);
         fprintf(report->out, " -> %s", answer.text);
     }
+    end(report);
+}
+
+/* `["/3/0/9","/3/0/13"]` or `3/0/9 3/0/13`. */
+static void put_paths(const struct report *report, const struct lwm2m_path *paths, size_t count) {
+    if (report->json)
+        fputs(",\"paths\":[", report->out);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t bytes[32];
+        struct buffer path = buffer_over(bytes, sizeof bytes);
+        lwm2m_path_put(&path, &paths[i]);
+        if (i > 0)
+            putc(report->json ? ',' : ' ', report->out);
+        if (report->json)
+            put_json_string(report->out, buffer_slice(&path));
+        else
+            put_plain(report->out, slice_from(buffer_slice(&path), 1));
+    }
+    if (report->json)
+        putc(']', report->out);
+}
+
+void report_sent(const struct report *report, const struct lwm2m_path *paths, size_t count, uint8_t code) {
+    struct coap_code_text text = coap_code_text(code);
+    if (report->json) {
+        begin(report, "sent");
+        put_paths(report, paths, count);
+        put_member(report, "code", slice_str(text.text));
+    } else {
+        fputs("Sent: ", report->out);
+        put_paths(report, paths, count);
+        fprintf(report->out, " -> %s %s", text.text, coap_code_name(code));
+    }
+    end(report);
+}
+
+void report_send_failure(const struct report *report, const struct lwm2m_path *paths, size_t count,
+                         const struct coap_reply *reply) {
+    if (report->json) {
+        begin(report, "send_failed");
+        put_paths(report, paths, count);
+    } else {
+        fputs("Send of ", report->out);
+        put_paths(report, paths, count);
+        fputs(" failed: ", report->out);
+    }
+    put_reason(report, reply);
     end(report);
 }
 

@@ -33,6 +33,13 @@ void report_unusable(const struct report *report, const char *event, const char 
 /* A request of the server's was answered. `path` is as in `/3/0/0`. */
 void report_request(const struct report *report, uint8_t method, struct slice path, uint8_t code);
 
+/* The server has taken a Send of these paths: `Sent: 3/0/9 3/0/13 -> 2.04 Changed`. */
+void report_sent(const struct report *report, const struct lwm2m_path *paths, size_t count, uint8_t code);
+
+/* It has not: `Send of 3/0/9 3/0/13 failed: 4.04 Not Found`. */
+void report_send_failure(const struct report *report, const struct lwm2m_path *paths, size_t count,
+                         const struct coap_reply *reply);
+
 /* `3/0/0 = value`. */
 void report_value(const struct report *report, const struct lwm2m_node *node);
 

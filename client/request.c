@@ -27,8 +27,7 @@ static bool has_slash(const struct coap_message *message) {
     return false;
 }
 
-/* False when there is nothing under that path. */
-static bool find_target(struct device *device, struct target *target) {
+bool target_find(struct device *device, struct target *target) {
     const struct lwm2m_path *path = &target->path;
     if (path->len == 0)
         return true;
@@ -39,6 +38,12 @@ static bool find_target(struct device *device, struct target *target) {
         return true;
     target->resource = object_resource(target->object, path->ids[2]);
     return target->resource != NULL && (path->len < 4 || target->resource->multiple);
+}
+
+enum lwm2m_format_use target_use(const struct target *target) {
+    if (target->path.len == 4)
+        return LWM2M_USE_RESOURCE_INSTANCE;
+    return target->path.len == 3 && !target->resource->multiple ? LWM2M_USE_RESOURCE : LWM2M_USE_INSTANCE;
 }
 
 /* The only query that a request for data may have is depth=, of a Discover (1.2). */
@@ -77,21 +82,23 @@ static void answer_get(struct device *device, const struct target *target, const
     else if (is_discover)
         discover_answer(device, target, depth, answer);
     else
-        read_answer(target, has_accept ? (int)accept : COAP_FORMAT_NONE, answer);
+        read_answer(device, target, has_accept ? (int)accept : COAP_FORMAT_NONE, answer);
 }
 
-/* PUT without payload and with a query is Write-Attributes, which nothing here takes. */
-static void answer_put(const struct target *target, const struct coap_request *request, struct answer *answer) {
+/* PUT with a query is Write-Attributes. */
+static void answer_put(struct device *device, const struct target *target, const struct coap_request *request,
+                       struct answer *answer) {
     if (coap_option_find(request->message, COAP_URI_QUERY) != NULL)
-        answer_with(answer, COAP_4_05_METHOD_NOT_ALLOWED, "attributes are not supported");
+        write_attributes_answer(device, target, request, answer);
     else if (target->path.len < 2)
         answer_with(answer, COAP_4_05_METHOD_NOT_ALLOWED, "an object cannot be replaced");
     else
-        write_answer(target, request, true, answer);
+        write_answer(device, target, request, true, answer);
 }
 
 /* POST is Execute on a resource without payload or with arguments in text, and else adds to what is there. */
-static void answer_post(const struct target *target, const struct coap_request *request, struct answer *answer) {
+static void answer_post(struct device *device, const struct target *target, const struct coap_request *request,
+                        struct answer *answer) {
     int format = coap_content_format(request->message);
     bool is_text = format == COAP_FORMAT_NONE || format == COAP_FORMAT_TEXT;
     if (coap_option_find(request->message, COAP_URI_QUERY) != NULL)
@@ -103,19 +110,33 @@ static void answer_post(const struct target *target, const struct coap_request *
     else if (target->path.len == 4)
         answer_with(answer, COAP_4_05_METHOD_NOT_ALLOWED, "a resource instance is written with PUT");
     else
-        write_answer(target, request, false, answer);
+        write_answer(device, target, request, false, answer);
+}
+
+/* The composite operations came with 1.1, are about the root and have no query. */
+static void answer_root(struct device *device, const struct coap_request *request, struct answer *answer) {
+    uint8_t method = request->message->code;
+    bool is_composite = device->options->version > 10 && (method == COAP_FETCH || method == COAP_IPATCH);
+    if (!is_composite)
+        answer_with(answer, COAP_4_05_METHOD_NOT_ALLOWED, NULL);
+    else if (coap_option_find(request->message, COAP_URI_QUERY) != NULL)
+        answer_with(answer, COAP_4_00_BAD_REQUEST, "a query has no meaning here");
+    else if (method == COAP_FETCH)
+        read_composite_answer(device, request, answer);
+    else
+        write_composite_answer(device, request, answer);
 }
 
 static void route(struct device *device, const struct coap_request *request, struct slice path_text,
                   struct answer *answer) {
     struct target target = {.object = NULL};
     if (has_slash(request->message) || !lwm2m_path_parse(path_text, &target.path, NULL) ||
-        !find_target(device, &target)) {
+        !target_find(device, &target)) {
         answer_with(answer, COAP_4_04_NOT_FOUND, NULL);
         return;
     }
     if (target.path.len == 0) {
-        answer_with(answer, COAP_4_05_METHOD_NOT_ALLOWED, NULL);
+        answer_root(device, request, answer);
         return;
     }
     switch (request->message->code) {
@@ -123,10 +144,10 @@ static void route(struct device *device, const struct coap_request *request, str
         answer_get(device, &target, request->message, answer);
         return;
     case COAP_PUT:
-        answer_put(&target, request, answer);
+        answer_put(device, &target, request, answer);
         return;
     case COAP_POST:
-        answer_post(&target, request, answer);
+        answer_post(device, &target, request, answer);
         return;
     default:
         answer_with(answer, COAP_4_05_METHOD_NOT_ALLOWED, NULL);

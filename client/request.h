@@ -1,10 +1,11 @@
-/* What the server asks of the device: the device management interface (Core 1.2 §6.3). Read, Discover, Write and Execute
- * are spoken, of data text and TLV. */
+/* What the server asks of the device: the device management interface (Core 1.2 §6.3). Read, Discover, Write,
+ * Write-Attributes, Execute, Read-Composite and Write-Composite are spoken, in every content format of the device's
+ * release of LwM2M. */
 #ifndef BERTH_CLIENT_REQUEST_H
 #define BERTH_CLIENT_REQUEST_H
 
 #include "common/coap/endpoint.h"
-#include "common/lwm2m/node.h"
+#include "common/lwm2m/format.h"
 
 struct device;
 struct object;
@@ -21,7 +22,10 @@ struct answer {
     struct buffer payload;
 };
 
-enum { NODES_MAX = 128 }; /* values that are read or written at once */
+enum {
+    NODES_MAX = 256,        /* values that are read or written at once */
+    SCRATCH_MAX = 2 * 8192, /* what decoding the largest body needs */
+};
 
 /* What a path means: as far as it reaches, with NULL beyond. */
 struct target {
@@ -30,15 +34,33 @@ struct target {
     const struct resource *resource;
 };
 
-/* The operations, each in a file of its own. The path of `target` has at least one id and exists, except for the
- * resource instance, if it names one. */
-void read_answer(const struct target *target, int accept, struct answer *answer);
+/* Fill in what `target->path` means. False when there is nothing under it; of a resource instance that is not known. */
+bool target_find(struct device *device, struct target *target);
+
+/* What data about the target is. Its path has one id at least. */
+enum lwm2m_format_use target_use(const struct target *target);
+
+/* The operations. The path of `target` has at least one id and exists, except for the resource instance, if it names
+ * one. */
+void read_answer(const struct device *device, const struct target *target, int accept, struct answer *answer);
 void discover_answer(const struct device *device, const struct target *target, unsigned depth, struct answer *answer);
 void execute_answer(const struct target *target, const struct coap_request *request, struct answer *answer);
 
+void write_attributes_answer(struct device *device, const struct target *target, const struct coap_request *request,
+                             struct answer *answer);
+
+/* Append what is at and below the path, the root included, and can be read, unless the list has it already. False when
+ * the list is full. */
+bool read_collect(struct device *device, const struct lwm2m_path *path, struct lwm2m_nodes *nodes);
+
+/* Requests about the root (Core 1.2 §6.3.8, §6.3.9). */
+void read_composite_answer(struct device *device, const struct coap_request *request, struct answer *answer);
+void write_composite_answer(struct device *device, const struct coap_request *request, struct answer *answer);
+
 /* `replace`: what the payload does not name is gone afterwards, else it stays (Core 1.2 §6.3.3). Everything is written
  * or nothing. */
-void write_answer(const struct target *target, const struct coap_request *request, bool replace, struct answer *answer);
+void write_answer(struct device *device, const struct target *target, const struct coap_request *request, bool replace,
+                  struct answer *answer);
 
 static inline void answer_with(struct answer *answer, uint8_t code, const char *diagnostic) {
     answer->code = code;

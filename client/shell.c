@@ -1,12 +1,13 @@
 #include "client/shell.h"
 
+#include "client/send.h"
 #include "common/base/duration.h"
 #include "common/lwm2m/text.h"
 
 enum { LEAP_DAYS_MAX = 366 };
 
-static const char help[] =
-    "update, register, deregister, objects, read PATH, set PATH VALUE, clock +SECONDS, help, quit";
+static const char help[] = "update, register, deregister, objects, read PATH, set PATH VALUE, send PATH... "
+                           "[@UNIXTIME], clock +SECONDS, help, quit";
 
 static void complain(const struct shell *shell, struct slice what, const char *sentence) {
     report_text(&shell->device->report, "complaint", what, sentence);
@@ -119,6 +120,40 @@ static void run_set(struct shell *shell, struct slice rest) {
         object_write(object, resource, path.len == 4 ? path.ids[3] : 0, &value);
 }
 
+/* `@1600000000`, with milliseconds behind a point if need be, or `@now`. */
+static bool parse_time(const struct shell *shell, struct slice text, int64_t *time_ms) {
+    uint64_t ms;
+    if (slice_is(text, "@now"))
+        ms = clock_now_ms(&shell->device->clock);
+    else if (!duration_parse(slice_from(text, 1), (uint64_t)UINT32_MAX * 1000, &ms))
+        return false;
+    *time_ms = (int64_t)ms;
+    return true;
+}
+
+static void run_send(struct shell *shell, struct slice rest) {
+    struct send send = {.count = 0};
+    struct slice all = rest;
+    while (rest.len > 0) {
+        struct slice word = take_word(&rest);
+        if (word.data[0] == '@') {
+            send.has_time = true;
+            if (rest.len > 0 || !parse_time(shell, word, &send.time_ms)) {
+                complain(shell, word, "a time is the last word: seconds since 1970, or @now");
+                return;
+            }
+        } else if (send.count == SEND_PATHS_MAX) {
+            complain(shell, slice_str("send"), "that is too many paths");
+            return;
+        } else if (find_object(shell, word, &send.paths[send.count++]) == NULL) {
+            return;
+        }
+    }
+    const char *problem = send.count == 0 ? "a path like 3/0/9 is expected" : send_values(shell->device, &send);
+    if (problem != NULL)
+        complain(shell, all, problem);
+}
+
 static void run_clock(struct shell *shell, struct slice rest) {
     uint64_t ms;
     if (!slice_starts_with(rest, "+") ||
@@ -146,7 +181,8 @@ static const struct {
 } commands[] = {
     {"update", false, run_update},   {"register", false, run_register}, {"deregister", false, run_deregister},
     {"objects", false, run_objects}, {"read", true, run_read},          {"set", true, run_set},
-    {"clock", true, run_clock},      {"help", false, run_help},         {"quit", false, run_quit},
+    {"send", true, run_send},        {"clock", true, run_clock},        {"help", false, run_help},
+    {"quit", false, run_quit},
 };
 
 void shell_run(struct shell *shell, struct slice line) {

@@ -38,6 +38,8 @@ enum statement {
     CLEAR_REGISTRATIONS,
     CLEAR_LEASES,
     PUT_SETTING,
+    PUT_OBJECT,
+    DELETE_OBJECT,
     STATEMENT_COUNT,
 };
 
@@ -55,6 +57,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [CLEAR_REGISTRATIONS] = "DELETE FROM registration",
     [CLEAR_LEASES] = "DELETE FROM lease",
     [PUT_SETTING] = "INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)",
+    [PUT_OBJECT] = "INSERT OR REPLACE INTO object (object_id, version, xml) VALUES (?, ?, ?)",
+    [DELETE_OBJECT] = "DELETE FROM object WHERE object_id = ? AND version = ?",
 };
 
 struct sqlite {
@@ -385,6 +389,43 @@ bool sqlite_load_registrations(struct sqlite *db, store_registration_fn *each, v
     return sound;
 }
 
+static bool read_object(sqlite3_stmt *row, struct store_object *object) {
+    uint64_t id;
+    if (!column_number(row, 0, UINT16_MAX, &id))
+        return false;
+    object->id = (uint16_t)id;
+    object->version = column_slice(row, 1);
+    object->xml = column_slice(row, 2);
+    return object->version.len > 0 && object->xml.len > 0;
+}
+
+bool sqlite_load_objects(struct sqlite *db, store_object_fn *each, void *arg, char *error, size_t error_size) {
+    const char *path = sqlite3_db_filename(db->connection, "main");
+    sqlite3_stmt *row;
+    if (sqlite3_prepare_v2(db->connection, "SELECT object_id, version, xml FROM object ORDER BY object_id, version", -1,
+                           &row, NULL) != SQLITE_OK) {
+        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
+        return false;
+    }
+    int result;
+    bool sound = true;
+    while (sound && (result = sqlite3_step(row)) == SQLITE_ROW) {
+        struct store_object object;
+        sound = read_object(row, &object);
+        if (sound)
+            each(arg, &object);
+        else
+            say_damaged(path, "an object definition makes no sense", error, error_size);
+    }
+    if (sound && result != SQLITE_DONE) {
+        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
+        sound = false;
+    }
+    sqlite3_finalize(row);
+    sqlite3_db_release_memory(db->connection);
+    return sound;
+}
+
 long sqlite_get_setting(struct sqlite *db, const char *name, char *value, size_t value_size) {
     sqlite3_stmt *row;
     if (sqlite3_prepare_v2(db->connection, "SELECT value FROM setting WHERE name = ?", -1, &row, NULL) != SQLITE_OK)
@@ -503,6 +544,19 @@ bool sqlite_put_setting(struct sqlite *db, struct slice name, struct slice value
     bind_text(db->statements[PUT_SETTING], 1, name);
     bind_text(db->statements[PUT_SETTING], 2, value);
     return run(db, PUT_SETTING);
+}
+
+bool sqlite_put_object(struct sqlite *db, const struct store_object *object) {
+    bind_number(db->statements[PUT_OBJECT], 1, object->id);
+    bind_text(db->statements[PUT_OBJECT], 2, object->version);
+    bind_blob(db->statements[PUT_OBJECT], 3, object->xml);
+    return run(db, PUT_OBJECT);
+}
+
+bool sqlite_delete_object(struct sqlite *db, uint16_t id, struct slice version) {
+    bind_number(db->statements[DELETE_OBJECT], 1, id);
+    bind_text(db->statements[DELETE_OBJECT], 2, version);
+    return run(db, DELETE_OBJECT);
 }
 
 enum store_result sqlite_failure(const struct sqlite *db, char *text, size_t size) {

@@ -22,7 +22,15 @@ struct store {
     uint64_t last_heartbeat_ms;
 };
 
-enum record_kind { PUT_SETTING, PUT_REGISTRATION, DELETE_REGISTRATIONS, REFRESH_REGISTRATIONS, CLEAR_REGISTRATIONS };
+enum record_kind {
+    PUT_SETTING,
+    PUT_REGISTRATION,
+    DELETE_REGISTRATIONS,
+    REFRESH_REGISTRATIONS,
+    CLEAR_REGISTRATIONS,
+    PUT_OBJECT,
+    DELETE_OBJECT,
+};
 
 struct record {
     uint32_t size; /* of the whole record, with what follows, up to the next one */
@@ -33,7 +41,8 @@ struct record {
 
 /* PUT_SETTING: name (`count` bytes) and value. DELETE_REGISTRATIONS: `count` ids. REFRESH_REGISTRATIONS: `count` struct
  * store_refresh. PUT_REGISTRATION: a struct store_registration, `count` ids that it replaces, and the bytes of its
- * slices one after the other; its pointers mean nothing here. */
+ * slices one after the other; its pointers mean nothing here. PUT_OBJECT and DELETE_OBJECT: a struct store_object,
+ * likewise; to delete, without XML. */
 
 enum { TEXT_COUNT = 9 };
 
@@ -92,6 +101,25 @@ static bool apply_refresh_registrations(struct sqlite *db, struct record *record
     return true;
 }
 
+static struct store_object object_in(const struct record *record) {
+    struct store_object object;
+    const uint8_t *at = (const uint8_t *)(record + 1);
+    memcpy(&object, at, sizeof object);
+    object.version.data = at + sizeof object;
+    object.xml.data = object.version.data + object.version.len;
+    return object;
+}
+
+static bool apply_put_object(struct sqlite *db, const struct record *record) {
+    struct store_object object = object_in(record);
+    return sqlite_put_object(db, &object);
+}
+
+static bool apply_delete_object(struct sqlite *db, const struct record *record) {
+    struct store_object object = object_in(record);
+    return sqlite_delete_object(db, object.id, object.version);
+}
+
 static bool apply(struct sqlite *db, struct record *record) {
     switch ((enum record_kind)record->kind) {
     case PUT_SETTING: {
@@ -106,6 +134,10 @@ static bool apply(struct sqlite *db, struct record *record) {
         return apply_refresh_registrations(db, record);
     case CLEAR_REGISTRATIONS:
         return sqlite_clear_registrations(db);
+    case PUT_OBJECT:
+        return apply_put_object(db, record);
+    case DELETE_OBJECT:
+        return apply_delete_object(db, record);
     }
     return false;
 }
@@ -211,10 +243,37 @@ enum store_result store_clear_registrations(struct store *store, store_done_fn *
     return put(store, CLEAR_REGISTRATIONS, 0, 0, done, arg) == NULL ? STORE_QUEUE_FULL : STORE_OK;
 }
 
+static enum store_result put_object_record(struct store *store, enum record_kind kind, const struct store_object *object,
+                                           store_done_fn *done, void *arg) {
+    struct record *record = put(store, kind, 0, sizeof *object + object->version.len + object->xml.len, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    uint8_t *at = append((uint8_t *)(record + 1), object, sizeof *object);
+    append(append(at, object->version.data, object->version.len), object->xml.data, object->xml.len);
+    return STORE_OK;
+}
+
+enum store_result store_put_object(struct store *store, const struct store_object *object, store_done_fn *done,
+                                   void *arg) {
+    return put_object_record(store, PUT_OBJECT, object, done, arg);
+}
+
+enum store_result store_delete_object(struct store *store, uint16_t id, struct slice version, store_done_fn *done,
+                                      void *arg) {
+    return put_object_record(store, DELETE_OBJECT, &(struct store_object){.id = id, .version = version}, done, arg);
+}
+
 bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
                               size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
     bool loaded = sqlite_load_registrations(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_objects(struct store *store, store_object_fn *each, void *arg, char *error, size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = sqlite_load_objects(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }

@@ -55,6 +55,13 @@ struct store_refresh {
     uint64_t expires_at_ms;
 };
 
+/* An object definition that was loaded over the API. Slices as above. */
+struct store_object {
+    uint16_t id;
+    struct slice version; /* "1.1" */
+    struct slice xml;     /* OMA XML */
+};
+
 struct store_options {
     const char *directory; /* made when missing, mode 0700; the files in it are 0600 */
     enum store_durability durability;
@@ -83,6 +90,10 @@ typedef void store_registration_fn(void *arg, const struct store_registration *r
 bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
                               size_t error_size);
 
+/* Every object definition, in ascending order of id and then of version as text. Otherwise like the above. */
+typedef void store_object_fn(void *arg, const struct store_object *object);
+bool store_load_objects(struct store *store, store_object_fn *each, void *arg, char *error, size_t error_size);
+
 /* Settings: small named values. `value` of store_get_setting may be NULL; it gets as much as fits, without a NUL. Returns
  * the whole length, or -1 when there is none. Reading is for the start only: it waits for a transaction under way. */
 long store_get_setting(struct store *store, const char *name, char *value, size_t value_size);
@@ -104,6 +115,14 @@ enum store_result store_refresh_registrations(struct store *store, const struct 
 
 /* Delete every registration. */
 enum store_result store_clear_registrations(struct store *store, store_done_fn *done, void *arg);
+
+/* Insert an object definition, or replace that of the same id and version. */
+enum store_result store_put_object(struct store *store, const struct store_object *object, store_done_fn *done,
+                                   void *arg);
+
+/* One that is not there is passed over. */
+enum store_result store_delete_object(struct store *store, uint16_t id, struct slice version, store_done_fn *done,
+                                      void *arg);
 
 /* Why writes fail now, as a short sentence for a person ("database or disk is full"), or NULL while they succeed. Turns
  * NULL again with the first transaction that succeeds. */

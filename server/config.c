@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "common/base/duration.h"
 #include "common/net/uri.h"
@@ -141,6 +142,12 @@ static bool set_http(struct config *config, const char *value, char problem[PROB
 static bool set_data(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     config->data = value;
     return value[0] != '\0' || fail(problem, "must name a directory");
+}
+
+static bool set_objects(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    struct stat status;
+    config->objects = value;
+    return (stat(value, &status) == 0 && S_ISDIR(status.st_mode)) || fail(problem, "must name a directory");
 }
 
 static bool set_durability(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
@@ -303,6 +310,7 @@ static const struct setting settings[] = {
     {"listen", "URI", set_listen, "serve devices there; may be given several times [coap://:5683]"},
     {"http", "URI", set_http, "serve the HTTP API there, or off [http://127.0.0.1:8080]"},
     {"data", "DIR", set_data, "where the database lies [./berth-data]"},
+    {"objects", "DIR", set_objects, "object definitions, every .xml file there is OMA XML"},
     {"durability", "normal|full", set_durability, "full: what was acknowledged survives a power loss too [normal]"},
     {"api-key", "KEY", set_api_key, "demand Authorization: Bearer KEY on the HTTP side"},
     {"require-api-key", NULL, set_require_api_key, "do not start without --api-key on other addresses than loopback"},

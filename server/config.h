@@ -16,6 +16,7 @@ struct config {
     struct address http;    /* default 127.0.0.1:8080 */
     bool http_enabled;      /* --http off */
     const char *data;       /* default ./berth-data */
+    const char *objects;    /* directory of object definitions; NULL: none */
     enum store_durability durability;
     const char *api_key;    /* NULL: none needed */
     bool require_api_key;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/lwm2m/object_file.h"
 #include "server/server.h"
 #include "web/healthcheck.h"
 #include "web/web.h"
@@ -34,12 +35,12 @@ static void warn_of_open_http(const struct config *config) {
         log_write(LOG_WARN, "http", "the API can be used by anybody who reaches it; --api-key KEY protects it");
 }
 
-static int run(const struct config *config) {
+static int run(const struct config *config, struct catalogue *catalogue) {
     char error[512];
     uv_loop_t loop;
     uv_signal_t terminate, interrupt;
     uv_loop_init(&loop);
-    struct server *server = server_start(&loop, config, error, sizeof error);
+    struct server *server = server_start(&loop, config, catalogue, error, sizeof error);
     if (server == NULL) {
         uv_loop_close(&loop);
         return fail(error);
@@ -69,6 +70,19 @@ static int run(const struct config *config) {
     return EXIT_SUCCESS;
 }
 
+/* With the definitions of --objects, which are settings like the others: what is wrong with them ends it with 2. */
+static int run_with_objects(const struct config *config) {
+    struct catalogue catalogue = {0};
+    char error[512];
+    int code = 2;
+    if (config->objects == NULL || object_file_load_directory(&catalogue, config->objects, error, sizeof error))
+        code = run(config, &catalogue);
+    else
+        fprintf(stderr, "berth-server: --objects: %s\n", error);
+    catalogue_free(&catalogue);
+    return code;
+}
+
 int main(int argc, char **argv) {
     struct config config;
     signal(SIGPIPE, SIG_IGN);
@@ -83,5 +97,5 @@ int main(int argc, char **argv) {
         break;
     }
     log_configure(config.log_level, config.log_json);
-    return run(&config);
+    return run_with_objects(&config);
 }

@@ -7,6 +7,7 @@
 
 #include "server/expiry.h"
 #include "server/names.h"
+#include "server/objects.h"
 #include "server/operation.h"
 #include "server/persist.h"
 #include "server/route.h"
@@ -170,7 +171,8 @@ static bool load_all(struct server *server, char *error, size_t error_size) {
     }
     store_heartbeat(server->store, loading.now_ms);
     server->heartbeat_s = loading.now_ms / 1000;
-    if (!store_load_registrations(server->store, load, &loading, error, error_size))
+    if (!objects_load(server, error, error_size) ||
+        !store_load_registrations(server->store, load, &loading, error, error_size))
         return false;
     if (loading.skipped > 0)
         log_write(LOG_WARN, "server", "%zu registrations cannot be reached through any listener and are left out",
@@ -235,7 +237,8 @@ static void stop(struct server *server) {
     free(server->unsaved_deletions);
 }
 
-struct server *server_start(uv_loop_t *loop, const struct config *config, char *error, size_t error_size) {
+struct server *server_start(uv_loop_t *loop, const struct config *config, struct catalogue *catalogue, char *error,
+                            size_t error_size) {
     struct server *server = calloc(1, sizeof *server);
     if (server == NULL || (server->listeners = calloc(CONFIG_LISTENERS_MAX, sizeof *server->listeners)) == NULL) {
         free(server);
@@ -244,6 +247,7 @@ struct server *server_start(uv_loop_t *loop, const struct config *config, char *
     }
     server->loop = loop;
     server->config = config;
+    server->catalogue = catalogue;
     memcpy(server->listeners, config->listeners, sizeof config->listeners);
     if (start(server, error, error_size))
         return server;

@@ -7,6 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/coap/endpoint.h"
+#include "common/lwm2m/catalogue.h"
 #include "common/net/ticker.h"
 #include "common/net/udp.h"
 #include "db/store.h"
@@ -17,6 +18,7 @@
 struct server {
     uv_loop_t *loop;
     const struct config *config;
+    struct catalogue *catalogue; /* object definitions; the caller's */
     struct listener *listeners; /* copies with real ports; config->listener_count of them */
     struct clock clock;
     struct timer_wheel wheel; /* its arg is this server */
@@ -38,8 +40,10 @@ struct server {
     uint64_t started_at_ms;
 };
 
-/* Open the store, load what is there, bind the listeners. Returns NULL with one line in `error`. */
-struct server *server_start(uv_loop_t *loop, const struct config *config, char *error, size_t error_size);
+/* Open the store, load what is there, bind the listeners. `catalogue` outlives the server, which adds to it what is
+ * stored. Returns NULL with one line in `error`. */
+struct server *server_start(uv_loop_t *loop, const struct config *config, struct catalogue *catalogue, char *error,
+                            size_t error_size);
 
 /* Stop listening, commit everything, free everything. Run the loop once more afterwards for close callbacks. */
 void server_stop(struct server *server);

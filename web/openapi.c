@@ -5,6 +5,7 @@
 #include "server/event.h"
 #include "web/document.h"
 #include "web/probes.h"
+#include "web/v1/device_problem.h"
 #include "web/web.h"
 
 /* JSON, in which ' stands for ". EventType is made from the types there are. */
@@ -68,6 +69,62 @@ static const char schemas[] =
     "  'coap_code':{'type':'string','pattern':'^[0-7][.][0-9]{2}$'},"
     "  'path':{'type':'string'},'value':{},'value_type':{'type':'string'},"
     "  'time':{'$ref':'#/components/schemas/Time'}}},"
+    "'AnyValue':{},"
+    "'ValueType':{'enum':['string','integer','unsigned','float','boolean','opaque','time','objlnk','corelnk','raw']},"
+    "'Data':{'type':'object','description':'A resource, an instance (resources), an object (instances), or what a "
+    "composite operation told (resources, by their paths). Opaque is Base64, time seconds since 1970, an object link "
+    "3:0; what has no such form is value_b64.','properties':{"
+    "  'path':{'type':'string','examples':['/3/0/9']},"
+    "  'name':{'type':'string'},"
+    "  'type':{'$ref':'#/components/schemas/ValueType'},"
+    "  'value':{'type':['string','number','boolean','null'],'description':'Integers have all of their 64 bits.'},"
+    "  'value_b64':{'type':'string'},"
+    "  'iso':{'$ref':'#/components/schemas/Time'},"
+    "  'ts':{'$ref':'#/components/schemas/Time'},"
+    "  'history':{'type':'array','items':{'$ref':'#/components/schemas/Data'}},"
+    "  'values':{'type':'object','additionalProperties':{'type':['string','number','boolean','null','object']}},"
+    "  'resources':{'type':'object','additionalProperties':{'$ref':'#/components/schemas/Data'}},"
+    "  'instances':{'type':'object','additionalProperties':{'$ref':'#/components/schemas/Data'}},"
+    "  'oddity':{'type':'string','description':'What was tolerated in the answer.'},"
+    "  'error':{'type':'string','description':'How values differ from their definitions.'},"
+    "  'content_format':{'type':'integer'},'payload_b64':{'type':'string'}}},"
+    "'NewInstance':{'type':'object','properties':{"
+    "  'instance':{'type':'integer','minimum':0,'maximum':65534,'description':'Left out, the device chooses.'},"
+    "  'resources':{'type':'object'},'instances':{'type':'object'}}},"
+    "'Execute':{'type':'object','additionalProperties':false,'properties':{"
+    "  'args':{'type':'string','examples':['0,1']}}},"
+    "'Attributes':{'type':'object','additionalProperties':false,'description':'null unsets an attribute.',"
+    "  'properties':{"
+    "  'pmin':{'type':['integer','null']},'pmax':{'type':['integer','null']},"
+    "  'epmin':{'type':['integer','null']},'epmax':{'type':['integer','null']},'hqmax':{'type':['integer','null']},"
+    "  'gt':{'type':['number','string','null']},'lt':{'type':['number','string','null']},"
+    "  'st':{'type':['number','string','null']},"
+    "  'edge':{'type':['integer','boolean','null']},'con':{'type':['integer','boolean','null']}}},"
+    "'Paths':{'type':'object','additionalProperties':false,'required':['paths'],'properties':{"
+    "  'paths':{'type':'array','minItems':1,'maxItems':1000,'items':{'type':'string'}}}},"
+    "'CompositeWrite':{'type':'object','description':'Values by their paths, as in Data or bare; null removes.',"
+    "  'examples':[{'/3/0/14':'+01:00'}]},"
+    "'Links':{'type':'object','required':['path','links'],'properties':{'path':{'type':'string'},"
+    "  'links':{'type':'array','items':{'type':'object','required':['path','attributes'],'properties':{"
+    "    'path':{'type':'string'},"
+    "    'attributes':{'type':'object','additionalProperties':{'type':['string','boolean']}}}}}}},"
+    "'CoapRequest':{'type':'object','additionalProperties':false,'required':['method'],'properties':{"
+    "  'method':{'type':'string','examples':['GET','iPATCH','0.01']},"
+    "  'path':{'type':'string','examples':['/3/0']},"
+    "  'query':{'type':['string','array'],'examples':['pmin=1&pmax=60',['a&b']]},"
+    "  'accept':{'type':['integer','string','null'],'examples':[11542,'senml-cbor']},"
+    "  'content_format':{'type':['integer','string','null']},"
+    "  'payload':{'type':'string'},'payload_b64':{'type':'string'},"
+    "  'confirmable':{'type':'boolean','default':true},"
+    "  'options':{'type':'array','items':{'type':'object','required':['number'],'additionalProperties':false,"
+    "    'properties':{'number':{'type':'integer'},'value_b64':{'type':'string'}}}}}},"
+    "'CoapAnswer':{'type':'object',"
+    "  'required':['code','name','options','content_format','payload_b64','rtt_ms','retransmissions'],'properties':{"
+    "  'code':{'type':'string','pattern':'^[2-5][.][0-9]{2}$'},'name':{'type':'string'},"
+    "  'options':{'type':'array','items':{'type':'object','required':['number','name','value_b64'],'properties':{"
+    "    'number':{'type':'integer'},'name':{'type':'string'},'value_b64':{'type':'string'}}}},"
+    "  'content_format':{'type':['integer','null']},'payload_b64':{'type':'string'},"
+    "  'rtt_ms':{'type':'integer'},'retransmissions':{'type':'integer'}}},"
     "'EventRange':{'type':'object','required':['last','oldest'],'properties':{"
     "  'last':{'type':'integer','minimum':0},'oldest':{'type':'integer','minimum':1}}},"
     "'EventList':{'type':'object','required':['items','last','oldest'],'properties':{"
@@ -100,6 +157,37 @@ static const char schemas[] =
     "  {'type':'object','required':['events'],'properties':{"
     "    'events':{'type':'array','items':{'$ref':'#/components/schemas/Event'}}}},"
     "  {'type':'object','required':['absent'],'properties':{'absent':{'const':true}}}]},"
+    "'DefinitionSummary':{'type':'object','required':['id','version','name','source'],'properties':{"
+    "  'id':{'type':'integer','minimum':0,'maximum':65534},"
+    "  'version':{'type':'string','pattern':'^[0-9]{1,3}[.][0-9]{1,3}$'},"
+    "  'name':{'type':'string'},"
+    "  'source':{'enum':['built-in','file','loaded']}}},"
+    "'DefinitionPage':{'type':'object','required':['items','next'],'properties':{"
+    "  'items':{'type':'array','items':{'$ref':'#/components/schemas/DefinitionSummary'}},"
+    "  'next':{'type':['string','null']}}},"
+    "'ResourceDefinition':{'type':'object',"
+    "  'required':['id','name','operations','instances','mandatory','type','range','units'],'properties':{"
+    "    'id':{'type':'integer','minimum':0,'maximum':65534},"
+    "    'name':{'type':'string'},"
+    "    'operations':{'enum':['R','W','RW','E','',null],'description':'null: the definition does not tell'},"
+    "    'instances':{'enum':['single','multiple']},"
+    "    'mandatory':{'type':'boolean'},"
+    "    'type':{'enum':['string','integer','unsigned','float','boolean','opaque','time','objlnk','corelnk',null],"
+    "      'description':'null: it has no value, or the definition does not tell'},"
+    "    'range':{'type':['string','null']},"
+    "    'units':{'type':['string','null']}}},"
+    "'Definition':{'type':'object',"
+    "  'required':['id','version','name','source','urn','lwm2m_version','instances','mandatory','resources'],"
+    "  'properties':{"
+    "    'id':{'type':'integer','minimum':0,'maximum':65534},"
+    "    'version':{'type':'string','pattern':'^[0-9]{1,3}[.][0-9]{1,3}$'},"
+    "    'name':{'type':'string'},"
+    "    'source':{'enum':['built-in','file','loaded']},"
+    "    'urn':{'type':['string','null']},"
+    "    'lwm2m_version':{'type':'string'},"
+    "    'instances':{'enum':['single','multiple']},"
+    "    'mandatory':{'type':'boolean'},"
+    "    'resources':{'type':'array','items':{'$ref':'#/components/schemas/ResourceDefinition'}}}},"
     "'Clock':{'type':'object','required':['now_s','now','leapt_s'],'properties':{"
     "  'now_s':{'type':'number'},'now':{'$ref':'#/components/schemas/Time'},'leapt_s':{'type':'number'}}},"
     "'Advance':{'type':'object','additionalProperties':false,'required':['advance'],'properties':{"
@@ -183,6 +271,19 @@ static void add_problem(json_t *responses, enum problem_kind kind) {
         add_content(response, "application/problem+json", reference("Problem"));
 }
 
+/* Every status that the error of a device may be translated to. */
+static void add_device_errors(json_t *responses) {
+    for (const unsigned *status = device_problem_statuses; *status != 0; status++) {
+        json_t *response = status_member(responses, *status, problem_slug(PROBLEM_DEVICE_ERROR));
+        if (json_object_get(response, "content") == NULL)
+            add_content(response, "application/problem+json", reference("Problem"));
+    }
+}
+
+static bool has_body(const struct route *route) {
+    return route->body != NULL || route->bodies != NULL;
+}
+
 static json_t *responses_json(const struct route *route) {
     json_t *responses = json_object();
     for (const struct route_answer *a = route->answers; a->status != 0; a++) {
@@ -192,22 +293,34 @@ static json_t *responses_json(const struct route *route) {
                         a->schema == NULL ? json_pack("{ss}", "type", "string") : reference(a->schema));
     }
     add_problem(responses, PROBLEM_BAD_REQUEST);
-    for (const enum problem_kind *kind = route->problems; kind != NULL && *kind != PROBLEM_KIND_COUNT; kind++)
+    for (const enum problem_kind *kind = route->problems; kind != NULL && *kind != PROBLEM_KIND_COUNT; kind++) {
+        if (*kind == PROBLEM_DEVICE_ERROR)
+            add_device_errors(responses);
         add_problem(responses, *kind);
+    }
     if (!route->open)
         add_problem(responses, PROBLEM_UNAUTHORIZED);
-    if (route->body != NULL)
+    if (has_body(route))
         add_problem(responses, PROBLEM_TOO_LARGE);
     return responses;
+}
+
+static json_t *body_json(const struct route *route) {
+    json_t *content = json_object();
+    if (route->body != NULL)
+        json_object_set_new(content, "application/json", json_pack("{so}", "schema", reference(route->body)));
+    for (const struct route_body *body = route->bodies; body != NULL && body->content_type != NULL; body++)
+        json_object_set_new(content, body->content_type, body->schema == NULL
+                                                             ? json_object()
+                                                             : json_pack("{so}", "schema", reference(body->schema)));
+    return json_pack("{sbso}", "required", !route->body_is_optional, "content", content);
 }
 
 static json_t *operation_json(const struct route *route) {
     json_t *operation = json_pack("{sssssoso}", "operationId", route->operation, "summary", route->summary,
                                   "parameters", parameters_json(route), "responses", responses_json(route));
-    if (route->body != NULL)
-        json_object_set_new(operation, "requestBody",
-                            json_pack("{sbs{s{so}}}", "required", 1, "content", "application/json", "schema",
-                                      reference(route->body)));
+    if (has_body(route))
+        json_object_set_new(operation, "requestBody", body_json(route));
     if (route->open)
         json_object_set_new(operation, "security", json_array());
     return operation;

@@ -429,8 +429,9 @@ static bool next_block_in(struct coap_call *call, const struct coap_message *res
     if (call->fetching)
         same = same && etag_len == call->etag_len && (etag_len == 0 || memcmp(etag->value.data, call->etag, etag_len) == 0) &&
                coap_content_format(response) == call->content_format;
-    if (!same) {
-        if (call->restarts >= RESTARTS_MAX || coap_code_is_request(call->request->code) == false)
+    if (!same) { /* asked again only if asking changes nothing (RFC 7252 §5.1) */
+        bool is_safe = call->request->code == COAP_GET || call->request->code == COAP_FETCH;
+        if (call->restarts >= RESTARTS_MAX || !is_safe)
             finish(call, COAP_CALL_INCOMPLETE, NULL);
         else
             restart(call);

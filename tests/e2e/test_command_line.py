@@ -71,6 +71,8 @@ WRONG_VALUES = [
     ("event-memory", "1k"),
     ("api-key", ""),
     ("data", ""),
+    ("objects", ""),
+    ("objects", "/no/such/directory"),
 ]
 
 

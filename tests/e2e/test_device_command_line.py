@@ -50,6 +50,9 @@ def test_help_and_version():
         ["--ack-timeout", "0"],
         ["--max-retransmit", "11"],
         ["--block-size", "100"],
+        ["--send-format", "tlv"],
+        ["--send-format", "xml"],
+        ["--send-format", "lwm2m-cbor"],  # came with 1.2
     ],
 )
 def test_wrong_option_is_one_line_and_exit_code_2(options):
@@ -132,7 +135,7 @@ def test_set_lifetime_updates(meet):
 def test_objects(meet):
     _, device = meet()
     device.command("objects")
-    device.line("1/0: 0 1 6 7 8")
+    device.line("1/0: 0 1 6 7 8 23")
     device.line("3/0: 0 1 2 3 4 6 7 8 9 10 11 13 14 15 16 17 18 19")
 
 
@@ -150,6 +153,8 @@ def test_objects(meet):
         ("set 3/0/10 1", "3/0/10: it has no value that can be set"),
         ("set 3/0/4 1", "3/0/4: it has no value that can be set"),
         ("set 1/0/1 -5", "1/0/1: the value is not in its range"),
+        ("send", "send: something is missing behind it; try help"),
+        ("send 9/0", "9/0: there is no such thing"),
         ("clock 60", "clock: +SECONDS is expected, or +5m, +1h, +1d"),
         ("x" * 5000, "the line is too long"),
     ],
@@ -174,7 +179,7 @@ def test_help(meet):
     _, device = meet()
     device.command("help")
     shown = device.line("commands: ", partly=True)
-    for name in ["update", "register", "deregister", "objects", "read", "set", "clock", "help", "quit"]:
+    for name in ["update", "register", "deregister", "objects", "read", "set", "send", "clock", "help", "quit"]:
         assert name in shown
 
 

@@ -7,7 +7,8 @@ import pytest
 from coapraw import ACK, BLOCK1, CON, DELETE, LOCATION_PATH, MAX_AGE, POST, SIZE1, Coap, block, code, uint
 from device_process import format_of, meet, path_of, played_server, queries_of, start_device  # noqa: F401
 
-LINKS_1_1 = '</>;rt="oma.lwm2m";ct="0 11542",</1>;ver=1.1,</1/0>,</3>;ver=1.1,</3/0>'
+OTHERS = "</3303/0>,</3442/0>"
+LINKS_1_1 = f'</>;rt="oma.lwm2m";ct="0 42 60 110 112 11542",</1>;ver=1.1,</1/0>,</3>;ver=1.1,</3/0>,{OTHERS}'
 HASTY = ("--ack-timeout", "20ms", "--max-retransmit", "2")
 
 
@@ -156,13 +157,16 @@ def test_register_is_what_the_standard_says(played_server, start_device):
 @pytest.mark.parametrize(
     ("version", "links"),
     [
-        ("1.0", "</1/0>,</3/0>"),
-        ("1.2", '</>;rt="oma.lwm2m";ct="0 11542",</1>;ver=1.2,</1/0>,</3>;ver=1.2,</3/0>'),
+        ("1.0", '</>;rt="oma.lwm2m";ct="0 42 11542 11543",</1/0>,</3/0>,'),
+        (
+            "1.2",
+            '</>;rt="oma.lwm2m";ct="0 42 60 110 112 320 322 11542 11544",</1>;ver=1.2,</1/0>,</3>;ver=1.2,</3/0>,',
+        ),
     ],
 )
 def test_LNK_05_object_versions_are_those_of_the_release(played_server, start_device, version, links):
     device = start_device("--server", played_server.uri, "--endpoint", "dev1", "--lwm2m", version)
-    assert played_server.accept().payload.decode() == links
+    assert played_server.accept().payload.decode() == links + OTHERS
     played_server.let_go(device)
 
 

@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from device_process import start_device  # noqa: F401
 from http_wire import Wire
 
+OBJECT_XML = "<LWM2M><Object><Name>x</Name><ObjectID>33000</ObjectID><Resources/></Object></LWM2M>"
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -121,12 +123,57 @@ def test_paths_that_are_not_described_are_404(berth):
         assert berth.http("GET", path).status == 404, path
 
 
-def test_answers_are_as_described(berth, document):
+def at(path: str) -> str:
+    """The path of the OpenAPI document for a path below a device."""
+    names = iter(["object", "instance", "resource", "resource_instance"])
+    return "".join("/{" + next(names) + "}" if part.isdigit() else "/" + part for part in path[1:].split("/"))
+
+
+OPERATIONS = [
+    ("post", "/requests", {"method": "GET", "path": "/3/0"}),
+    ("post", "/requests", {"method": "GTE"}),
+    ("get", "/3", None),
+    ("get", "/3/0?names=1", None),
+    ("get", "/3/0/7", None),
+    ("get", "/3/0/13", None),
+    ("get", "/3/0/4", None),
+    ("get", "/3/0/99", None),
+    ("get", "/3/0/7/0", None),
+    ("get", "/0/0", None),
+    ("post", "/3", {"resources": {}}),
+    ("put", "/1/0", {"resources": {"1": 300}}),
+    ("put", "/1/0", {"resources": {"1": "x"}}),
+    ("put", "/3/0/14", "+01:00"),
+    ("put", "/3/0/7/0", "5"),
+    ("patch", "/1/0", {"resources": {"1": 300}}),
+    ("patch", "/3/0/7", {"values": {"0": 5}}),
+    ("post", "/1/0/8", None),
+    ("delete", "/3/0", None),
+    ("delete", "/3/0/7/0", None),
+    ("get", "/3/discover", None),
+    ("get", "/3/0/discover", None),
+    ("get", "/3/0/7/discover", None),
+    ("put", "/3/attributes", {"pmin": 1}),
+    ("put", "/3/0/attributes", {"pmin": None}),
+    ("put", "/3/0/9/attributes", {"gt": 1.5}),
+    ("put", "/3/0/7/0/attributes", {"con": 1}),
+    ("post", "/composite/read", {"paths": ["/3/0/9", "/3/0/7"]}),
+    ("post", "/composite/write", {"/3/0/14": "+02:00"}),
+]
+
+
+def test_answers_are_as_described(berth, document, start_device):
     schemas = document["components"]["schemas"]
+    reference = start_device("--server", berth.listen[0], "--endpoint", "ref")
+    reference.line("Device ID:", partly=True)
     device = berth.register("dev1", links='</>;rt="oma.lwm2m",</1/0>;x,</3/0>', extra=["y=1", "sms=123"])
     berth.register("ever", lifetime=0)
     device.update()
     calls = [
+        (method, "/v1/devices/{endpoint}" + at(target.partition("?")[0]), "/v1/devices/ref" + target, body)
+        for method, target, body in OPERATIONS
+    ]
+    calls += [
         ("get", "/v1/devices", "/v1/devices", None),
         ("get", "/v1/devices/{endpoint}", "/v1/devices/dev1", None),
         ("get", "/v1/devices/{endpoint}", "/v1/devices/ever", None),
@@ -145,6 +192,19 @@ def test_answers_are_as_described(berth, document):
         ("get", "/v1/clock", "/v1/clock", None),
         ("post", "/v1/clock", "/v1/clock", {"advance": "1500ms"}),
         ("post", "/v1/clock", "/v1/clock", {"advance": "x"}),
+        ("get", "/v1/objects", "/v1/objects?limit=1000", None),
+        ("get", "/v1/objects", "/v1/objects?limit=x", None),
+        ("put", "/v1/objects/{id}", "/v1/objects/33000", OBJECT_XML),
+        ("put", "/v1/objects/{id}", "/v1/objects/33000", OBJECT_XML),
+        ("put", "/v1/objects/{id}", "/v1/objects/33000", {"x": 0}),
+        ("put", "/v1/objects/{id}/{version}", "/v1/objects/33000/1.0", OBJECT_XML),
+        ("put", "/v1/objects/{id}/{version}", "/v1/objects/33000/1.1", OBJECT_XML),
+        ("get", "/v1/objects/{id}", "/v1/objects/33000", None),
+        ("get", "/v1/objects/{id}", "/v1/objects/33001", None),
+        ("get", "/v1/objects/{id}/{version}", "/v1/objects/3303/1.1", None),
+        ("delete", "/v1/objects/{id}", "/v1/objects/33000", None),
+        ("delete", "/v1/objects/{id}", "/v1/objects/33000", None),
+        ("delete", "/v1/objects/{id}/{version}", "/v1/objects/3/1.1", None),
         ("get", "/v1/openapi.json", "/v1/openapi.json", None),
         ("get", "/healthz", "/healthz", None),
         ("get", "/readyz", "/readyz", None),

@@ -17,6 +17,11 @@ def vector(name: str) -> bytes:
     return bytes.fromhex(_all()[name]["hex"])
 
 
+def vectors(prefix: str) -> list[dict]:
+    """Every vector whose name begins so, with all that is said about it."""
+    return [entry for name, entry in _all().items() if name.startswith(prefix)]
+
+
 def with_mid(message: bytes, mid: int) -> bytes:
     """The same message under another Message ID."""
     return message[:2] + mid.to_bytes(2, "big") + message[4:]

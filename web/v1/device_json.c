@@ -5,6 +5,7 @@
 #include "common/lwm2m/link_format.h"
 #include "common/lwm2m/object_version.h"
 #include "web/document.h"
+#include "web/v1/link_json.h"
 
 enum { AWAKE_MS = 93000 }; /* MAX_TRANSMIT_WAIT after its last message a client with queue mode sleeps (T §6.5) */
 
@@ -12,33 +13,8 @@ static void set(json_t *object, const char *name, json_t *value) {
     json_object_set_new(object, name, value);
 }
 
-/* A member whose name comes from outside. */
-static void set_named(json_t *object, struct slice name, json_t *value) {
-    json_t *key = document_text(name);
-    if (key == NULL)
-        json_decref(value);
-    else
-        json_object_setn_new(object, json_string_value(key), json_string_length(key), value);
-    json_decref(key);
-}
-
 static json_t *text_or_null(struct slice text) {
     return text.len == 0 ? json_null() : document_text(text);
-}
-
-static json_t *attribute_json(const struct link_format_attribute *attribute) {
-    if (!attribute->has_value)
-        return json_true();
-    if (!attribute->quoted)
-        return document_text(attribute->value);
-    uint8_t *memory = malloc(attribute->value.len + 1);
-    if (memory == NULL)
-        return NULL;
-    struct buffer text = buffer_over(memory, attribute->value.len);
-    link_format_unescape(&text, attribute->value);
-    json_t *value = document_text(buffer_slice(&text));
-    free(memory);
-    return value;
 }
 
 /* What was announced of an object, which stands before its instances. */
@@ -72,13 +48,9 @@ static json_t *objects_json(struct slice links, uint8_t enabler) {
     while (link_format_next(&cursor, &link)) {
         if (slice_is(link.target, "/"))
             continue;
-        json_t *attributes = json_object();
-        struct link_format_attribute attribute;
-        for (size_t at = 0; link_format_attribute(&link, &at, &attribute);)
-            set_named(attributes, attribute.name, attribute_json(&attribute));
         json_t *object = json_object();
         set(object, "path", document_text(link.target));
-        set(object, "attributes", attributes);
+        set(object, "attributes", link_attributes_json(&link));
         set(object, "version", version_json(&link, enabler, &known));
         json_array_append_new(objects, object);
     }

@@ -6,6 +6,7 @@
 #include "web/input.h"
 #include "web/stored.h"
 #include "web/v1/device_json.h"
+#include "web/v1/device_problem.h"
 #include "web/v1/v1.h"
 #include "web/waiter.h"
 
@@ -70,17 +71,10 @@ void v1_devices_list(const struct call *call) {
 
 /* ---- one device, now ---- */
 
-static void send_not_registered(struct http_request *request, struct slice endpoint) {
-    json_t *members = json_object();
-    json_object_set_new(members, "endpoint", document_text(endpoint));
-    problem_send_with(request, PROBLEM_NOT_REGISTERED, members, NULL, "No device \"%.*s\" is registered.",
-                      (int)endpoint.len, (const char *)endpoint.data);
-}
-
 static void send_device(struct web *web, struct http_request *request, struct slice endpoint) {
     const struct registration *r = directory_find(web->server->directory, endpoint);
     if (r == NULL)
-        send_not_registered(request, endpoint);
+        problem_send_not_registered(request, endpoint);
     else
         document_ok(request, device_json(r, clock_now_ms(&web->server->clock)));
 }
@@ -230,5 +224,5 @@ void v1_devices_get(const struct call *call) {
 
 void v1_devices_forget(const struct call *call) {
     if (!server_forget(call->web->server, call->args[0], answer_stored, stored_request(call)))
-        send_not_registered(call->request, call->args[0]);
+        problem_send_not_registered(call->request, call->args[0]);
 }

@@ -9,5 +9,13 @@ route_fn v1_events_get, v1_events_last;
 route_fn v1_wait_post;
 route_fn v1_clock_get, v1_clock_advance;
 route_fn v1_reset_post;
+route_fn v1_objects_list, v1_objects_get, v1_objects_get_version;
+route_fn v1_objects_put, v1_objects_put_version;
+route_fn v1_objects_delete, v1_objects_delete_version;
+route_fn v1_requests_post;
+route_fn v1_read, v1_discover;
+route_fn v1_write_replace, v1_write_update, v1_create;
+route_fn v1_execute, v1_delete, v1_write_attributes;
+route_fn v1_composite_read, v1_composite_write;
 
 #endif

@@ -550,6 +550,17 @@ static void test_BLK_26_a_representation_that_changes_is_fetched_again(void **st
     assert_int_equal(rig.reply.result, COAP_CALL_INCOMPLETE);
 }
 
+static void test_BLK_26_a_post_is_not_repeated_when_its_answer_changes(void **state) {
+    (void)state;
+    rig_call(&rig, COAP_POST, SLICE_NONE);
+    expect_asked();
+    serve(bytes_at(0, 1000), 5, "one");
+    expect_asked();
+    serve(bytes_at(0, 1000), 5, "two");
+    assert_int_equal(rig.reply.result, COAP_CALL_INCOMPLETE);
+    rig_silent(&rig);
+}
+
 static void test_BLK_28_a_fetch_repeats_its_body(void **state) {
     (void)state;
     rig_call(&rig, COAP_FETCH, slice_str("what"));
@@ -628,6 +639,7 @@ int main(void) {
         TEST(test_BLK_19_an_early_answer_ends_it_and_stateless_peers_go_on),
         TEST(test_BLK_25_our_fetch_in_blocks),
         TEST(test_BLK_26_a_representation_that_changes_is_fetched_again),
+        TEST(test_BLK_26_a_post_is_not_repeated_when_its_answer_changes),
         TEST(test_BLK_28_a_fetch_repeats_its_body),
         TEST(test_a_body_above_the_limit_is_not_fetched),
         TEST(test_block_values_of_the_standard),

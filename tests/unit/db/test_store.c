@@ -468,6 +468,99 @@ static void on_done_in_order(void *arg, enum store_result result) {
     on_done(o->f, result);
 }
 
+/* What was loaded of object definitions, as text: "id version xml" and a line feed for each. */
+struct loaded_objects {
+    char text[400];
+};
+
+static void on_object(void *arg, const struct store_object *object) {
+    struct loaded_objects *l = arg;
+    size_t len = strlen(l->text);
+    snprintf(l->text + len, sizeof l->text - len, "%u %.*s %.*s\n", object->id, (int)object->version.len,
+             (const char *)object->version.data, (int)object->xml.len, (const char *)object->xml.data);
+}
+
+static void assert_objects(struct fixture *f, const char *expected) {
+    struct loaded_objects l = {.text = ""};
+    reopen_store(f);
+    if (!store_load_objects(f->store, on_object, &l, f->error, sizeof f->error))
+        fail_msg("%s", f->error);
+    assert_string_equal(l.text, expected);
+}
+
+static void put_object(struct fixture *f, uint16_t id, const char *version, const char *xml) {
+    struct store_object object = {.id = id, .version = slice_str(version), .xml = slice_str(xml)};
+    assert_int_equal(store_put_object(f->store, &object, on_done, f), STORE_OK);
+}
+
+static void test_object_definitions_are_kept_and_overwritten(void **state) {
+    struct fixture *f = *state;
+    open_store(f);
+    put_object(f, 65534, "1.0", "<c/>");
+    put_object(f, 3, "1.1", "<a/>");
+    put_object(f, 3, "1.0", "<b/>");
+    put_object(f, 3, "1.1", "<a>new</a>");
+    turn_until_done(f, 4);
+    assert_int_equal(f->failed, 0);
+    assert_objects(f, "3 1.0 <b/>\n3 1.1 <a>new</a>\n65534 1.0 <c/>\n");
+}
+
+static void test_deleted_object_definitions_are_gone(void **state) {
+    struct fixture *f = *state;
+    open_store(f);
+    put_object(f, 3, "1.0", "<a/>");
+    put_object(f, 3, "1.1", "<b/>");
+    store_delete_object(f->store, 3, slice_str("1.0"), on_done, f);
+    store_delete_object(f->store, 3, slice_str("2.0"), on_done, f); /* there is none */
+    store_delete_object(f->store, 4, slice_str("1.1"), on_done, f);
+    turn_until_done(f, 5);
+    assert_int_equal(f->failed, 0);
+    assert_objects(f, "3 1.1 <b/>\n");
+}
+
+static void on_long_object(void *arg, const struct store_object *object) {
+    struct slice *expected = arg;
+    if (slice_equal(object->xml, *expected))
+        *expected = SLICE_NONE;
+}
+
+static void test_a_long_object_definition_comes_back_byte_for_byte(void **state) {
+    struct fixture *f = *state;
+    static char xml[1024 * 1024] = "begin\0\xff";
+    struct slice expected = slice_of(xml, sizeof xml);
+    memcpy(xml + sizeof xml - 3, "end", 3);
+    open_store(f);
+    struct store_object object = {.id = 1, .version = slice_str("1.0"), .xml = expected};
+    assert_int_equal(store_put_object(f->store, &object, NULL, NULL), STORE_OK);
+    reopen_store(f);
+    assert_true(store_load_objects(f->store, on_long_object, &expected, f->error, sizeof f->error));
+    assert_null(expected.data);
+}
+
+static void test_an_object_definition_that_makes_no_sense_fails_the_loading(void **state) {
+    struct fixture *f = *state;
+    static const char *const faults[] = {
+        "UPDATE object SET object_id = -1",
+        "UPDATE object SET object_id = 65536",
+        "UPDATE object SET version = ''",
+        "UPDATE object SET xml = x''",
+    };
+    open_store(f);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        struct loaded_objects l = {.text = ""};
+        put_object(f, 3, "1.0", "<a/>");
+        close_store(f);
+        run_sql(path_of(f, "berth.db"), faults[i], false);
+        open_store(f);
+        assert_false(store_load_objects(f->store, on_object, &l, f->error, sizeof f->error));
+        assert_non_null(strstr(f->error, "damaged"));
+        assert_string_equal(l.text, "");
+        close_store(f);
+        run_sql(path_of(f, "berth.db"), "DELETE FROM object", false);
+        open_store(f);
+    }
+}
+
 static void test_completions_come_in_the_order_of_the_writes(void **state) {
     struct fixture *f = *state;
     open_store(f);
@@ -938,6 +1031,17 @@ static void test_an_older_schema_is_brought_up_to_date(void **state) {
     assert_true(number_of(path_of(f, "berth.db"), "PRAGMA user_version") >= 1);
 }
 
+static void test_a_database_of_the_first_schema_keeps_its_rows(void **state) {
+    struct fixture *f = *state;
+    fill_store(f, 10);
+    run_sql(path_of(f, "berth.db"), "DROP TABLE object; PRAGMA user_version = 1", false);
+    open_store(f);
+    put_object(f, 3, "1.0", "<a/>");
+    assert_objects(f, "3 1.0 <a/>\n");
+    load(f, NULL);
+    assert_int_equal(loaded.count, 10);
+}
+
 /* ---- files ---- */
 
 static void assert_mode(const char *path, mode_t mode) {
@@ -1007,6 +1111,10 @@ int main(void) {
         STORE_TEST(test_a_refresh_changes_times_only),
         STORE_TEST(test_a_refresh_of_unknown_ids_is_passed_over),
         STORE_TEST(test_settings_are_kept_and_overwritten),
+        STORE_TEST(test_object_definitions_are_kept_and_overwritten),
+        STORE_TEST(test_deleted_object_definitions_are_gone),
+        STORE_TEST(test_a_long_object_definition_comes_back_byte_for_byte),
+        STORE_TEST(test_an_object_definition_that_makes_no_sense_fails_the_loading),
         STORE_TEST(test_completions_come_in_the_order_of_the_writes),
         STORE_TEST(test_many_writes_are_few_transactions),
         STORE_TEST(test_a_full_queue_refuses_the_write_and_takes_it_later),
@@ -1034,6 +1142,7 @@ int main(void) {
         STORE_TEST(test_a_creation_that_was_interrupted_is_begun_anew),
         STORE_TEST(test_a_missing_directory_is_made_but_not_its_parents),
         STORE_TEST(test_an_older_schema_is_brought_up_to_date),
+        STORE_TEST(test_a_database_of_the_first_schema_keeps_its_rows),
         STORE_TEST(test_nobody_else_can_read_the_files),
         STORE_TEST(test_full_durability_keeps_what_it_is_given),
         STORE_TEST(test_the_log_is_moved_into_the_database_as_it_grows),

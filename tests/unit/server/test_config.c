@@ -116,6 +116,7 @@ static void test_mistakes_are_one_line(void **state) {
         "--ack-random-factor=0", "--ack-timeout=0",    "--durability=maybe",  "--log-level=all", "--log-format=xml",
         "--nstart=0",            "--max-exchanges=1",  "--http=127.0.0.1",    "--http=ftp://x",  "--api-key=",
         "--nonsense",            "--http-max-body=0",  "--transfer-timeout=1s", "--data=",       "stray",
+        "--objects=",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect_usage(bad[i], NULL);

@@ -1,0 +1,221 @@
+/* POST …/composite/read and …/composite/write: Read-Composite and Write-Composite (Core 1.2 §6.3.8, §6.3.9). */
+#include <stdlib.h>
+
+#include "common/coap/option.h"
+#include "web/document.h"
+#include "web/input.h"
+#include "web/v1/data_answer.h"
+#include "web/v1/data_body.h"
+#include "web/v1/device_problem.h"
+#include "web/v1/done.h"
+#include "web/v1/v1.h"
+
+enum { PATHS_MAX = 1000 };
+
+struct composite {
+    struct device_call call;  /* first member */
+    struct lwm2m_node *nodes; /* their memory is the call's */
+    size_t count;
+    struct format_choices choices;
+    size_t choice;
+    enum senml_mode mode;
+    struct data_form form;
+};
+
+/* The format of the request when the answer has this one: paths are told in SenML. */
+static int body_format(const struct composite *composite) {
+    int format = composite->choices.formats[composite->choice];
+    return composite->mode == SENML_FETCH && format == COAP_FORMAT_LWM2M_CBOR ? COAP_FORMAT_SENML_CBOR : format;
+}
+
+/* What the answer to a FETCH whose body has this format is asked for in. */
+static int answer_format(int format) {
+    switch (format) {
+    case LWM2M_FORMAT_SENML_ETCH_JSON:
+        return COAP_FORMAT_SENML_JSON;
+    case LWM2M_FORMAT_SENML_ETCH_CBOR:
+        return COAP_FORMAT_SENML_CBOR;
+    default:
+        return format;
+    }
+}
+
+static void send_payload(struct composite *composite, int format, struct slice payload) {
+    bool is_fetch = composite->mode == SENML_FETCH;
+    int accept = is_fetch ? answer_format(composite->choices.formats[composite->choice]) : COAP_FORMAT_NONE;
+    device_call_send(&composite->call, &(struct operation_request){.method = is_fetch ? COAP_FETCH : COAP_IPATCH,
+                                                                   .payload = payload,
+                                                                   .accept = accept,
+                                                                   .content_format = format});
+}
+
+/* True when the format can tell it: then it is on its way. */
+static bool send_encoded(struct composite *composite) {
+    const struct registration *r = directory_find(composite->call.web->server->directory, composite->call.endpoint);
+    struct lwm2m_encode_context context = {.root = r == NULL ? SLICE_NONE : registration_root(r),
+                                           .mode = composite->mode,
+                                           .time = r != NULL && r->version >= LWM2M_1_2 ? CBOR_TIME_TAGGED
+                                                                                        : CBOR_TIME_PLAIN};
+    size_t cap = composite->count * (64 + context.root.len) + composite->call.request->body.len * 6 + 256;
+    uint8_t *memory = malloc(cap);
+    struct buffer out = buffer_over(memory, cap);
+    int format = body_format(composite);
+    bool good = memory != NULL && lwm2m_encode(format, composite->nodes, composite->count, &context, &out);
+    if (good)
+        send_payload(composite, format, buffer_slice(&out));
+    free(memory);
+    return good;
+}
+
+static bool send_next(struct composite *composite) {
+    for (; composite->choice < composite->choices.count; composite->choice++) {
+        if (send_encoded(composite))
+            return true;
+    }
+    return false;
+}
+
+static bool try_again(struct composite *composite, const struct operation_result *result) {
+    if (result->outcome != OPERATION_ANSWERED || (result->message->code != COAP_4_06_NOT_ACCEPTABLE &&
+                                                  result->message->code != COAP_4_15_UNSUPPORTED_CONTENT_FORMAT))
+        return false;
+    composite->choice++;
+    return send_next(composite);
+}
+
+/* ---- Read-Composite ---- */
+
+static void on_read(struct device_call *call, const struct operation_result *result) {
+    struct composite *composite = (struct composite *)call;
+    const struct lwm2m_path root = {.len = 0};
+    if (!try_again(composite, result) && device_problem_if_any(call, result))
+        data_answer(call, result, &root, answer_format(composite->choices.formats[composite->choice]),
+                    &composite->form);
+}
+
+/* The paths as nodes. False: the request is answered, and the device call is over. */
+static bool read_paths(struct composite *composite, const json_t *paths) {
+    size_t i;
+    json_t *item;
+    if (!json_is_array(paths) || json_array_size(paths) == 0 || json_array_size(paths) > PATHS_MAX) {
+        device_call_refuse(&composite->call, PROBLEM_BAD_BODY, "paths must be a list of 1 to %d paths.", PATHS_MAX);
+        return false;
+    }
+    composite->nodes = device_call_take(&composite->call, json_array_size(paths) * sizeof *composite->nodes);
+    if (composite->nodes == NULL) {
+        device_call_refuse(&composite->call, PROBLEM_OVERLOADED, "The server is out of memory.");
+        return false;
+    }
+    json_array_foreach(paths, i, item) {
+        struct lwm2m_node *node = &composite->nodes[composite->count++];
+        *node = (struct lwm2m_node){0};
+        if (!json_is_string(item) || !lwm2m_path_parse(document_string(item), &node->path, NULL) ||
+            node->path.len == 0) {
+            device_call_refuse(&composite->call, PROBLEM_BAD_BODY,
+                               "Each of paths must be like \"/3/0/0\": one to four ids from 0 to 65534.");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether all of it may be sent. False: the request is answered, and the device call is over. */
+static bool allows_paths(struct composite *composite, const struct target *target) {
+    for (size_t i = 0; i < composite->count && !target->force; i++) {
+        uint16_t object = composite->nodes[i].path.ids[0];
+        if (object == 0 || object == 21 || object == 23) {
+            device_call_refuse(
+                &composite->call, PROBLEM_NOT_SENT,
+                "Object %u is for bootstrap servers only (Core 1.2 §6.3). With force=1 it is sent all the "
+                "same.",
+                (unsigned)object);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The start of both: NULL when the request is answered. */
+static struct composite *begin(const struct call *call, struct target *target, enum senml_mode mode,
+                               device_call_fn *answered, int *format) {
+    bool forced;
+    *format = COAP_FORMAT_NONE;
+    if (!target_read(call, target) || !target_allows(call, target, LWM2M_1_1, "A composite operation") ||
+        !target_format(call, target, format, &forced))
+        return NULL;
+    struct composite *composite = device_call_new(call, sizeof *composite, "/", answered);
+    if (composite == NULL)
+        return NULL;
+    composite->mode = mode;
+    format_choices_for_composite(target->registration, &composite->choices);
+    if (forced)
+        composite->choices = (struct format_choices){.formats = {*format}, .count = 1};
+    return composite;
+}
+
+static void refuse_unencodable(struct composite *composite) {
+    device_call_refuse(&composite->call, PROBLEM_BAD_BODY, "The content format cannot tell this.");
+}
+
+void v1_composite_read(const struct call *call) {
+    static const char *const members[] = {"paths", NULL};
+    struct target target;
+    struct data_form form;
+    int format;
+    if (!data_form_read(call, &form))
+        return;
+    json_t *body = input_body(call, members);
+    struct composite *composite = body == NULL ? NULL : begin(call, &target, SENML_FETCH, on_read, &format);
+    if (composite != NULL) {
+        composite->form = form;
+        if (read_paths(composite, json_object_get(body, "paths")) && allows_paths(composite, &target) &&
+            !send_next(composite))
+            refuse_unencodable(composite);
+    }
+    json_decref(body);
+}
+
+/* ---- Write-Composite ---- */
+
+static void on_written(struct device_call *call, const struct operation_result *result) {
+    struct composite *composite = (struct composite *)call;
+    if (!try_again(composite, result) && device_problem_if_any(call, result))
+        done_answer(call, result);
+}
+
+static bool removes(const struct data_body *body) {
+    for (size_t i = 0; i < body->count; i++) {
+        if (body->nodes[i].value.type == LWM2M_NONE)
+            return true;
+    }
+    return false;
+}
+
+void v1_composite_write(const struct call *call) {
+    struct target target;
+    struct data_body body;
+    int format;
+    struct composite *composite = begin(call, &target, SENML_PATCH, on_written, &format);
+    if (composite == NULL || !data_body_read(call, &composite->call, &target, DATA_COMPOSITE, format, &body))
+        return;
+    if (body.is_raw) {
+        send_payload(composite, body.format, body.payload);
+        return;
+    }
+    if (removes(&body) && format == COAP_FORMAT_NONE) { /* only SenML-ETCH tells that (RFC 8790 §3.2) */
+        if (target.registration->version < LWM2M_1_2 && !target.force) {
+            device_call_refuse(
+                &composite->call, PROBLEM_NOT_SENT,
+                "To remove with null came with LwM2M 1.2, and the device registered with %s. With force=1 "
+                "it is sent all the same.",
+                registration_version_text(target.registration));
+            return;
+        }
+        composite->choices = (struct format_choices){
+            .formats = {LWM2M_FORMAT_SENML_ETCH_CBOR, LWM2M_FORMAT_SENML_ETCH_JSON}, .count = 2};
+    }
+    composite->nodes = body.nodes;
+    composite->count = body.count;
+    if (allows_paths(composite, &target) && !send_next(composite))
+        refuse_unencodable(composite);
+}

@@ -1,0 +1,109 @@
+#include "web/v1/device_call.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "web/v1/device_problem.h"
+
+struct device_memory {
+    struct device_memory *next;
+    max_align_t bytes[];
+};
+
+static void free_call(struct device_call *call) {
+    while (call->memory != NULL) {
+        struct device_memory *next = call->memory->next;
+        free(call->memory);
+        call->memory = next;
+    }
+    free(call);
+}
+
+void *device_call_take(struct device_call *call, size_t size) {
+    struct device_memory *memory = malloc(sizeof *memory + size);
+    if (memory == NULL)
+        return NULL;
+    memory->next = call->memory;
+    call->memory = memory;
+    return memory->bytes;
+}
+
+static void on_gone(struct http_request *request) {
+    struct device_call *call = request->arg;
+    if (call->operation != NULL)
+        operation_cancel(call->operation);
+    call->web->waiting--;
+    free_call(call);
+}
+
+void *device_call_new(const struct call *call, size_t size, const char *target, device_call_fn *answered) {
+    struct device_call *device_call = calloc(1, size);
+    char *texts = device_call == NULL ? NULL : device_call_take(device_call, call->args[0].len + strlen(target) + 1);
+    if (texts == NULL) {
+        free(device_call);
+        problem_send(call->request, PROBLEM_OVERLOADED, "The server is out of memory.");
+        return NULL;
+    }
+    memcpy(texts, target, strlen(target) + 1);
+    device_call->target = texts;
+    texts += strlen(target) + 1;
+    memcpy(texts, call->args[0].data, call->args[0].len);
+    device_call->endpoint = slice_of(texts, call->args[0].len);
+    device_call->web = call->web;
+    device_call->request = call->request;
+    device_call->answered = answered;
+    call->request->arg = device_call;
+    call->request->gone = on_gone;
+    call->web->waiting++;
+    return device_call;
+}
+
+struct http_request *device_call_end(struct device_call *call) {
+    struct http_request *request = call->request;
+    request->gone = NULL;
+    call->web->waiting--;
+    free_call(call);
+    return request;
+}
+
+void device_call_refuse(struct device_call *call, enum problem_kind kind, const char *format, ...) {
+    char detail[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(detail, sizeof detail, format, args);
+    va_end(args);
+    problem_send(device_call_end(call), kind, "%s", detail);
+}
+
+static void refuse_unregistered(struct device_call *call) {
+    struct http_request *request = call->request;
+    char name[256]; /* an endpoint name that may be registered is no longer */
+    size_t len = call->endpoint.len < sizeof name ? call->endpoint.len : sizeof name;
+    memcpy(name, call->endpoint.data, len);
+    device_call_end(call);
+    problem_send_not_registered(request, slice_of(name, len));
+}
+
+static void on_result(void *arg, const struct operation_result *result) {
+    struct device_call *call = arg;
+    call->operation = NULL;
+    call->answered(call, result);
+}
+
+void device_call_send(struct device_call *call, const struct operation_request *request) {
+    enum operation_refusal refusal;
+    call->method = request->method;
+    call->operation = operation_start(call->web->server, call->endpoint, request, on_result, call, &refusal);
+    if (call->operation != NULL)
+        return;
+    if (refusal == OPERATION_NOT_REGISTERED)
+        refuse_unregistered(call);
+    else if (refusal == OPERATION_QUEUE_FULL)
+        device_call_refuse(call, PROBLEM_QUEUE_FULL, "As many requests wait for \"%.*s\" as may. Try again later.",
+                           (int)call->endpoint.len, (const char *)call->endpoint.data);
+    else
+        device_call_refuse(call, PROBLEM_BAD_REQUEST,
+                           "Path, query and options do not fit into a CoAP message (at most 255 bytes each, about 1000 "
+                           "together), or the payload is larger than --max-body allows.");
+}

@@ -1,0 +1,141 @@
+#include "web/v1/device_problem.h"
+
+#include <stdio.h>
+
+#include "common/coap/option.h"
+#include "web/document.h"
+#include "web/v1/coap_json.h"
+
+enum { DIAGNOSTIC_MAX = 1024, DETAIL_MAX = 1024 };
+
+/* What is not in here is 400 or, of class 5, 502. */
+static const struct {
+    uint8_t code;
+    unsigned status;
+} statuses[] = {
+    {COAP_CODE(4, 0), 400},  {COAP_CODE(4, 1), 401},  {COAP_CODE(4, 3), 403},  {COAP_CODE(4, 4), 404},
+    {COAP_CODE(4, 5), 405},  {COAP_CODE(4, 6), 406},  {COAP_CODE(4, 9), 409},  {COAP_CODE(4, 12), 412},
+    {COAP_CODE(4, 13), 413}, {COAP_CODE(4, 15), 415}, {COAP_CODE(4, 22), 422}, {COAP_CODE(4, 29), 429},
+    {COAP_CODE(5, 0), 502},  {COAP_CODE(5, 1), 501},  {COAP_CODE(5, 3), 503},  {COAP_CODE(5, 4), 504},
+};
+
+const unsigned device_problem_statuses[] = {400, 401, 403, 404, 405, 406, 409, 412, 413,
+                                            415, 422, 429, 501, 502, 503, 504, 0};
+
+void problem_send_not_registered(struct http_request *request, struct slice endpoint) {
+    json_t *members = json_object();
+    json_object_set_new(members, "endpoint", document_text(endpoint));
+    problem_send_with(request, PROBLEM_NOT_REGISTERED, members, NULL, "No device \"%.*s\" is registered.",
+                      (int)endpoint.len, (const char *)endpoint.data);
+}
+
+unsigned device_problem_status(uint8_t code) {
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        if (statuses[i].code == code)
+            return statuses[i].status;
+    }
+    return COAP_CODE_CLASS(code) == 4 ? 400 : 502;
+}
+
+const char *coap_code_header(uint8_t code, char out[COAP_CODE_HEADER_MAX]) {
+    snprintf(out, COAP_CODE_HEADER_MAX, "CoAP-Code: %s\r\n", coap_code_text(code).text);
+    return out;
+}
+
+/* Members that each of these problems has. */
+static json_t *members_of(const struct device_call *call, const struct operation_result *result) {
+    json_t *members = json_object();
+    json_object_set_new(members, "endpoint", document_text(call->endpoint));
+    json_object_set_new(members, "path", json_string(call->target));
+    if (result->message != NULL) {
+        json_object_set_new(members, "coap_code", json_string(coap_code_text(result->message->code).text));
+        json_object_set_new(members, "rtt_ms", json_integer(result->rtt_ms));
+    }
+    return members;
+}
+
+/* "GET /3/0/9 on dev1". */
+static void put_request(struct buffer *out, const struct device_call *call) {
+    const char *name = coap_code_name(call->method);
+    buffer_put_str(out, *name == '\0' ? coap_code_text(call->method).text : name);
+    buffer_printf(out, " %s on ", call->target);
+    buffer_put_slice(out, call->endpoint);
+}
+
+/* 5.03 says with Max-Age when to come again (RFC 7252 §5.9.3.4). */
+static void put_headers(struct buffer *out, const struct coap_message *message) {
+    char line[COAP_CODE_HEADER_MAX];
+    uint32_t retry_after_s = 60;
+    buffer_put_str(out, coap_code_header(message->code, line));
+    if (message->code != COAP_5_03_SERVICE_UNAVAILABLE)
+        return;
+    coap_option_uint(message, COAP_MAX_AGE, &retry_after_s);
+    buffer_printf(out, "Retry-After: %u\r\n", (unsigned)retry_after_s);
+}
+
+static void send_device_error(struct device_call *call, const struct operation_result *result) {
+    const struct coap_message *message = result->message;
+    unsigned status = device_problem_status(message->code);
+    char detail_text[DETAIL_MAX], headers_text[128];
+    struct buffer detail = buffer_over(detail_text, sizeof detail_text);
+    struct buffer headers = buffer_over(headers_text, sizeof headers_text - 1);
+    size_t diagnostic_len = result->body.len < DIAGNOSTIC_MAX ? result->body.len : DIAGNOSTIC_MAX;
+    json_t *members = members_of(call, result);
+    if (diagnostic_len > 0)
+        json_object_set_new(members, "diagnostic", document_text(slice_of(result->body.data, diagnostic_len)));
+    put_request(&detail, call);
+    put_headers(&headers, message);
+    headers_text[headers.len] = '\0';
+    json_t *document = problem_document(PROBLEM_DEVICE_ERROR, members, buffer_slice(&detail));
+    const char *name = coap_code_name(message->code);
+    json_object_set_new(
+        document, "title",
+        json_sprintf("Device answered %s%s%s", coap_code_text(message->code).text, *name == '\0' ? "" : " ", name));
+    json_object_set_new(document, "status", json_integer((json_int_t)status));
+    document_send(device_call_end(call), status, "application/problem+json", headers_text, document);
+}
+
+static void send_unanswered(struct device_call *call, const struct operation_result *result) {
+    static const struct {
+        enum problem_kind kind;
+        const char *outcome, *words;
+    } outcomes[] = {
+        [OPERATION_NO_ACK] = {PROBLEM_NO_ANSWER, "no-ack", "nothing came back, after all retransmissions"},
+        [OPERATION_NO_RESPONSE] = {PROBLEM_NO_ANSWER, "no-response", "acknowledged, but no response came in time"},
+        [OPERATION_RESET] = {PROBLEM_NO_ANSWER, "reset", "the device answered with a Reset"},
+        [OPERATION_UNFINISHED] = {PROBLEM_UNFINISHED, "unfinished",
+                                  "the answer in blocks is too large, or changed while it was fetched"},
+        [OPERATION_GONE] = {PROBLEM_REGISTRATION_GONE, "gone", "the registration ended meanwhile"},
+    };
+    char text[DETAIL_MAX];
+    struct buffer detail = buffer_over(text, sizeof text);
+    json_t *members = members_of(call, result);
+    json_object_set_new(members, "outcome", json_string(outcomes[result->outcome].outcome));
+    json_object_set_new(members, "retransmissions", json_integer(result->retransmissions));
+    put_request(&detail, call);
+    problem_send_with(device_call_end(call), outcomes[result->outcome].kind, members, NULL, "%.*s: %s.",
+                      (int)detail.len, text, outcomes[result->outcome].words);
+}
+
+bool device_problem_if_any(struct device_call *call, const struct operation_result *result) {
+    if (result->outcome != OPERATION_ANSWERED)
+        send_unanswered(call, result);
+    else if (COAP_CODE_CLASS(result->message->code) != 2)
+        send_device_error(call, result);
+    else
+        return true;
+    return false;
+}
+
+void device_problem_undecodable(struct device_call *call, const struct operation_result *result, const char *why) {
+    char text[DETAIL_MAX], header[COAP_CODE_HEADER_MAX];
+    struct buffer detail = buffer_over(text, sizeof text);
+    int format = coap_content_format(result->message);
+    json_t *members = members_of(call, result);
+    json_object_set_new(members, "content_format", format < 0 ? json_null() : json_integer(format));
+    json_object_set_new(members, "payload_b64", coap_json_base64(result->body));
+    put_request(&detail, call);
+    coap_code_header(result->message->code, header);
+    problem_send_with(device_call_end(call), PROBLEM_UNDECODABLE, members, header, "%.*s: %s.", (int)detail.len, text,
+                      why);
+}

@@ -1,0 +1,58 @@
+/* GET /v1/devices/{endpoint}/{object}[/{instance}[/{resource}[/{resource_instance}]]]: Read (Core 1.2 §6.3.1). */
+#include "common/coap/option.h"
+#include "server/format_choice.h"
+#include "web/v1/data_answer.h"
+#include "web/v1/device_problem.h"
+#include "web/v1/target.h"
+#include "web/v1/v1.h"
+
+struct read {
+    struct device_call call; /* first member */
+    struct lwm2m_path path;
+    struct format_choices choices;
+    size_t choice;
+    struct data_form form;
+};
+
+static void ask(struct read *read) {
+    device_call_send(&read->call, &(struct operation_request){.method = COAP_GET,
+                                                              .path = slice_str(read->call.target),
+                                                              .accept = read->choices.formats[read->choice],
+                                                              .content_format = COAP_FORMAT_NONE});
+}
+
+/* 4.06, and as some clients say it, 4.15: the format is refused, not the Read. */
+static bool is_format_refused(const struct operation_result *result) {
+    return result->outcome == OPERATION_ANSWERED && (result->message->code == COAP_4_06_NOT_ACCEPTABLE ||
+                                                     result->message->code == COAP_4_15_UNSUPPORTED_CONTENT_FORMAT);
+}
+
+static void on_answered(struct device_call *call, const struct operation_result *result) {
+    struct read *read = (struct read *)call;
+    if (is_format_refused(result) && read->choice + 1 < read->choices.count) {
+        read->choice++;
+        ask(read);
+    } else if (device_problem_if_any(call, result)) {
+        data_answer(call, result, &read->path, read->choices.formats[read->choice], &read->form);
+    }
+}
+
+void v1_read(const struct call *call) {
+    struct target target;
+    struct format_choices choices = {.count = 1};
+    struct data_form form;
+    bool forced;
+    if (!target_read(call, &target) || !target_format(call, &target, &choices.formats[0], &forced) ||
+        !data_form_read(call, &form))
+        return;
+    struct format_subject subject = target_subject(call, &target);
+    if (!forced)
+        format_choices_for_read(target.registration, &subject, &choices);
+    struct read *read = device_call_new(call, sizeof *read, target.text, on_answered);
+    if (read == NULL)
+        return;
+    read->path = target.path;
+    read->choices = choices;
+    read->form = form;
+    ask(read);
+}
