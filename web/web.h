@@ -16,7 +16,7 @@ struct web {
     uint64_t started_s;  /* Unix time of the wall clock */
     uv_timer_t heartbeat; /* runs while there are streams */
     struct event_stream *streams;
-    unsigned waiting; /* requests whose answer waits for an event: waiters */
+    unsigned waiting; /* requests whose answer waits for an event (waiters) or a device (device calls) */
     unsigned handles; /* not closed yet */
 };
 
