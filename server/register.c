@@ -1,6 +1,5 @@
 #include "server/register.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/coap/option.h"
@@ -9,38 +8,10 @@
 #include "server/operation.h"
 #include "server/persist.h"
 #include "server/profile.h"
+#include "server/refusal.h"
 #include "server/registration_parameters.h"
 
-enum { RETRY_AFTER_S = 30, REPLACED_MAX = 64 };
-
-/* Refuse a request, and say so in the events. */
-static void refuse(struct server *server, const struct coap_request *request, struct slice endpoint, uint8_t code,
-                   const char *why) {
-    char diagnostic[65];
-    snprintf(diagnostic, sizeof diagnostic, "%s", why); /* short on the wire, whole in the event */
-    struct event event = {.type = EVENT_REJECTED,
-                          .endpoint = endpoint,
-                          .detail = slice_str(why),
-                          .address = request->link->peer,
-                          .coap_code = code};
-    event_publish(server->events, &event);
-    if (code == COAP_5_03_SERVICE_UNAVAILABLE)
-        coap_respond_unavailable(server->coap, request->exchange, RETRY_AFTER_S, diagnostic);
-    else
-        coap_respond_code(server->coap, request->exchange, code, diagnostic);
-}
-
-/* What is worth knowing and no reason to refuse anybody. */
-static void publish_warning(struct server *server, const struct coap_request *request, struct slice endpoint,
-                            const char *what) {
-    if (what == NULL)
-        return;
-    struct event event = {.type = EVENT_ODDITY,
-                          .endpoint = endpoint,
-                          .detail = slice_str(what),
-                          .address = request->link->peer};
-    event_publish(server->events, &event);
-}
+enum { REPLACED_MAX = 64 };
 
 /* A tolerated deviation is told as an event; a strict listener refuses the request. True: go on. */
 static bool pass_oddity(struct server *server, const struct coap_request *request, struct slice endpoint,
@@ -48,10 +19,10 @@ static bool pass_oddity(struct server *server, const struct coap_request *reques
     if (what == NULL)
         return true;
     if (request->link->listener->strict) {
-        refuse(server, request, endpoint, COAP_4_00_BAD_REQUEST, what);
+        refuse_request(server, request, endpoint, COAP_4_00_BAD_REQUEST, what);
         return false;
     }
-    publish_warning(server, request, endpoint, what);
+    tell_oddity(server, request, endpoint, what);
     return true;
 }
 
@@ -157,7 +128,7 @@ static void on_register_committed(void *arg, enum store_result result) {
         persist_until_it_works(server);
         keep_replaced(server, r);
         directory_remove(server->directory, r);
-        coap_respond_unavailable(server->coap, exchange, RETRY_AFTER_S, "cannot store registrations now");
+        coap_respond_unavailable(server->coap, exchange, REFUSAL_RETRY_AFTER_S, "cannot store registrations now");
         return;
     }
     struct replacement replacement = {.server = server};
@@ -180,7 +151,7 @@ static void store_new(struct server *server, const struct coap_request *request,
     struct pending_register *pending = malloc(sizeof *pending);
     if (pending == NULL) {
         directory_remove(server->directory, r);
-        coap_respond_unavailable(server->coap, request->exchange, RETRY_AFTER_S, "out of memory");
+        coap_respond_unavailable(server->coap, request->exchange, REFUSAL_RETRY_AFTER_S, "out of memory");
         return;
     }
     *pending = (struct pending_register){server, r, request->exchange};
@@ -197,29 +168,29 @@ static void store_new(struct server *server, const struct coap_request *request,
 static bool check_register(struct server *server, const struct coap_request *request,
                            struct registration_parameters *p) {
     if (!registration_parameters_read(p, request->message, false)) {
-        refuse(server, request, p->endpoint, p->code, p->error);
+        refuse_request(server, request, p->endpoint, p->code, p->error);
         return false;
     }
     if (!p->has_version && server->config->lwm2m_version_optional) {
         p->version = LWM2M_1_0;
         p->oddity = "lwm2m is missing";
     } else if (!p->has_version) {
-        refuse(server, request, p->endpoint, COAP_4_00_BAD_REQUEST, "lwm2m is missing");
+        refuse_request(server, request, p->endpoint, COAP_4_00_BAD_REQUEST, "lwm2m is missing");
         return false;
     }
     if (!p->has_endpoint) {
-        refuse(server, request, SLICE_NONE, COAP_4_00_BAD_REQUEST, "ep is missing");
+        refuse_request(server, request, SLICE_NONE, COAP_4_00_BAD_REQUEST, "ep is missing");
         return false;
     }
     if (request->body.len == 0) {
         if (p->version >= LWM2M_1_2)
-            refuse(server, request, p->endpoint, COAP_4_09_CONFLICT, "no object list, and no profile is known");
+            refuse_request(server, request, p->endpoint, COAP_4_09_CONFLICT, "no object list, and no profile is known");
         else
-            refuse(server, request, p->endpoint, COAP_4_00_BAD_REQUEST, "the object list is missing");
+            refuse_request(server, request, p->endpoint, COAP_4_00_BAD_REQUEST, "the object list is missing");
         return false;
     }
     if (!is_link_format(request->message)) {
-        refuse(server, request, p->endpoint, COAP_4_00_BAD_REQUEST, "the object list must be link format (40)");
+        refuse_request(server, request, p->endpoint, COAP_4_00_BAD_REQUEST, "the object list must be link format (40)");
         return false;
     }
     return pass_oddity(server, request, p->endpoint, message_oddity(request->message)) &&
@@ -232,18 +203,18 @@ void register_request(struct server *server, const struct coap_request *request)
         return;
     struct object_list list;
     if (!object_list_build(&list, request->body, SLICE_NONE, SLICE_NONE, OBJECT_LIST_WHOLE)) {
-        refuse(server, request, p.endpoint, COAP_4_00_BAD_REQUEST, list.error);
+        refuse_request(server, request, p.endpoint, COAP_4_00_BAD_REQUEST, list.error);
         return;
     }
     if (!pass_oddity(server, request, p.endpoint, list.oddity)) {
         free(list.text);
         return;
     }
-    publish_warning(server, request, p.endpoint, list.warning);
+    tell_oddity(server, request, p.endpoint, list.warning);
     if (directory_count(server->directory) >= server->config->max_registrations &&
         directory_find_newest(server->directory, p.endpoint) == NULL) {
         free(list.text);
-        refuse(server, request, p.endpoint, COAP_5_03_SERVICE_UNAVAILABLE, "the directory is full");
+        refuse_request(server, request, p.endpoint, COAP_5_03_SERVICE_UNAVAILABLE, "the directory is full");
         return;
     }
     uint8_t location[PROFILE_LOCATION_MAX];
@@ -265,7 +236,7 @@ void register_request(struct server *server, const struct coap_request *request)
         directory_add(server->directory, server->next_registration_id++, &content, request->link);
     free(list.text);
     if (r == NULL) {
-        refuse(server, request, p.endpoint, COAP_5_03_SERVICE_UNAVAILABLE, "out of memory");
+        refuse_request(server, request, p.endpoint, COAP_5_03_SERVICE_UNAVAILABLE, "out of memory");
         return;
     }
     r->registered_at_ms = r->updated_at_ms = clock_now_ms(&server->clock);
@@ -348,7 +319,7 @@ static void on_update_committed(void *arg, enum store_result result) {
     }
     if (r != NULL) /* it holds here, and is written when that is possible again */
         persist_soon(server, r, UNSAVED_ALL);
-    coap_respond_unavailable(server->coap, exchange, RETRY_AFTER_S, "cannot store registrations now");
+    coap_respond_unavailable(server->coap, exchange, REFUSAL_RETRY_AFTER_S, "cannot store registrations now");
 }
 
 /* What an Update has changed is acknowledged after its commit; a mere refresh at once, since after a crash everybody has
@@ -363,7 +334,7 @@ static void acknowledge_update(struct server *server, const struct coap_request 
     struct pending_change *pending = pending_change(server, request, r);
     if (pending == NULL) {
         persist_soon(server, r, UNSAVED_ALL);
-        coap_respond_unavailable(server->coap, request->exchange, RETRY_AFTER_S, "out of memory");
+        coap_respond_unavailable(server->coap, request->exchange, REFUSAL_RETRY_AFTER_S, "out of memory");
         return;
     }
     struct store_registration row = persist_row(r);
@@ -375,28 +346,29 @@ static void acknowledge_update(struct server *server, const struct coap_request 
 void register_update(struct server *server, const struct coap_request *request, struct slice location) {
     struct registration *r = directory_find_location(server->directory, location);
     if (r == NULL) {
-        refuse(server, request, SLICE_NONE, COAP_4_04_NOT_FOUND, "no such registration");
+        refuse_request(server, request, SLICE_NONE, COAP_4_04_NOT_FOUND, "no such registration");
         return;
     }
     struct slice endpoint = registration_endpoint(r);
     struct registration_parameters p;
     struct object_list list = {.text = NULL};
     if (!registration_parameters_read(&p, request->message, true)) {
-        refuse(server, request, endpoint, p.code, p.error);
+        refuse_request(server, request, endpoint, p.code, p.error);
         return;
     }
     p.version = r->version;
     if (!is_link_format(request->message)) {
         /* The vendor's client labels even empty bodies; without a body the label means nothing. */
         if (request->body.len > 0) {
-            refuse(server, request, endpoint, COAP_4_00_BAD_REQUEST, "the object list must be link format (40)");
+            refuse_request(server, request, endpoint, COAP_4_00_BAD_REQUEST,
+                           "the object list must be link format (40)");
             return;
         }
     }
     if (request->body.len > 0 &&
         !object_list_build(&list, request->body, registration_links(r), registration_root(r),
                            profile_update_mode((enum client_profile)r->profile))) {
-        refuse(server, request, endpoint, COAP_4_00_BAD_REQUEST, list.error);
+        refuse_request(server, request, endpoint, COAP_4_00_BAD_REQUEST, list.error);
         return;
     }
     if (!pass_oddity(server, request, endpoint, message_oddity(request->message)) ||
@@ -409,7 +381,7 @@ void register_update(struct server *server, const struct coap_request *request, 
     bool good = rewrite(server, r, &p, &list);
     free(list.text);
     if (!good) {
-        refuse(server, request, registration_endpoint(r), COAP_5_03_SERVICE_UNAVAILABLE, "out of memory");
+        refuse_request(server, request, registration_endpoint(r), COAP_5_03_SERVICE_UNAVAILABLE, "out of memory");
         return;
     }
     bool fields_change = (p.has_lifetime && p.lifetime_s != r->lifetime_s) ||
@@ -445,7 +417,7 @@ static void on_deregister_committed(void *arg, enum store_result result) {
         persist_until_it_works(server);
         if (r != NULL)
             r->leaving = false;
-        coap_respond_unavailable(server->coap, exchange, RETRY_AFTER_S, "cannot store registrations now");
+        coap_respond_unavailable(server->coap, exchange, REFUSAL_RETRY_AFTER_S, "cannot store registrations now");
         return;
     }
     if (r == NULL) {
@@ -459,20 +431,20 @@ static void on_deregister_committed(void *arg, enum store_result result) {
 void register_deregister(struct server *server, const struct coap_request *request, struct slice location) {
     struct registration *r = directory_find_location(server->directory, location);
     if (r == NULL) {
-        refuse(server, request, SLICE_NONE, COAP_4_04_NOT_FOUND, "no such registration");
+        refuse_request(server, request, SLICE_NONE, COAP_4_04_NOT_FOUND, "no such registration");
         return;
     }
     if (request->message->type == COAP_NON &&
         !pass_oddity(server, request, registration_endpoint(r), message_oddity(request->message)))
         return;
     if (server->config->trust_address_only && r->link != request->link) {
-        refuse(server, request, registration_endpoint(r), COAP_4_00_BAD_REQUEST,
-               "the registration belongs to another address");
+        refuse_request(server, request, registration_endpoint(r), COAP_4_00_BAD_REQUEST,
+                       "the registration belongs to another address");
         return;
     }
     struct pending_change *pending = pending_change(server, request, r);
     if (pending == NULL) {
-        coap_respond_unavailable(server->coap, request->exchange, RETRY_AFTER_S, "out of memory");
+        coap_respond_unavailable(server->coap, request->exchange, REFUSAL_RETRY_AFTER_S, "out of memory");
         return;
     }
     r->leaving = true;

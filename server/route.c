@@ -1,6 +1,7 @@
 #include "server/route.h"
 
 #include "common/coap/option.h"
+#include "server/refusal.h"
 #include "server/register.h"
 #include "server/send.h"
 #include "server/well_known.h"
@@ -49,17 +50,7 @@ static void drop_prefix(struct request_path *path, const char *prefix) {
 }
 
 static void refuse(struct server *server, const struct coap_request *request, uint8_t code, const char *why) {
-    struct event event = {.type = EVENT_REJECTED,
-                          .detail = slice_str(why),
-                          .address = request->link->peer,
-                          .coap_code = code};
-    event_publish(server->events, &event);
-    coap_respond_code(server->coap, request->exchange, code, why);
-}
-
-static void publish_oddity(struct server *server, const struct coap_request *request, const char *what) {
-    struct event event = {.type = EVENT_ODDITY, .detail = slice_str(what), .address = request->link->peer};
-    event_publish(server->events, &event);
+    refuse_request(server, request, SLICE_NONE, code, why);
 }
 
 static void route_location(struct server *server, const struct coap_request *request,
@@ -79,7 +70,7 @@ static void route_location(struct server *server, const struct coap_request *req
             refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, "an Update is a POST");
             return;
         }
-        publish_oddity(server, request, "an Update came as PUT");
+        tell_oddity(server, request, SLICE_NONE, "an Update came as PUT");
         register_update(server, request, buffer_slice(&location));
         return;
     case COAP_POST:
@@ -109,7 +100,7 @@ void route_request(struct server *server, const struct coap_request *request) {
         return;
     }
     if (path.slash_at_end)
-        publish_oddity(server, request, "a path ends in an empty segment");
+        tell_oddity(server, request, SLICE_NONE, "a path ends in an empty segment");
     drop_prefix(&path, request->link->listener->prefix);
     bool to_group = address_is_multicast(&request->link->local);
     bool well_known = path.count == 2 && slice_is(path.segments[0], ".well-known") &&

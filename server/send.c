@@ -1,11 +1,11 @@
 #include "server/send.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/coap/option.h"
 #include "common/lwm2m/format.h"
 #include "common/lwm2m/link_format.h"
+#include "server/refusal.h"
 
 enum { NODES_MAX = 8192 };
 
@@ -14,18 +14,6 @@ enum { NODES_MAX = 8192 };
 static struct registration *sender_of(const struct server *server, const struct link *link) {
     struct registration *r = link->owner == 0 ? NULL : directory_at(server->directory, link->owner - 1);
     return r == NULL || r->link != link ? NULL : r;
-}
-
-/* Send knows 2.04, 4.00 and 4.04 only (T Tbl 6.7-4). */
-static void refuse(struct server *server, const struct coap_request *request, struct slice endpoint, uint8_t code,
-                   const char *why) {
-    struct event event = {.type = EVENT_REJECTED,
-                          .endpoint = endpoint,
-                          .detail = slice_str(why),
-                          .address = request->link->peer,
-                          .coap_code = code};
-    event_publish(server->events, &event);
-    coap_respond_code(server->coap, request->exchange, code, why);
 }
 
 /* What the registration lists of an object: nothing, or that it is there. */
@@ -86,40 +74,37 @@ static void take(struct server *server, const struct coap_request *request, stru
             list->remark = why;
     }
     if (!good) {
-        refuse(server, request, endpoint, COAP_4_00_BAD_REQUEST, list->remark);
+        refuse_request(server, request, endpoint, COAP_4_00_BAD_REQUEST, list->remark);
         return;
     }
     if (list->count == 0) {
-        refuse(server, request, endpoint, COAP_4_00_BAD_REQUEST, "there is no value in it");
+        refuse_request(server, request, endpoint, COAP_4_00_BAD_REQUEST, "there is no value in it");
         return;
     }
     if (!all_listed(r, list)) {
-        refuse(server, request, endpoint, COAP_4_04_NOT_FOUND, "a value of an object that is not registered");
+        refuse_request(server, request, endpoint, COAP_4_04_NOT_FOUND, "a value of an object that is not registered");
         return;
     }
     publish(server, r, list);
     coap_respond_code(server->coap, request->exchange, COAP_2_04_CHANGED, NULL);
 }
 
+/* Refusals are 4.00 and 4.04 only (T Tbl 6.7-4). */
 void send_request(struct server *server, const struct coap_request *request) {
     struct registration *r = sender_of(server, request->link);
     if (r == NULL) {
-        refuse(server, request, SLICE_NONE, COAP_4_04_NOT_FOUND, "the sender is not registered");
+        refuse_request(server, request, SLICE_NONE, COAP_4_04_NOT_FOUND, "the sender is not registered");
         return;
     }
     enum lwm2m_format format = lwm2m_format_of(coap_content_format(request->message));
     if (!lwm2m_format_allows(format, LWM2M_USE_SEND)) {
-        refuse(server, request, registration_endpoint(r), COAP_4_00_BAD_REQUEST,
-               "a Send is SenML JSON (110), SenML CBOR (112) or LwM2M CBOR (11544)");
+        refuse_request(server, request, registration_endpoint(r), COAP_4_00_BAD_REQUEST,
+                       "a Send is SenML JSON (110), SenML CBOR (112) or LwM2M CBOR (11544)");
         return;
     }
-    if (r->version == LWM2M_1_0) {
-        struct event event = {.type = EVENT_ODDITY,
-                              .endpoint = registration_endpoint(r),
-                              .detail = slice_str("a Send from a client of LwM2M 1.0, which does not have it"),
-                              .address = request->link->peer};
-        event_publish(server->events, &event);
-    }
+    if (r->version == LWM2M_1_0)
+        tell_oddity(server, request, registration_endpoint(r),
+                    "a Send from a client of LwM2M 1.0, which does not have it");
     /* A value takes three bytes at least, in any format. */
     size_t cap = request->body.len / 3 + 1 < NODES_MAX ? request->body.len / 3 + 1 : NODES_MAX;
     struct lwm2m_node *nodes = malloc(cap * sizeof *nodes);
