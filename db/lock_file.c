@@ -30,8 +30,8 @@ bool lock_file_take(struct lock_file *lock, const char *path, char *error, size_
     }
     if (flock(lock->fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
-            snprintf(error, error_size, "%s: another server uses this data directory; stop it or give another directory",
-                     path);
+            snprintf(error, error_size,
+                     "%s: another server uses this data directory; stop it or give another directory", path);
         else
             snprintf(error, error_size, "%s: the data directory can't be locked: %s", path, strerror(errno));
         close(lock->fd);

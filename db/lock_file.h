@@ -9,8 +9,8 @@
 
 struct lock_file {
     int fd;
-    bool known;   /* there was a readable one before */
-    bool unclean; /* the last process ended without lock_file_release(…, true) */
+    bool known;            /* there was a readable one before */
+    bool unclean;          /* the last process ended without lock_file_release(…, true) */
     uint64_t heartbeat_ms; /* told last, also before an unclean end; 0 when there is none */
 };
 

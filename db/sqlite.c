@@ -23,7 +23,7 @@ enum {
     CACHE_KIB = 2048,
     CHECKPOINT_PAGES = 2048,
     LOG_BYTES_KEPT = 16 * 1024 * 1024, /* a log that had to grow larger is cut after its checkpoint */
-    BUSY_MS = 5000, /* somebody looks in with sqlite3(1) */
+    BUSY_MS = 5000,                    /* somebody looks in with sqlite3(1) */
 };
 
 enum statement {
@@ -304,8 +304,8 @@ struct sqlite *sqlite_open(const char *path, enum store_durability durability, b
         return db;
     if (usable)
         snprintf(error, error_size,
-                 "%s: the database can't be written (%s); make the file and its directory writable, on a local disk", path,
-                 sqlite3_errmsg(db->connection));
+                 "%s: the database can't be written (%s); make the file and its directory writable, on a local disk",
+                 path, sqlite3_errmsg(db->connection));
     close_connection(db, false);
     if (!had_wal && size_of_file(wal_path) == 0) { /* SQLite made them only to look */
         unlink(wal_path);
@@ -467,7 +467,8 @@ static bool run(struct sqlite *db, enum statement statement) {
 
 /* Parameters are bound without copying: they need to live until the statement has run. */
 static void bind_text(sqlite3_stmt *statement, int parameter, struct slice s) {
-    sqlite3_bind_text64(statement, parameter, s.len == 0 ? "" : (const char *)s.data, s.len, SQLITE_STATIC, SQLITE_UTF8);
+    sqlite3_bind_text64(statement, parameter, s.len == 0 ? "" : (const char *)s.data, s.len, SQLITE_STATIC,
+                        SQLITE_UTF8);
 }
 
 static void bind_blob(sqlite3_stmt *statement, int parameter, struct slice s) {

@@ -243,8 +243,8 @@ enum store_result store_clear_registrations(struct store *store, store_done_fn *
     return put(store, CLEAR_REGISTRATIONS, 0, 0, done, arg) == NULL ? STORE_QUEUE_FULL : STORE_OK;
 }
 
-static enum store_result put_object_record(struct store *store, enum record_kind kind, const struct store_object *object,
-                                           store_done_fn *done, void *arg) {
+static enum store_result put_object_record(struct store *store, enum record_kind kind,
+                                           const struct store_object *object, store_done_fn *done, void *arg) {
     struct record *record = put(store, kind, 0, sizeof *object + object->version.len + object->xml.len, done, arg);
     if (record == NULL)
         return STORE_QUEUE_FULL;

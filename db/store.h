@@ -32,17 +32,17 @@ typedef void store_done_fn(void *arg, enum store_result result);
 struct store_registration {
     uint64_t id; /* > 0, never used twice */
     struct slice endpoint;
-    struct slice location;  /* the segments below /rd, joined by '/': "4Kx9" or "account/0123…" */
-    struct slice links;     /* canonical link format */
-    struct slice root;      /* alternate path, "" for "/" */
-    struct slice query;     /* registration parameters not listed here, joined by '&', raw bytes */
+    struct slice location; /* the segments below /rd, joined by '/': "4Kx9" or "account/0123…" */
+    struct slice links;    /* canonical link format */
+    struct slice root;     /* alternate path, "" for "/" */
+    struct slice query;    /* registration parameters not listed here, joined by '&', raw bytes */
     struct slice sms;
-    struct slice identity;  /* of the security association, "" in NoSec */
-    struct slice address;   /* the bytes of struct address: the peer's */
-    struct slice local;     /* the bytes of struct address: ours */
-    uint32_t listener;      /* number of the listening URI */
-    uint32_t lifetime_s;    /* 0: for ever */
-    uint32_t flags;         /* bits of server/registration.h: version, binding, queue mode, profile */
+    struct slice identity; /* of the security association, "" in NoSec */
+    struct slice address;  /* the bytes of struct address: the peer's */
+    struct slice local;    /* the bytes of struct address: ours */
+    uint32_t listener;     /* number of the listening URI */
+    uint32_t lifetime_s;   /* 0: for ever */
+    uint32_t flags;        /* bits of server/registration.h: version, binding, queue mode, profile */
     uint64_t registered_at_ms;
     uint64_t updated_at_ms;
     uint64_t expires_at_ms; /* UINT64_MAX: never */

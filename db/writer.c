@@ -39,8 +39,8 @@ struct writer {
     writer_tidy_fn *tidy;
     void *arg;
     struct batch batches[2];
-    struct batch *gathering; /* the loop's */
-    struct batch *running;   /* the thread's, or NULL while it has nothing to do */
+    struct batch *gathering;  /* the loop's */
+    struct batch *running;    /* the thread's, or NULL while it has nothing to do */
     struct completion *ended; /* completions that are being run; swapped with those of the batch that ended */
     size_t ended_cap;
     size_t queue_bytes;

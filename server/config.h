@@ -13,23 +13,23 @@ enum { CONFIG_LISTENERS_MAX = 16 };
 struct config {
     struct listener listeners[CONFIG_LISTENERS_MAX]; /* default: coap://[::]:5683 (coap://0.0.0.0:5683 without IPv6) */
     size_t listener_count;
-    struct address http;    /* default 127.0.0.1:8080 */
-    bool http_enabled;      /* --http off */
-    const char *data;       /* default ./berth-data */
-    const char *objects;    /* directory of object definitions; NULL: none */
+    struct address http; /* default 127.0.0.1:8080 */
+    bool http_enabled;   /* --http off */
+    const char *data;    /* default ./berth-data */
+    const char *objects; /* directory of object definitions; NULL: none */
     enum store_durability durability;
-    const char *api_key;    /* NULL: none needed */
+    const char *api_key; /* NULL: none needed */
     bool require_api_key;
     enum log_level log_level;
     bool log_json;
     struct coap_params coap;
-    uint32_t grace_s;             /* after the lifetime has run out, before the registration goes: default 93 */
-    bool grant_lifetime_on_start; /* a registration that ran out while the server was down gets one lifetime more */
-    bool lwm2m_version_optional;  /* a Register without lwm2m= is taken as 1.0 */
-    bool trust_address_only;      /* a NoSec De-register from another address than the registration's is refused */
-    bool max_age_is_lifetime;     /* the 2.01 says the lifetime as Max-Age */
-    size_t max_registrations;     /* 5.03 beyond; default 2,000,000 */
-    size_t event_bytes;           /* bound of the event log: default 4 MiB */
+    uint32_t grace_s;              /* after the lifetime has run out, before the registration goes: default 93 */
+    bool grant_lifetime_on_start;  /* a registration that ran out while the server was down gets one lifetime more */
+    bool lwm2m_version_optional;   /* a Register without lwm2m= is taken as 1.0 */
+    bool trust_address_only;       /* a NoSec De-register from another address than the registration's is refused */
+    bool max_age_is_lifetime;      /* the 2.01 says the lifetime as Max-Age */
+    size_t max_registrations;      /* 5.03 beyond; default 2,000,000 */
+    size_t event_bytes;            /* bound of the event log: default 4 MiB */
     uint32_t http_max_connections; /* default 1024 */
     uint32_t http_idle_s;          /* default 60 */
     size_t http_max_body;          /* default 1 MiB */

@@ -10,9 +10,9 @@ enum { CHUNK_SLOTS = 256, LOCATION_MIN = 4, LOCATION_MAX = 10, LOCATION_SPARSENE
 struct directory {
     struct registration **chunks; /* of CHUNK_SLOTS each */
     uint32_t chunk_count, chunk_cap;
-    uint32_t slot_end;     /* slots from here on were never used */
-    uint32_t free_slot;    /* a chain through `older`, or SLOT_NONE; a free slot has no text */
-    struct hash_key key;   /* of both tables */
+    uint32_t slot_end;           /* slots from here on were never used */
+    uint32_t free_slot;          /* a chain through `older`, or SLOT_NONE; a free slot has no text */
+    struct hash_key key;         /* of both tables */
     struct slot_table names;     /* endpoint: its newest registration */
     struct slot_table locations; /* location: the newest registration that has it */
     size_t count;                /* acknowledged */

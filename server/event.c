@@ -31,7 +31,7 @@ struct record {
 struct record_node {
     struct lwm2m_path path;
     uint8_t has_time;
-    uint8_t type; /* enum lwm2m_type */
+    uint8_t type;       /* enum lwm2m_type */
     uint32_t bytes_len; /* of a value that is bytes, which follow; any other is in `scalar` */
     int64_t time_ms;
     uint64_t scalar;
@@ -58,15 +58,9 @@ struct event_log {
 };
 
 static const char *const type_names[EVENT_TYPE_COUNT] = {
-    [EVENT_REGISTERED] = "registered",
-    [EVENT_UPDATED] = "updated",
-    [EVENT_DEREGISTERED] = "deregistered",
-    [EVENT_EXPIRED] = "expired",
-    [EVENT_REPLACED] = "replaced",
-    [EVENT_ADDRESS_CHANGED] = "address_changed",
-    [EVENT_REJECTED] = "rejected",
-    [EVENT_ODDITY] = "oddity",
-    [EVENT_SEND] = "send",
+    [EVENT_REGISTERED] = "registered", [EVENT_UPDATED] = "updated",   [EVENT_DEREGISTERED] = "deregistered",
+    [EVENT_EXPIRED] = "expired",       [EVENT_REPLACED] = "replaced", [EVENT_ADDRESS_CHANGED] = "address_changed",
+    [EVENT_REJECTED] = "rejected",     [EVENT_ODDITY] = "oddity",     [EVENT_SEND] = "send",
 };
 
 struct event_log *event_log_new(const struct clock *clock, uint64_t first_id, size_t max_bytes) {
@@ -229,8 +223,7 @@ static void decode_node(const uint8_t *at, struct lwm2m_node *node) {
     struct record_node record;
     memcpy(&record, at, sizeof record);
     *node = (struct lwm2m_node){.path = record.path, .has_time = record.has_time != 0, .time_ms = record.time_ms};
-    node->value =
-        value_of((enum lwm2m_type)record.type, record.scalar, slice_of(at + sizeof record, record.bytes_len));
+    node->value = value_of((enum lwm2m_type)record.type, record.scalar, slice_of(at + sizeof record, record.bytes_len));
 }
 
 static void decode(const struct event_log *log, uint64_t id, struct event *event) {

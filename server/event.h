@@ -26,15 +26,15 @@ struct event {
     uint64_t id;    /* set by event_publish */
     uint64_t ts_ms; /* protocol time; set by event_publish */
     enum event_type type;
-    struct slice endpoint;   /* "" when no device is known */
-    struct slice location;   /* of the registration it is about, segments below /rd; "" when none */
-    struct slice previous;   /* see the types */
-    struct slice detail;     /* a sentence for a person; "" when none */
-    struct address address;  /* of the peer; family ADDRESS_NONE when none */
-    uint32_t lifetime_s;     /* of the registration, when `location` is set */
-    uint8_t coap_code;       /* of the answer to a refused message; 0 when none was sent */
+    struct slice endpoint;  /* "" when no device is known */
+    struct slice location;  /* of the registration it is about, segments below /rd; "" when none */
+    struct slice previous;  /* see the types */
+    struct slice detail;    /* a sentence for a person; "" when none */
+    struct address address; /* of the peer; family ADDRESS_NONE when none */
+    uint32_t lifetime_s;    /* of the registration, when `location` is set */
+    uint8_t coap_code;      /* of the answer to a refused message; 0 when none was sent */
     bool has_node;
-    struct lwm2m_node node;  /* a value, its path and its time */
+    struct lwm2m_node node; /* a value, its path and its time */
 };
 
 struct event_log;

@@ -1,6 +1,6 @@
 #include "server/expiry.h"
 
-#include "server/operation.h"
+#include "server/contact.h"
 #include "server/persist.h"
 
 static void on_expired(struct timer *timer, void *arg) {
@@ -12,7 +12,7 @@ static void on_expired(struct timer *timer, void *arg) {
                           .address = r->link->peer,
                           .lifetime_s = r->lifetime_s};
     event_publish(server->events, &event);
-    operation_end_all(server, r);
+    contact_ended(server, r, EVENT_EXPIRED);
     persist_deletion(server, r->id);
     directory_remove(server->directory, r);
 }

@@ -2,8 +2,8 @@
 #ifndef BERTH_SERVER_NAMES_H
 #define BERTH_SERVER_NAMES_H
 
-#define SETTING_EVENT_NUMBERS "event_numbers" /* event numbers up to this one may have been used */
-#define SETTING_CLOCK_LEAPT "clock_leapt_ms"  /* how far protocol time has been leapt */
+#define SETTING_EVENT_NUMBERS    "event_numbers"    /* event numbers up to this one may have been used */
+#define SETTING_CLOCK_LEAPT      "clock_leapt_ms"   /* how far protocol time has been leapt */
 #define SETTING_REGISTRATION_IDS "registration_ids" /* registration ids up to this one may have been used */
 
 #endif

@@ -44,9 +44,8 @@ static void tolerate(struct object_list *list, const char *what) {
 static bool add_entry(struct builder *builder, const struct entry *entry) {
     if (builder->count == builder->cap) {
         size_t cap = builder->cap * 2;
-        struct entry *grown = builder->entries == builder->inlined
-                                  ? malloc(cap * sizeof *grown)
-                                  : realloc(builder->entries, cap * sizeof *grown);
+        struct entry *grown = builder->entries == builder->inlined ? malloc(cap * sizeof *grown)
+                                                                   : realloc(builder->entries, cap * sizeof *grown);
         if (grown == NULL)
             return false;
         if (builder->entries == builder->inlined)
@@ -155,8 +154,8 @@ static bool add_link(struct builder *builder, const struct link_format_link *lin
     size_t root_len = strlen(list->root);
     if (target.len == 0 || target.data[0] != '/')
         return fail(list, "a link target must begin with /", at);
-    bool is_root = slice_is(target, "/") ||
-                   (root_len > 0 && slice_equal(without_slash_at_end(target), slice_str(list->root)));
+    bool is_root =
+        slice_is(target, "/") || (root_len > 0 && slice_equal(without_slash_at_end(target), slice_str(list->root)));
     struct entry entry = {.attributes = link->attributes};
     if (count_attributes(link) > ATTRIBUTES_MAX)
         return fail(list, "a link has more than 64 attributes", at);

@@ -16,10 +16,10 @@ enum object_list_mode {
 struct object_list {
     uint8_t *text; /* free() it */
     size_t len;
-    char root[64];      /* alternate path without the slash at its end, "" for / */
-    const char *oddity; /* a deviation that was tolerated, or NULL */
+    char root[64];       /* alternate path without the slash at its end, "" for / */
+    const char *oddity;  /* a deviation that was tolerated, or NULL */
     const char *warning; /* nothing wrong, but unusual, or NULL */
-    char error[96];     /* when building failed: what is wrong and where */
+    char error[96];      /* when building failed: what is wrong and where */
 };
 
 /* Build from `announced` and what was known before (canonical, may be empty, with its root). False: list->error is set

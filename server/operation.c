@@ -58,12 +58,11 @@ static struct slice without_slash_at_start(struct slice path) {
     return path.len > 0 && path.data[0] == '/' ? slice_from(path, 1) : path;
 }
 
-static bool compose(const struct registration *r, const struct operation_request *request,
-                    struct coap_message *message, struct coap_uint scratch[2]) {
+static bool compose(const struct registration *r, const struct operation_request *request, struct coap_message *message,
+                    struct coap_uint scratch[2]) {
     coap_message_init(message, COAP_CON, request->method, 0, SLICE_NONE);
     message->payload = request->payload;
-    if (!request->is_absolute &&
-        !add_parts(message, COAP_URI_PATH, without_slash_at_start(registration_root(r)), '/'))
+    if (!request->is_absolute && !add_parts(message, COAP_URI_PATH, without_slash_at_start(registration_root(r)), '/'))
         return false;
     if (!add_parts(message, COAP_URI_PATH, without_slash_at_start(request->path), '/') ||
         !add_parts(message, COAP_URI_QUERY, request->query, '&'))
@@ -96,8 +95,9 @@ struct operation *operation_start(struct server *server, struct slice endpoint, 
     if (operation == NULL)
         return NULL;
     *operation = (struct operation){.done = done, .arg = arg};
-    operation->call = coap_call_typed(server->coap, r->link, &message,
-                                      request->is_non_confirmable ? COAP_NON : COAP_CON, on_reply, operation);
+    const struct coap_call_options options = {.type = request->is_non_confirmable ? COAP_NON : COAP_CON,
+                                              .response_timeout_ms = request->response_timeout_ms};
+    operation->call = coap_call_with(server->coap, r->link, &message, &options, on_reply, operation);
     if (operation->call == NULL) {
         free(operation);
         return NULL;

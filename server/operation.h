@@ -10,14 +10,15 @@ struct operation;
 
 /* Everything is copied by operation_start. */
 struct operation_request {
-    uint8_t method;          /* enum coap_code */
-    struct slice path;       /* "3/0/9"; below the device's alternate path unless `is_absolute` */
-    struct slice query;      /* "pmin=1&pmax=60": raw items joined by '&' */
+    uint8_t method;     /* enum coap_code */
+    struct slice path;  /* "3/0/9"; below the device's alternate path unless `is_absolute` */
+    struct slice query; /* "pmin=1&pmax=60": raw items joined by '&' */
     struct slice payload;
-    int accept;              /* content format, or COAP_FORMAT_NONE */
-    int content_format;      /* of the payload, or COAP_FORMAT_NONE */
+    int accept;         /* content format, or COAP_FORMAT_NONE */
+    int content_format; /* of the payload, or COAP_FORMAT_NONE */
     bool is_absolute;
-    bool is_non_confirmable; /* sent once as NON (RFC 7252 §4.3) */
+    bool is_non_confirmable;           /* sent once as NON (RFC 7252 §4.3) */
+    uint32_t response_timeout_ms;      /* from the ACK to a separate response; 0: as configured */
     const struct coap_option *options; /* further ones */
     size_t option_count;
 };

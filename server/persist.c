@@ -134,8 +134,7 @@ static void flush_deletions(struct server *server) {
             written->items[written->count].id = ids[written->count];
             written->count++;
         }
-        enum store_result result =
-            store_delete_registrations(server->store, ids, written->count, on_written, written);
+        enum store_result result = store_delete_registrations(server->store, ids, written->count, on_written, written);
         if (result != STORE_OK) {
             on_written(written, result);
             return;
@@ -252,8 +251,8 @@ void persist_event_numbers(struct server *server) {
 }
 
 void persist_registration_ids(struct server *server) {
-    server->reserved_registration_id = reserve(server, SETTING_REGISTRATION_IDS, server->next_registration_id,
-                                               server->reserved_registration_id);
+    server->reserved_registration_id =
+        reserve(server, SETTING_REGISTRATION_IDS, server->next_registration_id, server->reserved_registration_id);
 }
 
 void persist_clock(struct server *server) {

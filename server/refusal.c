@@ -23,9 +23,7 @@ void refuse_request(struct server *server, const struct coap_request *request, s
 void tell_oddity(struct server *server, const struct coap_request *request, struct slice endpoint, const char *what) {
     if (what == NULL)
         return;
-    struct event event = {.type = EVENT_ODDITY,
-                          .endpoint = endpoint,
-                          .detail = slice_str(what),
-                          .address = request->link->peer};
+    struct event event = {
+        .type = EVENT_ODDITY, .endpoint = endpoint, .detail = slice_str(what), .address = request->link->peer};
     event_publish(server->events, &event);
 }

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "common/coap/option.h"
+#include "server/contact.h"
 #include "server/expiry.h"
 #include "server/object_list.h"
-#include "server/operation.h"
 #include "server/persist.h"
 #include "server/profile.h"
 #include "server/refusal.h"
@@ -96,6 +96,7 @@ static void keep_replaced(const struct server *server, const struct registration
 
 struct replacement {
     struct server *server;
+    struct registration *by;
     uint8_t location[PROFILE_LOCATION_MAX];
     size_t location_len;
     bool happened;
@@ -105,7 +106,7 @@ static void on_replaced(void *arg, struct registration *old) {
     struct replacement *replacement = arg;
     struct slice location = registration_location(old);
     timer_cancel(&replacement->server->wheel, &old->expiry);
-    operation_end_all(replacement->server, old);
+    contact_replaced(replacement->server, old, replacement->by);
     replacement->happened = true;
     replacement->location_len = location.len > sizeof replacement->location ? 0 : location.len;
     memcpy(replacement->location, location.data, replacement->location_len);
@@ -131,7 +132,7 @@ static void on_register_committed(void *arg, enum store_result result) {
         coap_respond_unavailable(server->coap, exchange, REFUSAL_RETRY_AFTER_S, "cannot store registrations now");
         return;
     }
-    struct replacement replacement = {.server = server};
+    struct replacement replacement = {.server = server, .by = r};
     directory_commit(server->directory, r, on_replaced, &replacement);
     expiry_resume(server, r);
     r->link->owner = r->slot + 1;
@@ -145,6 +146,7 @@ static void on_register_committed(void *arg, enum store_result result) {
     persist_event_numbers(server);
     persist_registration_ids(server);
     respond_created(server, exchange, r);
+    contact_registered(server, r, replacement.happened);
 }
 
 static void store_new(struct server *server, const struct coap_request *request, struct registration *r) {
@@ -232,8 +234,7 @@ void register_request(struct server *server, const struct coap_request *request)
         .queue_mode = p.queue_mode,
         .profile = profile,
     };
-    struct registration *r =
-        directory_add(server->directory, server->next_registration_id++, &content, request->link);
+    struct registration *r = directory_add(server->directory, server->next_registration_id++, &content, request->link);
     free(list.text);
     if (r == NULL) {
         refuse_request(server, request, p.endpoint, COAP_5_03_SERVICE_UNAVAILABLE, "out of memory");
@@ -267,6 +268,7 @@ static bool move_to_link(struct server *server, struct registration *r, struct l
     struct link *before = r->link;
     r->link = link_ref(link);
     publish_address_change(server, r, &before->peer);
+    contact_moved(server, r, before);
     link_unref(before);
     return true;
 }
@@ -315,6 +317,8 @@ static void on_update_committed(void *arg, enum store_result result) {
     clock_update(&server->clock);
     if (result == STORE_OK) {
         coap_respond_code(server->coap, exchange, COAP_2_04_CHANGED, NULL);
+        if (r != NULL)
+            contact_heard(server, r);
         return;
     }
     if (r != NULL) /* it holds here, and is written when that is possible again */
@@ -329,6 +333,7 @@ static void acknowledge_update(struct server *server, const struct coap_request 
     if (!changed || r->leaving) {
         persist_soon(server, r, changed ? UNSAVED_ALL : UNSAVED_LEASE);
         coap_respond_code(server->coap, request->exchange, COAP_2_04_CHANGED, NULL);
+        contact_heard(server, r);
         return;
     }
     struct pending_change *pending = pending_change(server, request, r);
@@ -365,9 +370,8 @@ void register_update(struct server *server, const struct coap_request *request, 
             return;
         }
     }
-    if (request->body.len > 0 &&
-        !object_list_build(&list, request->body, registration_links(r), registration_root(r),
-                           profile_update_mode((enum client_profile)r->profile))) {
+    if (request->body.len > 0 && !object_list_build(&list, request->body, registration_links(r), registration_root(r),
+                                                    profile_update_mode((enum client_profile)r->profile))) {
         refuse_request(server, request, endpoint, COAP_4_00_BAD_REQUEST, list.error);
         return;
     }
@@ -448,8 +452,7 @@ void register_deregister(struct server *server, const struct coap_request *reque
         return;
     }
     r->leaving = true;
-    enum store_result result =
-        store_delete_registrations(server->store, &r->id, 1, on_deregister_committed, pending);
+    enum store_result result = store_delete_registrations(server->store, &r->id, 1, on_deregister_committed, pending);
     if (result != STORE_OK)
         on_deregister_committed(pending, result);
 }

@@ -2,7 +2,7 @@
  * times, so it is two pieces of memory: this struct in a slab slot of the directory, and one block with every text of
  * it. The object list is kept as canonical link format and parsed when somebody asks.
  *
- * Bytes for a device with four object links: 128 here + 80 text block + 104 link + 20 to 30 in hash tables. */
+ * Bytes for a device with four object links: 136 here + 80 text block + 104 link + 20 to 30 in hash tables. */
 #ifndef BERTH_SERVER_REGISTRATION_H
 #define BERTH_SERVER_REGISTRATION_H
 
@@ -37,11 +37,14 @@ struct text_span {
     uint16_t at, len;
 };
 
+struct dealings; /* server/contact.h */
+
 struct registration {
-    struct timer expiry; /* first member: see registration_of_expiry */
-    struct link *link;   /* how it is reached; a reference */
-    uint8_t *text;       /* one block with all spans and then the links */
-    uint64_t id;         /* number of the registration, never used twice; the key in the store */
+    struct timer expiry;       /* first member: see registration_of_expiry */
+    struct link *link;         /* how it is reached; a reference */
+    struct dealings *dealings; /* what is under way with the device; NULL mostly */
+    uint8_t *text;             /* one block with all spans and then the links */
+    uint64_t id;               /* number of the registration, never used twice; the key in the store */
     uint64_t registered_at_ms;
     uint64_t updated_at_ms;
     uint64_t expires_at_ms; /* UINT64_MAX: never */
@@ -51,13 +54,13 @@ struct registration {
     uint32_t links_len;     /* at the end of `text` */
     struct text_span endpoint, location, root, query, sms;
     uint32_t links_at;
-    uint8_t version;    /* enum lwm2m_version */
-    uint8_t binding;    /* bits of enum lwm2m_binding */
+    uint8_t version; /* enum lwm2m_version */
+    uint8_t binding; /* bits of enum lwm2m_binding */
     bool queue_mode;
-    uint8_t profile;    /* enum client_profile */
-    uint8_t state;      /* enum registration_state */
-    uint8_t unsaved;    /* enum registration_unsaved */
-    bool leaving;       /* its deletion is on the way to the store: nothing of it is written any more */
+    uint8_t profile; /* enum client_profile */
+    uint8_t state;   /* enum registration_state */
+    uint8_t unsaved; /* enum registration_unsaved */
+    bool leaving;    /* its deletion is on the way to the store: nothing of it is written any more */
 };
 
 static inline struct slice registration_span(const struct registration *r, struct text_span span) {

@@ -10,9 +10,9 @@ enum { LIFETIME_DEFAULT_S = 86400, PARAMETERS_MAX = 4096 };
 struct registration_parameters {
     struct slice endpoint; /* of the request, as are all slices here but `others` */
     struct slice sms;
-    struct slice account;  /* aid=, else d= */
+    struct slice account; /* aid=, else d= */
     uint32_t lifetime_s;
-    uint8_t version;       /* enum lwm2m_version */
+    uint8_t version; /* enum lwm2m_version */
     uint8_t binding;
     bool has_endpoint, has_lifetime, has_version, has_binding, has_sms;
     bool queue_mode;       /* asked for in one way or the other */

@@ -53,8 +53,7 @@ static void refuse(struct server *server, const struct coap_request *request, ui
     refuse_request(server, request, SLICE_NONE, code, why);
 }
 
-static void route_location(struct server *server, const struct coap_request *request,
-                           const struct request_path *path) {
+static void route_location(struct server *server, const struct coap_request *request, const struct request_path *path) {
     uint8_t text[LOCATION_MAX * 2];
     struct buffer location = buffer_over(text, sizeof text);
     for (size_t i = 1; i < path->count; i++) {
@@ -103,8 +102,8 @@ void route_request(struct server *server, const struct coap_request *request) {
         tell_oddity(server, request, SLICE_NONE, "a path ends in an empty segment");
     drop_prefix(&path, request->link->listener->prefix);
     bool to_group = address_is_multicast(&request->link->local);
-    bool well_known = path.count == 2 && slice_is(path.segments[0], ".well-known") &&
-                      slice_is(path.segments[1], "core");
+    bool well_known =
+        path.count == 2 && slice_is(path.segments[0], ".well-known") && slice_is(path.segments[1], "core");
     if (to_group && !well_known) { /* RFC 7252 §8.2: nobody wants a thousand errors */
         coap_respond_nothing(server->coap, request->exchange);
         return;

@@ -5,6 +5,7 @@
 #include "common/coap/option.h"
 #include "common/lwm2m/format.h"
 #include "common/lwm2m/link_format.h"
+#include "server/contact.h"
 #include "server/refusal.h"
 
 enum { NODES_MAX = 8192 };
@@ -58,9 +59,8 @@ static void publish(struct server *server, const struct registration *r, const s
 static void take(struct server *server, const struct coap_request *request, struct registration *r,
                  struct lwm2m_nodes *list, struct buffer *scratch) {
     struct slice endpoint = registration_endpoint(r);
-    struct lwm2m_decode_context context = {.root = registration_root(r),
-                                           .now_ms = (int64_t)clock_now_ms(&server->clock),
-                                           .mode = SENML_CONTENT};
+    struct lwm2m_decode_context context = {
+        .root = registration_root(r), .now_ms = (int64_t)clock_now_ms(&server->clock), .mode = SENML_CONTENT};
     int format = coap_content_format(request->message);
     bool good = lwm2m_decode(format, request->body, &context, scratch, list);
     if (!good && context.root.len > 0) { /* names may come without the alternate path (T §6.4.1) */
@@ -87,6 +87,7 @@ static void take(struct server *server, const struct coap_request *request, stru
     }
     publish(server, r, list);
     coap_respond_code(server->coap, request->exchange, COAP_2_04_CHANGED, NULL);
+    contact_heard(server, r);
 }
 
 /* Refusals are 4.00 and 4.04 only (T Tbl 6.7-4). */

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/contact.h"
 #include "server/expiry.h"
 #include "server/names.h"
 #include "server/objects.h"
-#include "server/operation.h"
 #include "server/persist.h"
 #include "server/route.h"
 
@@ -18,10 +18,16 @@ static void on_request(void *arg, const struct coap_request *request) {
     route_request(arg, request);
 }
 
-/* The endpoint of the registration last seen on a link, "" when there is none. */
+/* The registration last seen on a link, NULL when there is none. */
+static struct registration *owner_of(const struct server *server, const struct link *link) {
+    struct registration *r = link->owner == 0 ? NULL : directory_at(server->directory, link->owner - 1);
+    return r == NULL || r->link != link ? NULL : r;
+}
+
+/* Its endpoint, "" when there is none. */
 static struct slice endpoint_on(const struct server *server, const struct link *link) {
-    const struct registration *r = link->owner == 0 ? NULL : directory_at(server->directory, link->owner - 1);
-    return r == NULL || r->link != link ? SLICE_NONE : registration_endpoint(r);
+    const struct registration *r = owner_of(server, link);
+    return r == NULL ? SLICE_NONE : registration_endpoint(r);
 }
 
 static void on_oddity(void *arg, struct link *link, bool rejected, const char *what) {
@@ -37,6 +43,9 @@ static void on_datagram(void *arg, struct link *link, struct slice datagram) {
     struct server *server = arg;
     clock_update(&server->clock);
     coap_receive(server->coap, link, datagram);
+    struct registration *r = owner_of(server, link);
+    if (r != NULL)
+        contact_any(server, r);
 }
 
 /* ---- loading ---- */
@@ -117,8 +126,8 @@ static void load(void *arg, const struct store_registration *row) {
     r->updated_at_ms = row->updated_at_ms;
     r->expires_at_ms = row->expires_at_ms;
     bool extended = extend_after_crash(loading, r);
-    uint64_t gone_ms = r->expires_at_ms == UINT64_MAX ? UINT64_MAX
-                                                      : r->expires_at_ms + (uint64_t)server->config->grace_s * 1000;
+    uint64_t gone_ms =
+        r->expires_at_ms == UINT64_MAX ? UINT64_MAX : r->expires_at_ms + (uint64_t)server->config->grace_s * 1000;
     if (server->config->grant_lifetime_on_start && gone_ms <= loading->now_ms) {
         r->expires_at_ms = loading->now_ms + (uint64_t)r->lifetime_s * 1000;
         extended = true;
@@ -223,8 +232,10 @@ static void stop(struct server *server) {
     if (server->directory != NULL) {
         uint32_t slot = 0;
         struct registration *r;
-        while ((r = directory_next(server->directory, &slot)) != NULL)
+        while ((r = directory_next(server->directory, &slot)) != NULL) {
             timer_cancel(&server->wheel, &r->expiry);
+            contact_ended(server, r, EVENT_TYPE_COUNT);
+        }
         directory_free(server->directory);
     }
     if (server->events != NULL)
@@ -275,7 +286,7 @@ void server_drop(struct server *server, struct registration *r, enum event_type 
                           .lifetime_s = r->lifetime_s};
     event_publish(server->events, &event);
     timer_cancel(&server->wheel, &r->expiry);
-    operation_end_all(server, r);
+    contact_ended(server, r, type);
     directory_remove(server->directory, r);
 }
 
@@ -367,7 +378,7 @@ static void on_reset(void *arg, enum store_result result) {
             if (r->id >= pending->before_id)
                 continue;
             timer_cancel(&server->wheel, &r->expiry);
-            operation_end_all(server, r);
+            contact_ended(server, r, EVENT_TYPE_COUNT);
             directory_remove(server->directory, r);
         }
     }

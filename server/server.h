@@ -19,7 +19,7 @@ struct server {
     uv_loop_t *loop;
     const struct config *config;
     struct catalogue *catalogue; /* object definitions; the caller's */
-    struct listener *listeners; /* copies with real ports; config->listener_count of them */
+    struct listener *listeners;  /* copies with real ports; config->listener_count of them */
     struct clock clock;
     struct timer_wheel wheel; /* its arg is this server */
     struct ticker ticker;
@@ -29,13 +29,13 @@ struct server {
     struct event_log *events;
     struct store *store;
     uint64_t next_registration_id;
-    uint64_t reserved_event_id;   /* the store knows that numbers up to this one may be used */
+    uint64_t reserved_event_id;        /* the store knows that numbers up to this one may be used */
     uint64_t reserved_registration_id; /* likewise */
-    uint64_t heartbeat_s;         /* second of protocol time of the last heartbeat */
-    struct timer flush;           /* writes changes to the store (persist.h) */
-    uint32_t *dirty;              /* slots of registrations with changes that the store does not have yet */
+    uint64_t heartbeat_s;              /* second of protocol time of the last heartbeat */
+    struct timer flush;                /* writes changes to the store (persist.h) */
+    uint32_t *dirty;                   /* slots of registrations with changes that the store does not have yet */
     size_t dirty_count, dirty_cap;
-    uint64_t *unsaved_deletions;  /* ids of registrations that are gone here and not yet in the store */
+    uint64_t *unsaved_deletions; /* ids of registrations that are gone here and not yet in the store */
     size_t unsaved_deletion_count, unsaved_deletion_cap;
     uint64_t started_at_ms;
 };

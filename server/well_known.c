@@ -29,8 +29,8 @@ void well_known_respond(struct coap_endpoint *endpoint, const struct coap_reques
     }
     /* RFC 7252 §5.10.8: an empty If-Match asks whether it exists, and it does. */
     const struct coap_option *if_match = coap_option_find(message, COAP_IF_MATCH);
-    bool matches = if_match == NULL || names_etag(message, COAP_IF_MATCH, etag) ||
-                   names_etag(message, COAP_IF_MATCH, SLICE_NONE);
+    bool matches =
+        if_match == NULL || names_etag(message, COAP_IF_MATCH, etag) || names_etag(message, COAP_IF_MATCH, SLICE_NONE);
     if (!matches || coap_option_find(message, COAP_IF_NONE_MATCH) != NULL) {
         coap_respond_code(endpoint, request->exchange, COAP_4_12_PRECONDITION_FAILED, NULL);
         return;

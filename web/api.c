@@ -3,15 +3,16 @@
 #include "web/probes.h"
 #include "web/v1/v1.h"
 
-#define END_PARAMETERS {NULL, NULL, NULL, NULL}
-#define END_ANSWERS    {0, NULL, NULL, NULL}
-#define JSON           "application/json"
+#define END_PARAMETERS \
+    { NULL, NULL, NULL, NULL }
+#define END_ANSWERS \
+    { 0, NULL, NULL, NULL }
+#define JSON "application/json"
 
 #define TEXT_SCHEMA     "{\"type\":\"string\"}"
 #define EVENT_ID_SCHEMA "{\"type\":\"integer\",\"minimum\":0,\"maximum\":9223372036854775807}"
 #define DURATION_SCHEMA "{\"$ref\":\"#/components/schemas/Duration\"}"
-#define TYPES_SCHEMA                                                                                                   \
-    "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/components/schemas/EventType\"}}"
+#define TYPES_SCHEMA    "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/components/schemas/EventType\"}}"
 
 /* ---- devices ---- */
 
@@ -46,17 +47,22 @@ static const enum problem_kind devices_forget_problems[] = {PROBLEM_NOT_REGISTER
 
 /* ---- operations ---- */
 
-#define FORMAT_SCHEMA                                                                                                  \
-    "{\"type\":\"string\",\"examples\":[\"tlv\",\"senml-cbor\",\"senml-json\",\"lwm2m-cbor\",\"cbor\",\"text\","       \
+#define FORMAT_SCHEMA                                                                                            \
+    "{\"type\":\"string\",\"examples\":[\"tlv\",\"senml-cbor\",\"senml-json\",\"lwm2m-cbor\",\"cbor\",\"text\"," \
     "\"opaque\",\"json\",\"none\",\"11542\"]}"
 #define SWITCH_SCHEMA "{\"type\":\"integer\",\"enum\":[0,1]}"
-#define FORCE_PARAMETER                                                                                                \
-    {"force", "query", SWITCH_SCHEMA,                                                                                  \
-     "1: send it although the standard or the device's version does not allow it, and without a look at definitions."}
-#define FORMAT_PARAMETER                                                                                               \
-    {"format", "query", FORMAT_SCHEMA, "The content format that the device is asked for, or that its payload has."}
-#define NAMES_PARAMETER {"names", "query", SWITCH_SCHEMA, "1: with the names of objects and resources."}
-#define ACCEPT_PARAMETER {"Accept", "header", TEXT_SCHEMA, "The form of the answer, application/json by default."}
+#define FORCE_PARAMETER                                                                                          \
+    {                                                                                                            \
+        "force", "query", SWITCH_SCHEMA,                                                                         \
+            "1: send it although the standard or the device's version does not allow it, and without a look at " \
+            "definitions."                                                                                       \
+    }
+#define FORMAT_PARAMETER \
+    { "format", "query", FORMAT_SCHEMA, "The content format that the device is asked for, or that its payload has." }
+#define NAMES_PARAMETER \
+    { "names", "query", SWITCH_SCHEMA, "1: with the names of objects and resources." }
+#define ACCEPT_PARAMETER \
+    { "Accept", "header", TEXT_SCHEMA, "The form of the answer, application/json by default." }
 
 static const struct route_parameter read_parameters[] = {FORMAT_PARAMETER, NAMES_PARAMETER, FORCE_PARAMETER,
                                                          ACCEPT_PARAMETER, END_PARAMETERS};
@@ -100,7 +106,7 @@ static const struct route_body data_bodies[] = {
     {NULL, NULL},
 };
 static const struct route_body text_bodies[] = {{"text/plain", NULL}, {NULL, NULL}};
-#define DEVICE_PROBLEMS                                                                                                \
+#define DEVICE_PROBLEMS \
     PROBLEM_NOT_REGISTERED, PROBLEM_REGISTRATION_GONE, PROBLEM_QUEUE_FULL, PROBLEM_UNFINISHED, PROBLEM_NO_ANSWER
 static const enum problem_kind request_problems[] = {PROBLEM_BAD_BODY, DEVICE_PROBLEMS, PROBLEM_KIND_COUNT};
 static const enum problem_kind operation_problems[] = {

@@ -137,10 +137,9 @@ void document_send(struct http_request *request, unsigned status, const char *co
         http_respond(request, &(struct http_response){.status = 503});
         return;
     }
-    http_respond(request, &(struct http_response){.status = status,
-                                                  .content_type = content_type,
-                                                  .headers = headers,
-                                                  .body = slice_str(text)});
+    http_respond(request,
+                 &(struct http_response){
+                     .status = status, .content_type = content_type, .headers = headers, .body = slice_str(text)});
     free(text);
 }
 

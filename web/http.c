@@ -10,11 +10,11 @@
 enum {
     TARGET_MAX = 8 * 1024,
     HEADERS_MAX = 16 * 1024,
-    HEAD_SLACK = 1024,       /* method, version, white space: what llhttp passes over in silence */
-    REQUEST_MS = 10000,      /* from the first byte of a request to its last */
-    QUEUE_MAX = 256 * 1024,  /* with more output waiting, nothing is read */
-    AHEAD_MAX = 64 * 1024,   /* bytes read while a request is being answered */
-    REFUSALS_MAX = 64,       /* connections beyond the limit that are told so; others are just closed */
+    HEAD_SLACK = 1024,      /* method, version, white space: what llhttp passes over in silence */
+    REQUEST_MS = 10000,     /* from the first byte of a request to its last */
+    QUEUE_MAX = 256 * 1024, /* with more output waiting, nothing is read */
+    AHEAD_MAX = 64 * 1024,  /* bytes read while a request is being answered */
+    REFUSALS_MAX = 64,      /* connections beyond the limit that are told so; others are just closed */
 };
 
 enum http_state {
@@ -37,14 +37,14 @@ struct http_connection {
     struct http *http;
     llhttp_t parser;
     struct http_request request;
-    struct pile head;  /* target, name, value, name, value …, each ended by NUL; names in lower case */
+    struct pile head; /* target, name, value, name, value …, each ended by NUL; names in lower case */
     struct pile body;
-    struct pile ahead; /* read, and not parsed yet */
+    struct pile ahead;                                /* read, and not parsed yet */
     struct http_connection *ready_next, **ready_link; /* of http->ready; link is NULL when not in it */
-    uint64_t since_ms;     /* loop time at which `state` became IDLE or READING */
-    size_t request_bytes;  /* of the request so far, while its head is incomplete */
-    size_t target_len;     /* in `head`, with its NUL */
-    const char *refusal;   /* why the request is refused … */
+    uint64_t since_ms;                                /* loop time at which `state` became IDLE or READING */
+    size_t request_bytes;                             /* of the request so far, while its head is incomplete */
+    size_t target_len;                                /* in `head`, with its NUL */
+    const char *refusal;                              /* why the request is refused … */
     uint16_t refusal_status;
     uint8_t state; /* enum http_state */
     bool head_complete, keep_alive, parsing;

@@ -2,8 +2,8 @@
 
 #include <inttypes.h>
 
-#include "web/document.h"
 #include "common/base/duration.h"
+#include "web/document.h"
 #include "web/waiter.h"
 
 bool input_given(const struct call *call, const char *name) {

@@ -80,10 +80,10 @@ static void put_http(struct buffer *out, const struct web *web) {
     describe(out, "berth_http_requests_total", "counter", "HTTP requests answered.");
     for (unsigned status = 0; status < sizeof http->responses / sizeof http->responses[0]; status++)
         if (http->responses[status] > 0)
-            buffer_printf(out, "berth_http_requests_total{code=\"%u\"} %" PRIu64 "\n", status,
-                          http->responses[status]);
+            buffer_printf(out, "berth_http_requests_total{code=\"%u\"} %" PRIu64 "\n", status, http->responses[status]);
     put_number(out, "berth_http_connections", "gauge", "HTTP connections.", http->connections);
-    put_number(out, "berth_http_waiting_requests", "gauge", "Requests whose answer waits for an event or a device.", web->waiting);
+    put_number(out, "berth_http_waiting_requests", "gauge", "Requests whose answer waits for an event or a device.",
+               web->waiting);
     put_number(out, "berth_http_connections_total", "counter", "HTTP connections accepted.", http->accepted);
     put_number(out, "berth_http_received_bytes_total", "counter", "Bytes received over HTTP.", http->bytes_in);
 }

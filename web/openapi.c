@@ -221,9 +221,9 @@ static json_t *reference(const char *schema) {
 static void add_path_parameters(json_t *parameters, const char *path) {
     for (const char *at = strchr(path, '{'); at != NULL; at = strchr(at + 1, '{')) {
         size_t len = strcspn(at + 1, "}");
-        json_array_append_new(parameters, json_pack("{ss#sssbs{ss}ss}", "name", at + 1, (int)len, "in", "path",
-                                                    "required", 1, "schema", "type", "string", "description",
-                                                    "One percent-encoded segment."));
+        json_array_append_new(parameters,
+                              json_pack("{ss#sssbs{ss}ss}", "name", at + 1, (int)len, "in", "path", "required", 1,
+                                        "schema", "type", "string", "description", "One percent-encoded segment."));
     }
 }
 
@@ -232,12 +232,12 @@ static json_t *parameters_json(const struct route *route) {
     add_path_parameters(parameters, route->path);
     for (const struct route_parameter *p = route->parameters; p != NULL && p->name != NULL; p++) {
         json_t *schema = load(p->schema, strlen(p->schema));
-        bool list = strcmp(json_is_string(json_object_get(schema, "type"))
-                               ? json_string_value(json_object_get(schema, "type"))
-                               : "",
-                           "array") == 0;
-        json_t *parameter = json_pack("{sssssoss}", "name", p->name, "in", p->in, "schema", schema, "description",
-                                      p->description);
+        bool list =
+            strcmp(json_is_string(json_object_get(schema, "type")) ? json_string_value(json_object_get(schema, "type"))
+                                                                   : "",
+                   "array") == 0;
+        json_t *parameter =
+            json_pack("{sssssoss}", "name", p->name, "in", p->in, "schema", schema, "description", p->description);
         if (list)
             json_object_set_new(parameter, "explode", json_false()); /* joined by commas */
         json_array_append_new(parameters, parameter);
@@ -310,9 +310,9 @@ static json_t *body_json(const struct route *route) {
     if (route->body != NULL)
         json_object_set_new(content, "application/json", json_pack("{so}", "schema", reference(route->body)));
     for (const struct route_body *body = route->bodies; body != NULL && body->content_type != NULL; body++)
-        json_object_set_new(content, body->content_type, body->schema == NULL
-                                                             ? json_object()
-                                                             : json_pack("{so}", "schema", reference(body->schema)));
+        json_object_set_new(content, body->content_type,
+                            body->schema == NULL ? json_object()
+                                                 : json_pack("{so}", "schema", reference(body->schema)));
     return json_pack("{sbso}", "required", !route->body_is_optional, "content", content);
 }
 

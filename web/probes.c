@@ -21,9 +21,9 @@ void root_get(const struct call *call) {
                                "<a href=\"/v1/openapi.json\">/v1/openapi.json</a>; begin with "
                                "<a href=\"/v1/devices\">/v1/devices</a> and "
                                "<a href=\"/v1/events?poll=1&amp;after=0&amp;timeout=0s\">/v1/events</a>.</p>\n";
-    http_respond(call->request, &(struct http_response){.status = 200,
-                                                        .content_type = "text/html; charset=utf-8",
-                                                        .body = slice_str(page)});
+    http_respond(
+        call->request,
+        &(struct http_response){.status = 200, .content_type = "text/html; charset=utf-8", .body = slice_str(page)});
 }
 
 void favicon_get(const struct call *call) {

@@ -30,7 +30,7 @@ struct route_parameter {
 };
 
 struct route_answer {
-    unsigned status; /* 0 ends a list */
+    unsigned status;          /* 0 ends a list */
     const char *content_type; /* NULL: no body */
     const char *schema;       /* name of a schema of the document; NULL: any text */
     const char *description;

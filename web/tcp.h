@@ -17,15 +17,15 @@ struct tcp_connection {
     uv_tcp_t handle;
     struct tcp_port *port;
     struct tcp_connection *next, **link; /* of the port's connections */
-    uint64_t progress_ms; /* loop time at which queued output was last seen to shrink */
-    size_t seen_queued;   /* how much was queued then */
+    uint64_t progress_ms;                /* loop time at which queued output was last seen to shrink */
+    size_t seen_queued;                  /* how much was queued then */
     bool reading, peer_ended, finishing, shut_down, closing;
 };
 
 /* None is called from within a function of this header. `closed` is the last call for a connection. */
 struct tcp_handlers {
-    struct tcp_connection *(*open)(void *arg);                          /* memory for a new one; NULL: refuse it */
-    void (*opened)(struct tcp_connection *connection);                  /* it is connected */
+    struct tcp_connection *(*open)(void *arg);         /* memory for a new one; NULL: refuse it */
+    void (*opened)(struct tcp_connection *connection); /* it is connected */
     void (*received)(struct tcp_connection *connection, struct slice bytes);
     void (*ended)(struct tcp_connection *connection);                   /* the peer will send no more */
     void (*drained)(struct tcp_connection *connection);                 /* queued output has left */

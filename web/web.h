@@ -12,8 +12,8 @@ struct web {
     struct server *server;
     struct http *http;
     char uri[128];
-    char *openapi;       /* the document, written once */
-    uint64_t started_s;  /* Unix time of the wall clock */
+    char *openapi;        /* the document, written once */
+    uint64_t started_s;   /* Unix time of the wall clock */
     uv_timer_t heartbeat; /* runs while there are streams */
     struct event_stream *streams;
     unsigned waiting; /* requests whose answer waits for an event (waiters) or a device (device calls) */

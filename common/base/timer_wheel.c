@@ -4,7 +4,7 @@
 
 enum { DIGIT_BITS = 6, DIGIT_MASK = 63 };
 
-_Static_assert(DIGIT_BITS * TIMER_WHEEL_LEVELS >= 64, "every digit of a time has a level");
+_Static_assert(DIGIT_BITS *TIMER_WHEEL_LEVELS >= 64, "every digit of a time has a level");
 
 static unsigned digit(uint64_t time_ms, int level) {
     return (unsigned)(time_ms >> (DIGIT_BITS * level)) & DIGIT_MASK;

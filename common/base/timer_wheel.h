@@ -36,7 +36,7 @@ struct timer_wheel {
 };
 
 /* The owner in which `timer` is the member `member`. */
-#define TIMER_OWNER(timer, type, member) ((type *)(void *)((char *)(timer) - offsetof(type, member)))
+#define TIMER_OWNER(timer, type, member) ((type *)(void *)((char *)(timer)-offsetof(type, member)))
 
 void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ms, void *arg);
 

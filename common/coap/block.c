@@ -8,7 +8,6 @@ bool coap_block_get(const struct coap_message *message, uint16_t number, struct 
     return true;
 }
 
-bool coap_block_add(struct coap_message *message, uint16_t number, struct coap_block block,
-                    struct coap_uint *scratch) {
+bool coap_block_add(struct coap_message *message, uint16_t number, struct coap_block block, struct coap_uint *scratch) {
     return coap_option_add_uint(message, number, block.num << 4 | (block.more ? 8u : 0u) | block.szx, scratch);
 }

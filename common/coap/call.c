@@ -4,9 +4,9 @@
 #include "common/coap/peer.h"
 
 enum call_state {
-    CALL_WAITING,  /* for its turn (NSTART) */
-    CALL_SENT,     /* no ACK yet */
-    CALL_ACKED,    /* empty ACK, response to come (RFC 7252 §5.2.2); also after sending a NON */
+    CALL_WAITING, /* for its turn (NSTART) */
+    CALL_SENT,    /* no ACK yet */
+    CALL_ACKED,   /* empty ACK, response to come (RFC 7252 §5.2.2); also after sending a NON */
 };
 
 enum { RESTARTS_MAX = 3 };
@@ -23,8 +23,10 @@ struct coap_call {
     enum call_state state;
     enum coap_type type;
     uint32_t retransmissions;
-    uint8_t token[COAP_TOKEN_MAX], token_len;
-    uint8_t echo_len, echo[40]; /* to send with the request */
+    uint32_t response_timeout_ms;
+    uint8_t token[COAP_TOKEN_MAX], token_len;               /* of the message under way */
+    uint8_t chosen_token[COAP_TOKEN_MAX], chosen_token_len; /* by the caller; none: length 0 */
+    uint8_t echo_len, echo[40];                             /* to send with the request */
     bool echo_tried;
     /* The body going out (Block1). */
     bool in_blocks;
@@ -109,7 +111,7 @@ static void on_transmission_end(void *owner, enum transmission_end end) {
     call->transmission = NULL;
     switch (end) {
     case TRANSMISSION_ACKNOWLEDGED:
-        wait_for_response(call, call->peer->endpoint->params.response_timeout_ms);
+        wait_for_response(call, call->response_timeout_ms);
         return;
     case TRANSMISSION_RESET:
         finish(call, COAP_CALL_RESET, NULL);
@@ -125,6 +127,11 @@ static void on_transmission_end(void *owner, enum transmission_end end) {
  * bytes are left to one vendor's clients, which use them for observations nobody asked for. */
 static void draw_token(struct coap_call *call) {
     bool taken;
+    if (call->chosen_token_len > 0 && !call->fetching) {
+        call->token_len = call->chosen_token_len;
+        memcpy(call->token, call->chosen_token, sizeof call->token);
+        return;
+    }
     call->token_len = call->peer->call_count > 128 ? 3 : 1;
     do {
         uint64_t bits = random_u64();
@@ -179,9 +186,8 @@ static void send_part(struct coap_call *call) {
         struct slice rest = slice_from(call->request->payload, call->sent_len);
         size_t size = coap_block_size(call->szx);
         call->part_len = rest.len > size ? size : rest.len;
-        struct coap_block block = {.num = (uint32_t)(call->sent_len >> (call->szx + 4)),
-                                   .more = rest.len > size,
-                                   .szx = call->szx};
+        struct coap_block block = {
+            .num = (uint32_t)(call->sent_len >> (call->szx + 4)), .more = rest.len > size, .szx = call->szx};
         coap_block_add(&message, COAP_BLOCK1, block, &block1);
         if (call->sent_len == 0)
             coap_option_add_uint(&message, COAP_SIZE1, (uint32_t)call->request->payload.len, &size1);
@@ -266,10 +272,10 @@ static struct coap_call *add_call(struct coap_endpoint *endpoint, struct link *l
     return call;
 }
 
-struct coap_call *coap_call_typed(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
-                                  enum coap_type type, coap_call_fn *done, void *arg) {
+struct coap_call *coap_call_with(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
+                                 const struct coap_call_options *options, coap_call_fn *done, void *arg) {
     size_t head = header_size(request);
-    if (!coap_call_fits(endpoint, request))
+    if (!coap_call_fits(endpoint, request) || options->token.len > COAP_TOKEN_MAX)
         return NULL;
     struct coap_call *call = add_call(endpoint, link, done, arg);
     if (call == NULL)
@@ -281,7 +287,12 @@ struct coap_call *coap_call_typed(struct coap_endpoint *endpoint, struct link *l
         peer_settle(peer);
         return NULL;
     }
-    call->type = type;
+    call->type = options->type;
+    call->chosen_token_len = (uint8_t)options->token.len;
+    if (options->token.len > 0)
+        memcpy(call->chosen_token, options->token.data, options->token.len);
+    call->response_timeout_ms =
+        options->response_timeout_ms > 0 ? options->response_timeout_ms : endpoint->params.response_timeout_ms;
     call->szx = endpoint->params.block_szx;
     while (call->szx > 0 && head + coap_block_size(call->szx) > COAP_MESSAGE_MAX)
         call->szx--;
@@ -293,13 +304,16 @@ struct coap_call *coap_call_typed(struct coap_endpoint *endpoint, struct link *l
 
 struct coap_call *coap_call(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
                             coap_call_fn *done, void *arg) {
-    return coap_call_typed(endpoint, link, request, COAP_CON, done, arg);
+    const struct coap_call_options options = {.type = COAP_CON};
+    return coap_call_with(endpoint, link, request, &options, done, arg);
 }
 
 struct coap_call *coap_ping(struct coap_endpoint *endpoint, struct link *link, coap_call_fn *done, void *arg) {
     struct coap_call *call = add_call(endpoint, link, done, arg);
-    if (call != NULL)
-        start_next(call->peer);
+    if (call == NULL)
+        return NULL;
+    call->response_timeout_ms = endpoint->params.response_timeout_ms;
+    start_next(call->peer);
     return call;
 }
 
@@ -427,7 +441,8 @@ static bool next_block_in(struct coap_call *call, const struct coap_message *res
     uint8_t etag_len = etag == NULL ? 0 : (uint8_t)etag->value.len;
     bool same = (uint64_t)block.num * size == call->body_len && (!block.more || response->payload.len == size);
     if (call->fetching)
-        same = same && etag_len == call->etag_len && (etag_len == 0 || memcmp(etag->value.data, call->etag, etag_len) == 0) &&
+        same = same && etag_len == call->etag_len &&
+               (etag_len == 0 || memcmp(etag->value.data, call->etag, etag_len) == 0) &&
                coap_content_format(response) == call->content_format;
     if (!same) { /* asked again only if asking changes nothing (RFC 7252 §5.1) */
         bool is_safe = call->request->code == COAP_GET || call->request->code == COAP_FETCH;
@@ -490,9 +505,8 @@ static void take(struct coap_call *call, const struct coap_message *response) {
 
 bool call_take_response(struct coap_peer *peer, const struct coap_message *message) {
     struct coap_call *call = peer->calls;
-    while (call != NULL &&
-           (call->state == CALL_WAITING || call->request == NULL ||
-            !slice_equal(message->token, slice_of(call->token, call->token_len))))
+    while (call != NULL && (call->state == CALL_WAITING || call->request == NULL ||
+                            !slice_equal(message->token, slice_of(call->token, call->token_len))))
         call = call->next;
     if (call == NULL)
         return false;

@@ -43,8 +43,8 @@ uint32_t coap_non_lifetime_ms(const struct coap_params *p) {
     return coap_max_transmit_span_ms(p) + p->max_latency_ms;
 }
 
-struct coap_endpoint *coap_endpoint_new(const struct coap_params *params, const struct coap_handlers *handlers, void *arg,
-                                        const struct clock *clock, struct timer_wheel *wheel) {
+struct coap_endpoint *coap_endpoint_new(const struct coap_params *params, const struct coap_handlers *handlers,
+                                        void *arg, const struct clock *clock, struct timer_wheel *wheel) {
     struct coap_endpoint *endpoint = calloc(1, sizeof *endpoint);
     if (endpoint == NULL)
         return NULL;
@@ -301,8 +301,7 @@ static void take_response(struct coap_peer *peer, struct coap_message *response,
         return; /* not an Empty message: ignored */
     case COAP_ACK:
         /* Unknown Message IDs, wrong tokens and critical options alike: not our answer, the exchange goes on. */
-        if (transmission_find(peer, response->mid) != NULL &&
-            coap_options_judge(response, &peer->endpoint->rules) == 0)
+        if (transmission_find(peer, response->mid) != NULL && coap_options_judge(response, &peer->endpoint->rules) == 0)
             call_take_response(peer, response);
         return;
     case COAP_CON:

@@ -21,17 +21,17 @@ struct coap_call;
 
 /* RFC 7252 §4.8 and limits of ours. */
 struct coap_params {
-    uint32_t ack_timeout_ms;        /* ACK_TIMEOUT: 2000 */
-    double ack_random_factor;       /* ACK_RANDOM_FACTOR: 1.5 */
-    uint32_t max_retransmit;        /* MAX_RETRANSMIT: 4 */
-    uint32_t nstart;                /* NSTART: 1 outstanding request a peer */
-    uint32_t max_latency_ms;        /* MAX_LATENCY: 100000 */
-    uint32_t piggyback_ms;          /* an answer not ready by then is announced by an empty ACK: 1000 */
-    uint32_t response_timeout_ms;   /* from the ACK to the separate response: 247000 */
-    uint32_t transfer_idle_ms;      /* a block-wise transfer without a block for so long is dropped: 247000 */
-    uint8_t block_szx;              /* largest block we send or ask for: 6 = 1024 bytes */
-    size_t max_body;                /* largest body taken or fetched: 16 MiB */
-    size_t max_transfer_bytes;      /* of all bodies in transfer: 64 MiB */
+    uint32_t ack_timeout_ms;         /* ACK_TIMEOUT: 2000 */
+    double ack_random_factor;        /* ACK_RANDOM_FACTOR: 1.5 */
+    uint32_t max_retransmit;         /* MAX_RETRANSMIT: 4 */
+    uint32_t nstart;                 /* NSTART: 1 outstanding request a peer */
+    uint32_t max_latency_ms;         /* MAX_LATENCY: 100000 */
+    uint32_t piggyback_ms;           /* an answer not ready by then is announced by an empty ACK: 1000 */
+    uint32_t response_timeout_ms;    /* from the ACK to the separate response: 247000 */
+    uint32_t transfer_idle_ms;       /* a block-wise transfer without a block for so long is dropped: 247000 */
+    uint8_t block_szx;               /* largest block we send or ask for: 6 = 1024 bytes */
+    size_t max_body;                 /* largest body taken or fetched: 16 MiB */
+    size_t max_transfer_bytes;       /* of all bodies in transfer: 64 MiB */
     uint32_t max_transfers_per_peer; /* 8 */
     uint32_t max_exchanges;          /* 65536 */
     uint32_t max_exchanges_per_peer; /* 32; at least 8 */
@@ -76,8 +76,8 @@ struct coap_counters {
     uint64_t transfer_bytes; /* now held */
 };
 
-struct coap_endpoint *coap_endpoint_new(const struct coap_params *params, const struct coap_handlers *handlers, void *arg,
-                                        const struct clock *clock, struct timer_wheel *wheel);
+struct coap_endpoint *coap_endpoint_new(const struct coap_params *params, const struct coap_handlers *handlers,
+                                        void *arg, const struct clock *clock, struct timer_wheel *wheel);
 
 /* Calls still open end with COAP_CALL_CANCELLED; unanswered exchanges are dropped; references to links are given back. */
 void coap_endpoint_free(struct coap_endpoint *endpoint);
@@ -141,9 +141,15 @@ bool coap_call_fits(const struct coap_endpoint *endpoint, const struct coap_mess
 struct coap_call *coap_call(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
                             coap_call_fn *done, void *arg);
 
-/* Like coap_call, with the message type of the caller's choice (COAP_NON: not retransmitted). */
-struct coap_call *coap_call_typed(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
-                                  enum coap_type type, coap_call_fn *done, void *arg);
+/* What a caller may choose; all zero is what coap_call does. */
+struct coap_call_options {
+    enum coap_type type;          /* COAP_CON, or COAP_NON: not retransmitted */
+    struct slice token;           /* of the request itself, not of requests for further blocks; empty: drawn */
+    uint32_t response_timeout_ms; /* from the ACK to the response; 0: that of the endpoint */
+};
+
+struct coap_call *coap_call_with(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
+                                 const struct coap_call_options *options, coap_call_fn *done, void *arg);
 
 /* Forget a call: `done` is not called. */
 void coap_call_cancel(struct coap_call *call);

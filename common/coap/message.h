@@ -9,8 +9,8 @@ enum coap_type { COAP_CON = 0, COAP_NON = 1, COAP_ACK = 2, COAP_RST = 3 };
 
 /* Code `class.detail` as the byte on the wire: COAP_CODE(4, 4) is 4.04. */
 #define COAP_CODE(class, detail) ((uint8_t)((class) << 5 | (detail)))
-#define COAP_CODE_CLASS(code) ((unsigned)(code) >> 5)
-#define COAP_CODE_DETAIL(code) ((unsigned)(code) & 31u)
+#define COAP_CODE_CLASS(code)    ((unsigned)(code) >> 5)
+#define COAP_CODE_DETAIL(code)   ((unsigned)(code)&31u)
 
 enum coap_code {
     COAP_EMPTY = 0,

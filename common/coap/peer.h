@@ -148,7 +148,8 @@ struct transfer {
     int content_format;
 };
 
-uint64_t transfer_key(const struct coap_endpoint *endpoint, const struct coap_message *request, enum transfer_kind kind);
+uint64_t transfer_key(const struct coap_endpoint *endpoint, const struct coap_message *request,
+                      enum transfer_kind kind);
 struct transfer *transfer_find(struct coap_peer *peer, enum transfer_kind kind, uint64_t key);
 void transfer_free(struct transfer *transfer);
 

@@ -13,12 +13,11 @@ struct stored_message *stored_message_copy(const struct coap_message *message) {
     stored->code = message->code;
     stored->option_count = (uint16_t)message->option_count;
     stored->size = size;
-    struct buffer bytes = buffer_over((uint8_t *)stored + sizeof *stored + options_size,
-                                      size - sizeof *stored - options_size);
+    struct buffer bytes =
+        buffer_over((uint8_t *)stored + sizeof *stored + options_size, size - sizeof *stored - options_size);
     for (size_t i = 0; i < message->option_count; i++) {
         const struct coap_option *option = &message->options[i];
-        stored->options[i] =
-            (struct coap_option){option->number, slice_of(bytes.data + bytes.len, option->value.len)};
+        stored->options[i] = (struct coap_option){option->number, slice_of(bytes.data + bytes.len, option->value.len)};
         buffer_put_slice(&bytes, option->value);
     }
     stored->payload = slice_of(bytes.data + bytes.len, message->payload.len);

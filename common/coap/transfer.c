@@ -77,8 +77,8 @@ static void on_idle(struct timer *timer, void *arg) {
 
 static void keep_alive(struct transfer *transfer) {
     struct coap_endpoint *endpoint = transfer->peer->endpoint;
-    timer_schedule(endpoint->wheel, &transfer->timer,
-                   clock_now_ms(endpoint->clock) + endpoint->params.transfer_idle_ms, on_idle);
+    timer_schedule(endpoint->wheel, &transfer->timer, clock_now_ms(endpoint->clock) + endpoint->params.transfer_idle_ms,
+                   on_idle);
 }
 
 static struct transfer *add(struct coap_peer *peer, enum transfer_kind kind, uint64_t key) {

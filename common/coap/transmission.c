@@ -43,8 +43,8 @@ struct transmission *transmission_start(struct coap_peer *peer, uint16_t mid, st
     struct coap_endpoint *endpoint = peer->endpoint;
     struct transmission *transmission = malloc(sizeof *transmission + datagram.len);
     if (transmission != NULL) {
-        *transmission = (struct transmission){
-            .next = peer->transmissions, .peer = peer, .done = done, .owner = owner, .mid = mid};
+        *transmission =
+            (struct transmission){.next = peer->transmissions, .peer = peer, .done = done, .owner = owner, .mid = mid};
         transmission->len = (uint16_t)datagram.len;
         memcpy(transmission->bytes, datagram.data, datagram.len);
         peer->transmissions = transmission;
@@ -52,8 +52,8 @@ struct transmission *transmission_start(struct coap_peer *peer, uint16_t mid, st
         double spread = endpoint->params.ack_timeout_ms * (endpoint->params.ack_random_factor - 1.0);
         transmission->timeout_ms =
             endpoint->params.ack_timeout_ms + (spread < 1.0 ? 0 : (uint32_t)random_below((uint64_t)spread + 1));
-        timer_schedule(endpoint->wheel, &transmission->timer,
-                       clock_now_ms(endpoint->clock) + transmission->timeout_ms, on_timer);
+        timer_schedule(endpoint->wheel, &transmission->timer, clock_now_ms(endpoint->clock) + transmission->timeout_ms,
+                       on_timer);
     }
     peer_send(peer, datagram);
     return transmission;

@@ -113,8 +113,8 @@ bool link_format_next(struct link_format_cursor *cursor, struct link_format_link
     enum step step;
     const char *error = NULL;
     while ((step = read_attribute(text, &cursor->at, &attribute, &error)) == STEP_ATTRIBUTE) {
-        if (attribute.name.len == 0 ||
-            (attribute.has_value && !attribute.quoted && memchr(attribute.value.data, ' ', attribute.value.len) != NULL))
+        if (attribute.name.len == 0 || (attribute.has_value && !attribute.quoted &&
+                                        memchr(attribute.value.data, ' ', attribute.value.len) != NULL))
             cursor->tolerated = true;
     }
     if (step == STEP_FAULT)

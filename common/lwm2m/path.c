@@ -13,8 +13,7 @@ bool lwm2m_path_parse(struct slice text, struct lwm2m_path *path, bool *trailing
         while (at < text.len && text.data[at] >= '0' && text.data[at] <= '9' && at - start < 5)
             id = id * 10 + (uint32_t)(text.data[at++] - '0');
         size_t digits = at - start;
-        if (digits == 0 || (digits > 1 && text.data[start] == '0') || id > LWM2M_ID_MAX ||
-            path->len == LWM2M_PATH_IDS)
+        if (digits == 0 || (digits > 1 && text.data[start] == '0') || id > LWM2M_ID_MAX || path->len == LWM2M_PATH_IDS)
             return false;
         path->ids[path->len++] = (uint16_t)id;
         if (at == text.len)

@@ -40,8 +40,8 @@ struct link {
     uint32_t owner;    /* for whoever uses the link: the directory slot + 1 of the registration last seen on it, or 0 */
     uint16_t next_mid; /* of the next message to this peer (RFC 7252 §4.4) */
     uint8_t next_token; /* of the next request to this peer: a byte comes again after 256 requests (RFC 9175 §4) */
-    bool mid_drawn;    /* next_mid and next_token have their random start */
-    bool verified;     /* has shown that it receives at its address (an Echo came back, RFC 9175 §2.3) */
+    bool mid_drawn;     /* next_mid and next_token have their random start */
+    bool verified;      /* has shown that it receives at its address (an Echo came back, RFC 9175 §2.3) */
 };
 
 static inline struct link *link_ref(struct link *link) {

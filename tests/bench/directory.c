@@ -112,9 +112,11 @@ int main(int argc, char **argv) {
         fprintf(stderr, "bench directory: wrong results\n");
         return 1;
     }
-    printf("{\"bench\":\"directory\",\"devices\":%u,\"bytes\":%.0f,\"bytes_worst\":%.0f,\"add_ns\":%.0f,\"add_worst_us\":%.0f,"
+    printf("{\"bench\":\"directory\",\"devices\":%u,\"bytes\":%.0f,\"bytes_worst\":%.0f,\"add_ns\":%.0f,\"add_worst_"
+           "us\":%.0f,"
            "\"find_ns\":%.0f,\"find_location_ns\":%.0f,\"replace_ns\":%.0f,\"remove_ns\":%.0f}\n",
-           devices, bytes, worst_bytes, add_ns, (double)worst_ns / 1e3, find_ns, find_location_ns, replace_ns, remove_ns);
+           devices, bytes, worst_bytes, add_ns, (double)worst_ns / 1e3, find_ns, find_location_ns, replace_ns,
+           remove_ns);
     directory_free(directory);
     free(order);
     return 0;

@@ -162,8 +162,8 @@ static struct load open_load(uint16_t port, size_t count) {
     setsockopt(load.fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     if (bind(load.fd, (struct sockaddr *)&any, sizeof any) != 0)
         fail("bind");
-    load.server = (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    load.server =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     load.devices = calloc(count, sizeof *load.devices);
     load.latencies_us = calloc(load.latency_cap, sizeof *load.latencies_us);
     if (load.devices == NULL || load.latencies_us == NULL)
@@ -195,8 +195,7 @@ static size_t encode(const struct load *load, enum kind kind, size_t index, uint
         coap_option_add(&message, COAP_URI_QUERY, slice_str("b=U"));
         message.payload = slice_str("</1/0>,</3/0>,</4/0>,</5/0>");
     } else {
-        coap_option_add(&message, COAP_URI_PATH,
-                        slice_str(kind == KIND_ECHO ? "4Kx9" : device->location));
+        coap_option_add(&message, COAP_URI_PATH, slice_str(kind == KIND_ECHO ? "4Kx9" : device->location));
     }
     struct buffer buffer = buffer_over(out, DATAGRAM);
     if (!coap_encode(&message, &buffer))

@@ -83,9 +83,8 @@ static void refresh_next(struct bench *bench) {
         return;
     for (uint64_t i = 0; i < bench->per_refresh; i++) {
         uint64_t now_ms = 1780000100000 + bench->sent;
-        refreshes[i] = (struct store_refresh){.id = bench->order[bench->sent++],
-                                              .updated_at_ms = now_ms,
-                                              .expires_at_ms = now_ms + 86400000};
+        refreshes[i] = (struct store_refresh){
+            .id = bench->order[bench->sent++], .updated_at_ms = now_ms, .expires_at_ms = now_ms + 86400000};
     }
     check(store_refresh_registrations(bench->store, refreshes, bench->per_refresh, on_refresh, bench) == STORE_OK,
           "the queue is full");

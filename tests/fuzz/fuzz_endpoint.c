@@ -150,8 +150,9 @@ static void ask(struct world *world, unsigned how) {
     if ((how & 64) != 0)
         asked->call = coap_ping(world->endpoint, link, on_reply, asked);
     else
-        asked->call =
-            coap_call_typed(world->endpoint, link, &request, (how & 128) != 0 ? COAP_NON : COAP_CON, on_reply, asked);
+        asked->call = coap_call_with(world->endpoint, link, &request,
+                                     &(struct coap_call_options){.type = (how & 128) != 0 ? COAP_NON : COAP_CON},
+                                     on_reply, asked);
 }
 
 static void act(struct world *world, unsigned how) {

@@ -74,8 +74,8 @@ static bool operator_parse(const char *name, enum test_operator *op) {
     return false;
 }
 
-static bool add_test(struct condition *condition, const char *field, enum test_operator op,
-                     const json_t *operand, char *error, size_t error_size) {
+static bool add_test(struct condition *condition, const char *field, enum test_operator op, const json_t *operand,
+                     char *error, size_t error_size) {
     if (condition->test_count == CONDITION_TESTS_MAX) {
         snprintf(error, error_size, "match has more than %d tests.", CONDITION_TESTS_MAX);
         return false;

@@ -15,7 +15,7 @@
 enum {
     LIST_DEFAULT = 100,
     LIST_MAX = 1000,
-    LIST_VISITS_MAX = 20000,      /* registrations looked at for one page */
+    LIST_VISITS_MAX = 20000,          /* registrations looked at for one page */
     LIST_BYTES_MAX = 2 * 1024 * 1024, /* a page that has grown to about so many ends there */
     GLOB_MAX = 256,
 };
@@ -36,8 +36,7 @@ static bool list_parameters(const struct call *call, uint64_t *limit, uint64_t *
         problem_send(call->request, PROBLEM_BAD_PARAMETER, "endpoint is longer than %d bytes.", GLOB_MAX);
         return false;
     }
-    return input_number(call, "limit", 1, LIST_MAX, limit) &&
-           input_number(call, "cursor", 0, UINT32_MAX, slot);
+    return input_number(call, "limit", 1, LIST_MAX, limit) && input_number(call, "cursor", 0, UINT32_MAX, slot);
 }
 
 void v1_devices_list(const struct call *call) {
@@ -92,7 +91,7 @@ enum device_state { WAIT_REGISTERED, WAIT_UPDATED, WAIT_DEREGISTERED, WAIT_AWAKE
 
 static const struct {
     const char *name;
-    uint32_t events; /* each of them makes it so */
+    uint32_t events;  /* each of them makes it so */
     const char *verb; /* what did not happen */
 } waits[WAIT_COUNT] = {
     [WAIT_REGISTERED] = {"registered", 1 << EVENT_REGISTERED | 1 << EVENT_REPLACED, "register"},

@@ -6,9 +6,9 @@
 #include "common/base/text.h"
 #include "web/document.h"
 
-const char *const event_json_fields[] = {"id",         "ts",      "type",   "endpoint",  "location", "previous",
-                                         "lifetime_s", "address", "detail", "coap_code", "path",     "value",
-                                         "value_type", "time",    NULL};
+const char *const event_json_fields[] = {"id",       "ts",         "type",       "endpoint", "location",
+                                         "previous", "lifetime_s", "address",    "detail",   "coap_code",
+                                         "path",     "value",      "value_type", "time",     NULL};
 
 static void set(json_t *object, const char *name, json_t *value) {
     json_object_set_new(object, name, value);

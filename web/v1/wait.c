@@ -259,7 +259,7 @@ static bool see_past(struct wait *wait, const struct event_log *log, uint64_t af
 }
 
 void v1_wait_post(const struct call *call) {
-    static const char *const members[] = {"after", "type",    "types", "endpoint", "match", "count",
+    static const char *const members[] = {"after",  "type",    "types", "endpoint", "match", "count",
                                           "absent", "timeout", "all",   "sequence", NULL};
     const struct event_log *log = call->web->server->events;
     json_t *body = input_body(call, members);

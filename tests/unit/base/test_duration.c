@@ -41,7 +41,7 @@ static void test_decimals(void **state) {
 }
 
 static void test_what_is_no_duration_is_refused(void **state) {
-    static const char *const bad[] = {"",    "s",   "-1",   "+1", "1x",     "1 s",           "1S", "s30", ".5",
+    static const char *const bad[] = {"",    "s",     "-1",     "+1",  "1x",   "1 s",           "1S", "s30", ".5",
                                       "1.s", "1.2.3", "1.2345", "1e3", "0x10", "1234567890123", "1ss"};
     uint64_t ms;
     (void)state;

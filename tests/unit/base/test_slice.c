@@ -58,10 +58,17 @@ static void test_decimal_numbers(void **state) {
         const char *text;
         uint64_t max;
     } bad[] = {
-        {"", UINT64_MAX},    {"-1", UINT64_MAX},  {"+1", UINT64_MAX},
-        {" 1", UINT64_MAX},  {"1 ", UINT64_MAX},  {"0x1", UINT64_MAX},
-        {"1.0", UINT64_MAX}, {"8", 7},            {"18446744073709551616", UINT64_MAX},
-        {"4294967296", UINT32_MAX},               {"99999999999999999999", UINT64_MAX},
+        {"", UINT64_MAX},
+        {"-1", UINT64_MAX},
+        {"+1", UINT64_MAX},
+        {" 1", UINT64_MAX},
+        {"1 ", UINT64_MAX},
+        {"0x1", UINT64_MAX},
+        {"1.0", UINT64_MAX},
+        {"8", 7},
+        {"18446744073709551616", UINT64_MAX},
+        {"4294967296", UINT32_MAX},
+        {"99999999999999999999", UINT64_MAX},
         {"000000000000000000001", UINT64_MAX},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -111,9 +118,12 @@ static void test_what_rfc_3629_forbids_is_no_utf8(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equal_means_the_same_bytes), cmocka_unit_test(test_starts_with),
-        cmocka_unit_test(test_from_an_offset),             cmocka_unit_test(test_decimal_numbers),
-        cmocka_unit_test(test_utf8_as_rfc_3629_has_it),    cmocka_unit_test(test_what_rfc_3629_forbids_is_no_utf8),
+        cmocka_unit_test(test_equal_means_the_same_bytes),
+        cmocka_unit_test(test_starts_with),
+        cmocka_unit_test(test_from_an_offset),
+        cmocka_unit_test(test_decimal_numbers),
+        cmocka_unit_test(test_utf8_as_rfc_3629_has_it),
+        cmocka_unit_test(test_what_rfc_3629_forbids_is_no_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,7 +87,8 @@ void rig_start(struct rig *rig, void (*tune)(struct coap_params *)) {
     for (size_t i = 0; i < RIG_PEERS; i++) {
         rig->links[i].ops = &fake_ops;
         rig->links[i].listener = &rig->listener;
-        rig->links[i].peer = (struct address){.family = ADDRESS_IPV4, .port = (uint16_t)(40000 + i), .ip = {127, 0, 0, 1}};
+        rig->links[i].peer =
+            (struct address){.family = ADDRESS_IPV4, .port = (uint16_t)(40000 + i), .ip = {127, 0, 0, 1}};
         rig->links[i].local = (struct address){.family = ADDRESS_IPV4, .ip = {127, 0, 0, 1}};
         rig->links[i].refs = 1;
     }

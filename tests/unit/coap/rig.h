@@ -37,8 +37,8 @@ struct rig {
     uint8_t code;
     struct slice body;
     struct coap_exchange *deferred;
-    size_t requests;         /* handler calls */
-    uint8_t request_code;    /* of the last one */
+    size_t requests;      /* handler calls */
+    uint8_t request_code; /* of the last one */
     size_t request_len;
     uint8_t request_body[200000];
 

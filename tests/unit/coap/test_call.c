@@ -341,7 +341,8 @@ static void test_a_non_confirmable_request(void **state) {
     (void)state;
     struct coap_message request, sent;
     coap_message_init(&request, COAP_NON, COAP_GET, 0, SLICE_NONE);
-    coap_call_typed(rig.endpoint, &rig.links[0], &request, COAP_NON, rig_reply_fn, &rig);
+    coap_call_with(rig.endpoint, &rig.links[0], &request, &(struct coap_call_options){.type = COAP_NON}, rig_reply_fn,
+                   &rig);
     rig_next_message(&rig, &sent);
     assert_int_equal(sent.type, COAP_NON);
     rig_advance(&rig, 144000);
@@ -405,7 +406,8 @@ int main(void) {
         TEST(test_MSG_37_acknowledged_but_no_response),
         TEST(test_MSG_38_message_ids_rise_by_one_and_wrap),
         TEST(test_MSG_39_nstart),
-        cmocka_unit_test_setup_teardown(test_MSG_39_nstart_is_a_parameter_and_the_queue_has_an_end, start_nstart_two, stop),
+        cmocka_unit_test_setup_teardown(test_MSG_39_nstart_is_a_parameter_and_the_queue_has_an_end, start_nstart_two,
+                                        stop),
         TEST(test_MSG_40_messages_are_small_enough),
         TEST(test_MSG_43_unknown_response_codes_are_kept),
         TEST(test_tokens_are_one_byte_and_differ_while_calls_are_open),

@@ -66,15 +66,15 @@ static void test_MSG_06_empty_non_is_dropped(void **state) {
 static void test_MSG_07_MSG_08_MSG_09_MSG_10_MSG_11_format_errors_reset_con_and_drop_the_rest(void **state) {
     (void)state;
     static const char *const tails[] = {
-        "49017d34000000000000000000",          /* TKL 9 */
-        "42017d34aa",                          /* token cut off */
-        "40017d34f1aa",                        /* delta nibble 15 */
-        "40017d341f",                          /* length nibble 15 */
-        "40017d34b37264",                      /* value past the end */
-        "40017d34d1",                          /* extended delta cut off */
-        "40017d341e01",                        /* extended length cut off */
-        "40017d34b27264ff",                    /* marker without payload */
-        "40017d34e0ffffe0ffff",                /* number above 65535 */
+        "49017d34000000000000000000", /* TKL 9 */
+        "42017d34aa",                 /* token cut off */
+        "40017d34f1aa",               /* delta nibble 15 */
+        "40017d341f",                 /* length nibble 15 */
+        "40017d34b37264",             /* value past the end */
+        "40017d34d1",                 /* extended delta cut off */
+        "40017d341e01",               /* extended length cut off */
+        "40017d34b27264ff",           /* marker without payload */
+        "40017d34e0ffffe0ffff",       /* number above 65535 */
     };
     for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
         char hex[64];
@@ -328,9 +328,13 @@ static void test_OPT_04_OPT_05_OPT_07_OPT_09_elective_options_are_ignored(void *
     (void)state;
     rig_hear(&rig, "44017d34a1b2c3d4b131e1fcd078"); /* unknown 65000 */
     rig_next_is(&rig, "64447d34a1b2c3d4");
-    rig_hear(&rig, "41017d3555b161" "10" "0100" "2100"); /* two Content-Formats and a Max-Age: fine */
+    rig_hear(&rig, "41017d3555b161"
+                   "10"
+                   "0100"
+                   "2100"); /* two Content-Formats and a Max-Age: fine */
     rig_next_is(&rig, "61447d3555");
-    rig_hear(&rig, "41017d365540" "7161"); /* ETag of no bytes */
+    rig_hear(&rig, "41017d365540"
+                   "7161"); /* ETag of no bytes */
     rig_next_is(&rig, "61447d3655");
     assert_int_equal(rig.requests, 3);
 }
@@ -357,7 +361,7 @@ static void test_OPT_06_critical_options_of_illegal_length(void **state) {
         "30",           /* Uri-Host 0 */
         "5101",         /* If-None-Match 1 */
         "73010203",     /* Uri-Port 3 */
-        "d304010203", /* Accept (17) 3 */
+        "d304010203",   /* Accept (17) 3 */
         "d40a01020304", /* Block2 (23) 4 */
         "d40e01020304", /* Block1 (27) 4 */
         "d01a",         /* Proxy-Scheme (39) 0 */
@@ -376,7 +380,9 @@ static void test_OPT_06_critical_options_of_illegal_length(void **state) {
 static void test_OPT_08_critical_options_must_not_be_repeated(void **state) {
     (void)state;
     struct coap_message response;
-    rig_hear(&rig, "41017d3455b161" "613c" "013c"); /* Accept twice */
+    rig_hear(&rig, "41017d3455b161"
+                   "613c"
+                   "013c"); /* Accept twice */
     rig_next_message(&rig, &response);
     assert_int_equal(response.code, COAP_4_02_BAD_OPTION);
 }
@@ -409,13 +415,17 @@ static void test_OPT_13_proxies(void **state) {
 
 static void test_OPT_28_no_response(void **state) {
     (void)state;
-    rig_hear(&rig, "51017d3455b161" "d1ea1a"); /* NON, No-Response 26: silence */
+    rig_hear(&rig, "51017d3455b161"
+                   "d1ea1a"); /* NON, No-Response 26: silence */
     rig_silent(&rig);
-    rig_hear(&rig, "41017d3555b161" "d1ea1a"); /* CON: acknowledged all the same */
+    rig_hear(&rig, "41017d3555b161"
+                   "d1ea1a"); /* CON: acknowledged all the same */
     rig_next_is(&rig, "60007d35");
-    rig_hear(&rig, "41017d3555b161" "d1ea1a");
+    rig_hear(&rig, "41017d3555b161"
+                   "d1ea1a");
     rig_next_is(&rig, "60007d35");
-    rig_hear(&rig, "41017d3655b161" "d1ea08"); /* only 4.xx are unwanted */
+    rig_hear(&rig, "41017d3655b161"
+                   "d1ea08"); /* only 4.xx are unwanted */
     rig_next_is(&rig, "61447d3655");
     assert_int_equal(rig.requests, 3);
 }
@@ -651,7 +661,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_open_exchanges_are_never_dropped, start_small, stop),
         TEST(test_memory_of_exchanges_is_given_back),
         TEST(test_freeing_the_endpoint_with_everything_open),
-        cmocka_unit_test_setup_teardown(test_EXT_01_EXT_04_EXT_08_unknown_peers_prove_their_address, start_challenging, stop),
+        cmocka_unit_test_setup_teardown(test_EXT_01_EXT_04_EXT_08_unknown_peers_prove_their_address, start_challenging,
+                                        stop),
         TEST(test_EXT_02_EXT_05_no_challenge_by_default_and_echo_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

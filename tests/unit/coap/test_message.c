@@ -63,7 +63,7 @@ static void test_negative_vectors_fail_for_their_reason(void **state) {
         const char *id;
         enum coap_decode_result result;
     } rows[] = {
-        {"N-01", COAP_DECODE_EMPTY},  {"N-02", COAP_DECODE_EMPTY},  {"N-03", COAP_DECODE_TOKEN},
+        {"N-01", COAP_DECODE_EMPTY},  {"N-02", COAP_DECODE_EMPTY},   {"N-03", COAP_DECODE_TOKEN},
         {"N-04", COAP_DECODE_OPTION}, {"N-05", COAP_DECODE_PAYLOAD}, {"N-06", COAP_DECODE_OPTION},
         {"N-07", COAP_DECODE_OPTION}, {"N-08", COAP_DECODE_VERSION}, {"N-11", COAP_DECODE_TOO_SHORT},
     };
@@ -110,8 +110,9 @@ static void test_encode_and_decode_are_inverses(void **state) {
                           (uint16_t)random_u64(), slice_of(pool, random_below(9)));
         size_t options = random_below(12);
         for (size_t i = 0; i < options; i++)
-            coap_option_add(&message, (uint16_t)(random_below(2) != 0 ? random_below(40) : random_below(65536)),
-                            slice_of(pool + random_below(1000), random_below(2) != 0 ? random_below(20) : random_below(400)));
+            coap_option_add(
+                &message, (uint16_t)(random_below(2) != 0 ? random_below(40) : random_below(65536)),
+                slice_of(pool + random_below(1000), random_below(2) != 0 ? random_below(20) : random_below(400)));
         message.payload = slice_of(pool, random_below(300));
         assert_true(coap_encode(&message, &out));
         assert_int_equal(coap_decode(buffer_slice(&out), &back), COAP_DECODE_OK);
@@ -190,8 +191,7 @@ static void test_options_stay_in_order(void **state) {
     assert_true(slice_is(message.options[3].value, "2"));
     coap_option_remove(&message, COAP_URI_PATH);
     assert_int_equal(message.option_count, 2);
-    while (coap_option_add(&message, COAP_URI_QUERY, SLICE_NONE)) {
-    }
+    while (coap_option_add(&message, COAP_URI_QUERY, SLICE_NONE)) {}
     assert_int_equal(message.option_count, COAP_OPTIONS_MAX);
 }
 

@@ -145,8 +145,8 @@ static void test_BLK_10_EXT_09_what_separates_transfers(void **state) {
     (void)state;
     struct part a = {.path = "a", .more = true, .szx = 0, .payload = slice_str("aaaaaaaaaaaaaaaa")};
     struct part b = {.path = "b", .more = true, .szx = 0, .payload = slice_str("bbbbbbbbbbbbbbbb")};
-    struct part tagged = {.path = "a", .more = true, .szx = 0, .payload = slice_str("tttttttttttttttt"),
-                          .request_tag = slice_str("x")};
+    struct part tagged = {
+        .path = "a", .more = true, .szx = 0, .payload = slice_str("tttttttttttttttt"), .request_tag = slice_str("x")};
     hear_part(a);
     hear_part(b);
     hear_part(tagged);
@@ -180,8 +180,9 @@ static void test_BLK_12_BLK_35_too_large_is_said_early_with_the_limit(void **sta
     assert_true(coap_option_uint(&answered, COAP_SIZE1, &size1));
     assert_int_equal(size1, 150000);
     for (uint32_t num = 0; num < 146; num++)
-        assert_int_equal(hear_part((struct part){.num = num, .more = true, .szx = 6, .payload = bytes_at(num * 1024u, 1024)}),
-                         COAP_2_31_CONTINUE);
+        assert_int_equal(
+            hear_part((struct part){.num = num, .more = true, .szx = 6, .payload = bytes_at(num * 1024u, 1024)}),
+            COAP_2_31_CONTINUE);
     assert_int_equal(hear_part((struct part){.num = 146, .more = true, .szx = 6, .payload = bytes_at(0, 1024)}),
                      COAP_4_13_REQUEST_ENTITY_TOO_LARGE);
     assert_int_equal(coap_endpoint_counters(rig.endpoint).transfer_bytes, 0);
@@ -222,7 +223,8 @@ static int start_small_blocks(void **state) {
 static void test_BLK_14_we_prefer_smaller_blocks(void **state) {
     (void)state;
     struct coap_block block;
-    assert_int_equal(hear_part((struct part){.more = true, .szx = 6, .payload = bytes_at(0, 1024)}), COAP_2_31_CONTINUE);
+    assert_int_equal(hear_part((struct part){.more = true, .szx = 6, .payload = bytes_at(0, 1024)}),
+                     COAP_2_31_CONTINUE);
     assert_true(coap_block_get(&answered, COAP_BLOCK1, &block));
     assert_int_equal(block.szx, 2);
     assert_int_equal(hear_part((struct part){.num = 16, .more = true, .szx = 2, .payload = bytes_at(1024, 64)}),
@@ -381,7 +383,8 @@ static void test_our_upload_in_blocks(void **state) {
     uint32_t size1;
     rig_call(&rig, COAP_PUT, bytes_at(0, 2100));
     expect_asked();
-    assert_true(asked_block(COAP_BLOCK1).num == 0 && asked_block(COAP_BLOCK1).more && asked_block(COAP_BLOCK1).szx == 6);
+    assert_true(asked_block(COAP_BLOCK1).num == 0 && asked_block(COAP_BLOCK1).more &&
+                asked_block(COAP_BLOCK1).szx == 6);
     assert_true(coap_option_uint(&asked, COAP_SIZE1, &size1));
     assert_int_equal(size1, 2100);
     assert_null(coap_option_find(&asked, COAP_REQUEST_TAG)); /* EXT-10 */
@@ -590,9 +593,10 @@ static void test_block_values_of_the_standard(void **state) {
         size_t len;
         struct coap_block block;
     } rows[] = {
-        {"", 0, {0, false, 0}},        {"\x08", 1, {0, true, 0}},  {"\x0a", 1, {0, true, 2}},
-        {"\x0e", 1, {0, true, 6}},     {"\x12", 1, {1, false, 2}}, {"\x16", 1, {1, false, 6}},
-        {"\x36", 1, {3, false, 6}},    {"\xff\xff\xfe", 3, {1048575, true, 6}},
+        {"", 0, {0, false, 0}},     {"\x08", 1, {0, true, 0}},
+        {"\x0a", 1, {0, true, 2}},  {"\x0e", 1, {0, true, 6}},
+        {"\x12", 1, {1, false, 2}}, {"\x16", 1, {1, false, 6}},
+        {"\x36", 1, {3, false, 6}}, {"\xff\xff\xfe", 3, {1048575, true, 6}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct coap_message message;

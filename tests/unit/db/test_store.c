@@ -322,8 +322,8 @@ static void test_a_registration_without_end_comes_back_so(void **state) {
     r.expires_at_ms = UINT64_MAX;
     store_put_registration(f->store, &r, NULL, 0, NULL, NULL);
     put(f, 2);
-    store_refresh_registrations(f->store, &(struct store_refresh){.id = 2, .updated_at_ms = 5, .expires_at_ms = UINT64_MAX},
-                                1, NULL, NULL);
+    store_refresh_registrations(
+        f->store, &(struct store_refresh){.id = 2, .updated_at_ms = 5, .expires_at_ms = UINT64_MAX}, 1, NULL, NULL);
     reopen_store(f);
     load(f, &r);
     assert_true(loaded.expires_at_ms[1] == UINT64_MAX);
@@ -844,7 +844,8 @@ static void test_another_failure_is_told_and_undoes_the_whole_transaction(void *
     struct fixture *f = *state;
     open_store(f);
     put_and_wait(f, 1);
-    run_sql(path_of(f, "berth.db"), "CREATE TRIGGER t BEFORE INSERT ON setting BEGIN SELECT RAISE(ABORT, 'no'); END", true);
+    run_sql(path_of(f, "berth.db"), "CREATE TRIGGER t BEFORE INSERT ON setting BEGIN SELECT RAISE(ABORT, 'no'); END",
+            true);
     put(f, 2);
     store_put_setting(f->store, "a", slice_str("b"), on_done, f);
     put(f, 3);
@@ -884,8 +885,9 @@ static void test_a_second_opener_is_refused_and_the_first_goes_on(void **state) 
 
 static void test_a_text_file_is_refused(void **state) {
     struct fixture *f = *state;
-    static const char text[] = "It was a dark and stormy night; the rain fell in torrents, except at occasional intervals, "
-                               "when it was checked by a violent gust of wind.";
+    static const char text[] =
+        "It was a dark and stormy night; the rain fell in torrents, except at occasional intervals, "
+        "when it was checked by a violent gust of wind.";
     write_file(path_of(f, "berth.db"), text, sizeof text);
     assert_refused(f, "not a database of Berth");
     write_file(path_of(f, "berth.db"), "x", 1);

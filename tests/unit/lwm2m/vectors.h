@@ -5,8 +5,8 @@
 #include "common/lwm2m/node.h"
 
 struct vector {
-    char id[24];          /* TLV-01; V-01/0 of the value V-01 in format 0 */
-    enum lwm2m_type type; /* by the resource, of object 3442 */
+    char id[24];            /* TLV-01; V-01/0 of the value V-01 in format 0 */
+    enum lwm2m_type type;   /* by the resource, of object 3442 */
     struct lwm2m_path path; /* the root when it is about a composite */
     struct slice bytes;
     bool accept; /* false: a decoder must refuse it */

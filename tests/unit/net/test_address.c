@@ -57,7 +57,7 @@ static void test_a_zone_is_kept(void **state) {
 
 static void test_what_is_no_address_is_refused(void **state) {
     (void)state;
-    static const char *const bad[] = {"",    "1.2.3",       "1.2.3.4.5", "1.2.3.256", "[::1]",   "::1 ",
+    static const char *const bad[] = {"",    "1.2.3",      "1.2.3.4.5", "1.2.3.256", "[::1]",  "::1 ",
                                       ":::", "1.2.3.4:80", "localhost", "12345::",   "0x7f.1", "%lo"};
     struct address address;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

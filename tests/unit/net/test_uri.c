@@ -31,8 +31,9 @@ static void test_parts(void **state) {
 
 static void test_what_is_no_uri(void **state) {
     (void)state;
-    static const char *const bad[] = {"", "coap", "coap:5683", "://x", "coap://h:", "coap://h:65536", "coap://h:x",
-                                      "coap://::1", "coap://[::1", "coap://[::1]x"};
+    static const char *const bad[] = {
+        "",           "coap",       "coap:5683",   "://x",         "coap://h:", "coap://h:65536",
+        "coap://h:x", "coap://::1", "coap://[::1", "coap://[::1]x"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const char *error = NULL;
         struct uri uri;

@@ -57,7 +57,8 @@ static void test_defaults(void **state) {
 
 static void test_listeners(void **state) {
     (void)state;
-    assert_int_equal(parse("--listen=coap://127.0.0.1:0", "--listen", "coap://[::1]:7000/pre/fix/?strict=1"), CONFIG_RUN);
+    assert_int_equal(parse("--listen=coap://127.0.0.1:0", "--listen", "coap://[::1]:7000/pre/fix/?strict=1"),
+                     CONFIG_RUN);
     assert_int_equal(config.listener_count, 2);
     assert_int_equal(config.listeners[0].address.port, 0);
     assert_true(config.listeners[1].strict);
@@ -112,10 +113,16 @@ static void test_values_of_every_kind(void **state) {
 static void test_mistakes_are_one_line(void **state) {
     (void)state;
     static const char *const bad[] = {
-        "--grace=1.5s",          "--grace=-1",         "--max-body=1",        "--max-body=x",    "--block-size=100",
-        "--ack-random-factor=0", "--ack-timeout=0",    "--durability=maybe",  "--log-level=all", "--log-format=xml",
-        "--nstart=0",            "--max-exchanges=1",  "--http=127.0.0.1",    "--http=ftp://x",  "--api-key=",
-        "--nonsense",            "--http-max-body=0",  "--transfer-timeout=1s", "--data=",       "stray",
+        "--grace=1.5s",      "--grace=-1",
+        "--max-body=1",      "--max-body=x",
+        "--block-size=100",  "--ack-random-factor=0",
+        "--ack-timeout=0",   "--durability=maybe",
+        "--log-level=all",   "--log-format=xml",
+        "--nstart=0",        "--max-exchanges=1",
+        "--http=127.0.0.1",  "--http=ftp://x",
+        "--api-key=",        "--nonsense",
+        "--http-max-body=0", "--transfer-timeout=1s",
+        "--data=",           "stray",
         "--objects=",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

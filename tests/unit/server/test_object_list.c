@@ -127,9 +127,9 @@ static void test_LNK_11_LNK_12_attributes_of_every_kind(void **state) {
 static void test_LNK_13_LNK_15_what_is_no_list(void **state) {
     (void)state;
     static const char *const bad[] = {
-        "</65535>",       "</70000/0>",       "</abc/0>",  "</1/0/3/4/5>", "<coap://h/1/0>", "</2/0></2/1>",
-        "garbage",        "</1/0",            "<1/0>",        "</01>",          "</1/0>;=x",
-        "</1/0>;a=\"b",   "</1//0>",          "</ 1>",     "</-1>",        "</1/0>x",        "<>",
+        "</65535>", "</70000/0>", "</abc/0>", "</1/0/3/4/5>", "<coap://h/1/0>", "</2/0></2/1>", "garbage",
+        "</1/0",    "<1/0>",      "</01>",    "</1/0>;=x",    "</1/0>;a=\"b",   "</1//0>",      "</ 1>",
+        "</-1>",    "</1/0>x",    "<>",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect_error(bad[i]);
@@ -183,7 +183,8 @@ static void test_the_canonical_form_is_its_own(void **state) {
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         assert_true(build(texts[i], "", OBJECT_LIST_WHOLE));
         struct object_list first = list;
-        assert_true(object_list_build(&list, slice_of(first.text, first.len), SLICE_NONE, SLICE_NONE, OBJECT_LIST_WHOLE));
+        assert_true(
+            object_list_build(&list, slice_of(first.text, first.len), SLICE_NONE, SLICE_NONE, OBJECT_LIST_WHOLE));
         assert_true(slice_equal(slice_of(first.text, first.len), slice_of(list.text, list.len)));
         free(first.text);
         free(list.text);

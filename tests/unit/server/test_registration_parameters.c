@@ -48,7 +48,8 @@ static void test_REG_01_REG_02_everything_in_any_order(void **state) {
 
 static void test_REG_05_lifetimes(void **state) {
     (void)state;
-    static const char *const bad[] = {"lt=", "lt", "lt=-1", "lt=abc", "lt=60.5", "lt=4294967296", "lt= 60", "lt=+5", "lt=0x10"};
+    static const char *const bad[] = {"lt=",           "lt",     "lt=-1", "lt=abc", "lt=60.5",
+                                      "lt=4294967296", "lt= 60", "lt=+5", "lt=0x10"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect_refusal(bad[i], COAP_4_00_BAD_REQUEST);
     assert_true(read_query("lt=4294967295", false));
@@ -59,7 +60,8 @@ static void test_REG_05_lifetimes(void **state) {
 
 static void test_REG_08_REG_09_versions(void **state) {
     (void)state;
-    static const char *const bad[] = {"lwm2m=1.3", "lwm2m=2.0", "lwm2m=0.9", "lwm2m=1", "lwm2m=1.1.1", "lwm2m=x", "lwm2m="};
+    static const char *const bad[] = {"lwm2m=1.3",   "lwm2m=2.0", "lwm2m=0.9", "lwm2m=1",
+                                      "lwm2m=1.1.1", "lwm2m=x",   "lwm2m="};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect_refusal(bad[i], COAP_4_12_PRECONDITION_FAILED);
     assert_true(read_query("lwm2m=1.0", false));

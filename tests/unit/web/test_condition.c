@@ -172,8 +172,8 @@ static void test_regex_of_more_than_256_bytes_is_refused(void **state) {
 static void test_more_than_64_tests_are_refused(void **state) {
     char text[4096];
     size_t len = (size_t)sprintf(text, "{\"match\":{");
-    static const char *const fields[] = {"id", "ts", "type", "endpoint", "location", "previous", "detail", "address",
-                                         "path"};
+    static const char *const fields[] = {"id",       "ts",     "type",    "endpoint", "location",
+                                         "previous", "detail", "address", "path"};
     (void)state;
     for (size_t i = 0; i < 9; i++)
         len += (size_t)sprintf(text + len,

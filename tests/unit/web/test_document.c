@@ -27,9 +27,9 @@ static void test_text_that_is_utf8_stays_as_it_is(void **state) {
 static void test_bytes_that_are_no_utf8_are_replaced(void **state) {
     (void)state;
     assert_text("a\xFFz", 3, "a" FFFD "z");
-    assert_text("\xC3", 1, FFFD);                        /* cut off */
-    assert_text("\xC0\x80", 2, FFFD FFFD);               /* overlong */
-    assert_text("\xED\xA0\x80", 3, FFFD FFFD FFFD);      /* a surrogate */
+    assert_text("\xC3", 1, FFFD);                   /* cut off */
+    assert_text("\xC0\x80", 2, FFFD FFFD);          /* overlong */
+    assert_text("\xED\xA0\x80", 3, FFFD FFFD FFFD); /* a surrogate */
     assert_text("\xC3\xBC\x80\xC3\xBC", 5, "\xC3\xBC" FFFD "\xC3\xBC");
 }
 

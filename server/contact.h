@@ -1,0 +1,31 @@
+/* What happens to everything that the server has to do with a device (requests under way, observations, queued
+ * requests) when its registration comes, moves, is replaced or ends, and when the device is heard. The registration
+ * interface, expiry and Send call these; each part that has dealings with devices is called from here. */
+#ifndef BERTH_SERVER_CONTACT_H
+#define BERTH_SERVER_CONTACT_H
+
+#include "server/server.h"
+
+/* Dealings with one device: exist only while there are any, and belong to its registration. */
+struct dealings;
+
+/* The device has registered and has its 2.01. `replaced`: it was registered already; its dealings were handed over. */
+void contact_registered(struct server *server, struct registration *registration, bool replaced);
+
+/* The device has told something (an Update, a Send, a notification) and has its answer. */
+void contact_heard(struct server *server, struct registration *registration);
+
+/* Any message at all has come from the device. */
+void contact_any(struct server *server, struct registration *registration);
+
+/* The device is reached over another link from now on; `before` is still alive. */
+void contact_moved(struct server *server, struct registration *registration, struct link *before);
+
+/* `registration` takes the place of `old`, which is about to be freed. */
+void contact_replaced(struct server *server, struct registration *old, struct registration *registration);
+
+/* The registration is about to be freed: `why` is EVENT_DEREGISTERED or EVENT_EXPIRED, or EVENT_TYPE_COUNT when nobody
+ * shall hear of it (a reset, the end of the program: what is stored then stays stored). */
+void contact_ended(struct server *server, struct registration *registration, enum event_type why);
+
+#endif
