@@ -18,7 +18,7 @@ struct operation_request {
     int content_format; /* of the payload, or COAP_FORMAT_NONE */
     bool is_absolute;
     bool is_non_confirmable;           /* sent once as NON (RFC 7252 §4.3) */
-    uint32_t response_timeout_ms;      /* from the ACK to a separate response; 0: as configured */
+    uint32_t response_timeout_ms;      /* from the ACK, or a NON, to the response; 0: as configured */
     const struct coap_option *options; /* further ones */
     size_t option_count;
 };

@@ -57,6 +57,12 @@ static const enum problem_kind devices_forget_problems[] = {PROBLEM_NOT_REGISTER
             "1: send it although the standard or the device's version does not allow it, and without a look at " \
             "definitions."                                                                                       \
     }
+#define RESPONSE_TIMEOUT_PARAMETER                                                                              \
+    {                                                                                                           \
+        "response_timeout", "query", DURATION_SCHEMA,                                                           \
+            "How long the device may take to answer what it has acknowledged: at most an hour, by default 247 " \
+            "seconds. Retransmissions end earlier when it does not even acknowledge."                           \
+    }
 #define FORMAT_PARAMETER \
     { "format", "query", FORMAT_SCHEMA, "The content format that the device is asked for, or that its payload has." }
 #define NAMES_PARAMETER \
@@ -64,14 +70,17 @@ static const enum problem_kind devices_forget_problems[] = {PROBLEM_NOT_REGISTER
 #define ACCEPT_PARAMETER \
     { "Accept", "header", TEXT_SCHEMA, "The form of the answer, application/json by default." }
 
-static const struct route_parameter read_parameters[] = {FORMAT_PARAMETER, NAMES_PARAMETER, FORCE_PARAMETER,
-                                                         ACCEPT_PARAMETER, END_PARAMETERS};
-static const struct route_parameter write_parameters[] = {FORMAT_PARAMETER, FORCE_PARAMETER, END_PARAMETERS};
-static const struct route_parameter force_parameters[] = {FORCE_PARAMETER, END_PARAMETERS};
+static const struct route_parameter read_parameters[] = {FORMAT_PARAMETER,           NAMES_PARAMETER,  FORCE_PARAMETER,
+                                                         RESPONSE_TIMEOUT_PARAMETER, ACCEPT_PARAMETER, END_PARAMETERS};
+static const struct route_parameter write_parameters[] = {FORMAT_PARAMETER, FORCE_PARAMETER, RESPONSE_TIMEOUT_PARAMETER,
+                                                          END_PARAMETERS};
+static const struct route_parameter force_parameters[] = {FORCE_PARAMETER, RESPONSE_TIMEOUT_PARAMETER, END_PARAMETERS};
+static const struct route_parameter request_parameters[] = {RESPONSE_TIMEOUT_PARAMETER, END_PARAMETERS};
 static const struct route_parameter discover_parameters[] = {
     {"depth", "query", "{\"type\":\"integer\",\"minimum\":0,\"maximum\":3}",
      "How many levels below the path are told (LwM2M 1.2)."},
     FORCE_PARAMETER,
+    RESPONSE_TIMEOUT_PARAMETER,
     ACCEPT_PARAMETER,
     END_PARAMETERS,
 };
@@ -223,6 +232,7 @@ static const struct route routes[] = {
      .handler = v1_requests_post,
      .operation = "sendRequest",
      .summary = "Any CoAP request, and the answer as it comes.",
+     .parameters = request_parameters,
      .body = "CoapRequest",
      .answers = request_answers,
      .problems = request_problems},

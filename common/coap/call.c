@@ -163,7 +163,7 @@ static void send_message(struct coap_call *call, struct coap_message *message) {
     } else {
         peer_send(peer, buffer_slice(&out));
     }
-    wait_for_response(call, coap_non_lifetime_ms(&peer->endpoint->params));
+    wait_for_response(call, call->response_timeout_ms);
 }
 
 /* The next message of the call: a block of the body, or the request for a block of the answer. */
@@ -291,8 +291,9 @@ struct coap_call *coap_call_with(struct coap_endpoint *endpoint, struct link *li
     call->chosen_token_len = (uint8_t)options->token.len;
     if (options->token.len > 0)
         memcpy(call->chosen_token, options->token.data, options->token.len);
-    call->response_timeout_ms =
-        options->response_timeout_ms > 0 ? options->response_timeout_ms : endpoint->params.response_timeout_ms;
+    call->response_timeout_ms = options->response_timeout_ms > 0 ? options->response_timeout_ms
+                                : options->type == COAP_NON      ? coap_non_lifetime_ms(&endpoint->params)
+                                                                 : endpoint->params.response_timeout_ms;
     call->szx = endpoint->params.block_szx;
     while (call->szx > 0 && head + coap_block_size(call->szx) > COAP_MESSAGE_MAX)
         call->szx--;

@@ -143,9 +143,10 @@ struct coap_call *coap_call(struct coap_endpoint *endpoint, struct link *link, c
 
 /* What a caller may choose; all zero is what coap_call does. */
 struct coap_call_options {
-    enum coap_type type;          /* COAP_CON, or COAP_NON: not retransmitted */
-    struct slice token;           /* of the request itself, not of requests for further blocks; empty: drawn */
-    uint32_t response_timeout_ms; /* from the ACK to the response; 0: that of the endpoint */
+    enum coap_type type; /* COAP_CON, or COAP_NON: not retransmitted */
+    struct slice token;  /* of the request itself, not of requests for further blocks; empty: drawn */
+    uint32_t
+        response_timeout_ms; /* from the ACK, or from a NON, to the response; 0: that of the endpoint, NON_LIFETIME */
 };
 
 struct coap_call *coap_call_with(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,

@@ -77,6 +77,8 @@ const char *coap_option_name(uint16_t number) {
 static bool may_stay(const struct coap_message *message, size_t index, const struct coap_option_rules *rules) {
     const struct coap_option *option = &message->options[index];
     const struct option_rule *rule = rule_for(option->number);
+    if (rule == NULL && !coap_code_is_request(message->code))
+        return !coap_option_is_critical(option->number);
     if (rule == NULL || (option->number == COAP_OSCORE && !rules->oscore))
         return false;
     if (option->value.len < rule->min_len || option->value.len > rule->max_len)

@@ -65,8 +65,9 @@ int coap_content_format(const struct coap_message *message);
 /* The name in the registry ("Uri-Path"), or "" for one that is not in it. */
 const char *coap_option_name(uint16_t number);
 
-/* Judge the options of a request (`is_request`) or response by §5.4: removes from `message` every elective option that
- * is unknown here, has an illegal length, is repeated though it must not be, or has no meaning in this kind of message.
+/* Judge the options of a request or response by §5.4: removes from `message` every elective option that is unknown here,
+ * has an illegal length, is repeated though it must not be, or has no meaning in this kind of message. Unknown ones of a
+ * response stay: nothing here looks at them, and whoever asked may want to see them.
  * Returns the number of the first critical option for which that holds, or 0 when the message may be processed.
  * Options that this CoAP layer only passes on (OSCORE, Proxy-Uri …) count as known when `extra` says so. */
 struct coap_option_rules {

@@ -1,5 +1,6 @@
 """/v1/clock and /v1/reset."""
 
+import re
 from datetime import datetime
 
 import pytest
@@ -33,6 +34,14 @@ def test_clock_leaps_by_a_duration(berth, advance, seconds):
     assert leap["advanced_s"] == seconds
     assert seconds <= leap["now_s"] - before["now_s"] < seconds + 20
     assert berth.get("/v1/clock")["leapt_s"] == seconds
+
+
+def test_seconds_are_written_with_milliseconds_and_no_more(berth):
+    berth.leap("1500ms")
+    for answer in (berth.http("GET", "/v1/clock"), berth.http("POST", "/v1/clock", {"advance": "1ms"})):
+        numbers = re.findall(rb'_s":([0-9.]+)', answer.body)
+        assert len(numbers) == 2
+        assert all(re.fullmatch(rb"[0-9]+([.][0-9]{1,3})?", number) for number in numbers), answer.body
 
 
 def test_timers_have_run_when_the_leap_is_answered(berth):

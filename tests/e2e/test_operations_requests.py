@@ -97,6 +97,17 @@ def test_options_of_any_number_are_sent(device):
     asked.answer(200)
 
 
+def test_OPT_04_unknown_elective_options_of_the_answer_are_told(device):
+    asked = device.ask("POST", "/requests", {"method": "GET", "path": "/3"})
+    device.answer(device.expect(GET, "/3"), "2.05", 0, b"x", (65000, b"\x01"), (65000, b""), (2048, b"y"))
+    assert asked.answer(200).json["options"] == [
+        {"number": 12, "name": "Content-Format", "value_b64": ""},
+        {"number": 2048, "name": "", "value_b64": b64(b"y")},
+        {"number": 65000, "name": "", "value_b64": b64(b"\x01")},
+        {"number": 65000, "name": "", "value_b64": ""},
+    ]
+
+
 def test_request_that_is_not_confirmable_is_sent_as_NON(device):
     asked = device.ask("POST", "/requests", {"method": "GET", "path": "/3", "confirmable": False})
     request = device.peer.receive()
@@ -179,6 +190,50 @@ def test_MSG_37_DM_43_acknowledged_without_a_response_is_504_no_response(device,
     answer = asked.answer(504)
     assert (answer.problem, answer.json["outcome"]) == ("no-answer", "no-response")
     assert "acknowledged, but no response" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "expected"),
+    [
+        ("GET", "/3/0", None, (GET, "/3/0")),
+        ("PUT", "/3/0/14", "x", (PUT, "/3/0/14")),
+        ("POST", "/3/0/4", None, (POST, "/3/0/4")),
+        ("GET", "/3/discover", None, (GET, "/3")),
+        ("PUT", "/3/attributes", {"pmin": 1}, (PUT, "/3")),
+        ("POST", "/composite/read", {"paths": ["/3/0"]}, (FETCH, "/")),
+        ("POST", "/requests", {"method": "GET", "path": "/3"}, (GET, "/3")),
+    ],
+)
+def test_DM_43_time_for_the_response_is_settable_for_each_call(device, berth, method, path, body, expected):
+    asked = device.ask(method, path, body, response_timeout="10s")
+    device.acknowledge(device.expect(*expected))
+    device.peer.ping()
+    berth.leap("9s")
+    assert asked.thread.is_alive()
+    berth.leap("2s")
+    assert asked.answer(504).json["outcome"] == "no-response"
+
+
+def test_DM_43_time_for_the_response_to_a_NON(device, berth):
+    asked = device.ask("POST", "/requests", {"method": "GET", "path": "/3", "confirmable": False}, response_timeout="10s")
+    assert device.peer.receive().type == NON
+    berth.leap("11s")
+    assert asked.answer(504).json["outcome"] == "no-response"
+
+
+def test_DM_43_separate_answer_within_its_time_is_taken(device, berth):
+    asked = device.ask("GET", "/3/0/9", response_timeout="10s")
+    request = device.expect(GET, "/3/0/9")
+    device.acknowledge(request)
+    device.peer.ping()
+    berth.leap("9s")
+    device.answer_separately(request, "2.05", 0, b"95")
+    assert asked.answer(200).json["value"] == 95
+
+
+@pytest.mark.parametrize("text", ["0s", "", "-1", "61m", "soon"])
+def test_DM_43_time_that_is_none_is_400(device, text):
+    assert device.http("GET", "/3/0/9", response_timeout=text).problem == "bad-parameter"
 
 
 def test_MSG_37_reset_is_504_reset(device):

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/duration.h"
 #include "web/v1/device_problem.h"
 
 struct device_memory {
@@ -37,7 +38,23 @@ static void on_gone(struct http_request *request) {
     free_call(call);
 }
 
+static bool read_response_timeout(const struct call *call, uint32_t *ms) {
+    struct slice text = query_get(&call->query, "response_timeout");
+    uint64_t asked_ms = 0;
+    if (text.data != NULL && (!duration_parse(text, RESPONSE_TIMEOUT_MAX_MS, &asked_ms) || asked_ms == 0)) {
+        problem_send(call->request, PROBLEM_BAD_PARAMETER,
+                     "response_timeout is \"%.*s\"; it must be a duration such as 10s or 500ms, of at most an hour.",
+                     (int)text.len, (const char *)text.data);
+        return false;
+    }
+    *ms = (uint32_t)asked_ms;
+    return true;
+}
+
 void *device_call_new(const struct call *call, size_t size, const char *target, device_call_fn *answered) {
+    uint32_t response_timeout_ms;
+    if (!read_response_timeout(call, &response_timeout_ms))
+        return NULL;
     struct device_call *device_call = calloc(1, size);
     char *texts = device_call == NULL ? NULL : device_call_take(device_call, call->args[0].len + strlen(target) + 1);
     if (texts == NULL) {
@@ -53,6 +70,7 @@ void *device_call_new(const struct call *call, size_t size, const char *target, 
     device_call->web = call->web;
     device_call->request = call->request;
     device_call->answered = answered;
+    device_call->response_timeout_ms = response_timeout_ms;
     call->request->arg = device_call;
     call->request->gone = on_gone;
     call->web->waiting++;
@@ -93,8 +111,10 @@ static void on_result(void *arg, const struct operation_result *result) {
 
 void device_call_send(struct device_call *call, const struct operation_request *request) {
     enum operation_refusal refusal;
+    struct operation_request timed = *request;
+    timed.response_timeout_ms = call->response_timeout_ms;
     call->method = request->method;
-    call->operation = operation_start(call->web->server, call->endpoint, request, on_result, call, &refusal);
+    call->operation = operation_start(call->web->server, call->endpoint, &timed, on_result, call, &refusal);
     if (call->operation != NULL)
         return;
     if (refusal == OPERATION_NOT_REGISTERED)

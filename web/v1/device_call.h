@@ -7,6 +7,8 @@
 #include "web/route.h"
 #include "web/web.h"
 
+enum { RESPONSE_TIMEOUT_MAX_MS = 3600000 };
+
 struct device_call;
 
 /* The device has answered, or will not. Answers the request with device_call_end and one of those below, or asks again
@@ -19,14 +21,16 @@ struct device_call {
     struct http_request *request;
     device_call_fn *answered;
     struct slice endpoint;
-    const char *target; /* for people: "/3/0/9" */
-    uint8_t method;     /* of the last CoAP request */
+    const char *target;           /* for people: "/3/0/9" */
+    uint8_t method;               /* of the last CoAP request */
+    uint32_t response_timeout_ms; /* as the call asks for; 0: as configured */
     struct operation *operation;
     struct device_memory *memory;
 };
 
 /* `size` zeroed bytes, of which the first are the call's, for a request to the device that the route's first braces
- * name. `target` is copied. Out of memory: NULL, and the request is answered. */
+ * name. `target` is copied. `response_timeout`, a parameter of every such request, is read. Out of memory, or a bad
+ * parameter: NULL, and the request is answered. */
 void *device_call_new(const struct call *call, size_t size, const char *target, device_call_fn *answered);
 
 /* Memory that lives as long as the call. NULL when there is none. */

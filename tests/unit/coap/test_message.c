@@ -218,6 +218,23 @@ static void test_judging_removes_what_means_nothing_and_names_what_is_critical(v
     assert_int_equal(coap_options_judge(&message, &rules), COAP_Q_BLOCK1);
 }
 
+static void test_OPT_04_unknown_elective_options_of_a_response_stay_and_critical_ones_do_not(void **state) {
+    (void)state;
+    struct coap_option_rules rules = {.oscore = false};
+    struct coap_message message;
+    coap_message_init(&message, COAP_ACK, COAP_2_05_CONTENT, 1, SLICE_NONE);
+    coap_option_add(&message, COAP_CONTENT_FORMAT, SLICE_NONE);
+    coap_option_add(&message, COAP_HOP_LIMIT, slice_str("x")); /* of requests only */
+    coap_option_add(&message, 65000, slice_str("x"));
+    coap_option_add(&message, 65000, slice_str("y"));
+    assert_int_equal(coap_options_judge(&message, &rules), 0);
+    assert_int_equal(message.option_count, 3);
+    assert_int_equal(message.options[2].number, 65000);
+    assert_true(slice_is(message.options[2].value, "y"));
+    coap_option_add(&message, 65001, SLICE_NONE);
+    assert_int_equal(coap_options_judge(&message, &rules), 65001);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_message_vector_decodes_and_encodes_to_the_same_bytes),
@@ -229,6 +246,7 @@ int main(void) {
         cmocka_unit_test(test_OPT_10_OPT_11_numbers_in_options),
         cmocka_unit_test(test_options_stay_in_order),
         cmocka_unit_test(test_judging_removes_what_means_nothing_and_names_what_is_critical),
+        cmocka_unit_test(test_OPT_04_unknown_elective_options_of_a_response_stay_and_critical_ones_do_not),
     };
     return cmocka_run_group_tests(tests, load_vectors, free_vectors);
 }
