@@ -56,6 +56,32 @@ static void add_general(const struct registration *r, struct format_choices *out
     add(out, COAP_FORMAT_TLV);
 }
 
+/* In the order of enum learned_format, from LEARNED_NONE on. */
+static const int learnable[] = {COAP_FORMAT_NONE, COAP_FORMAT_TLV, COAP_FORMAT_SENML_JSON, COAP_FORMAT_SENML_CBOR,
+                                COAP_FORMAT_LWM2M_CBOR};
+
+static enum learned_format learned_of(int format) {
+    for (unsigned i = 0; i < sizeof learnable / sizeof learnable[0]; i++) {
+        if (learnable[i] == format)
+            return (enum learned_format)(LEARNED_NONE + i);
+    }
+    return LEARNED_NOTHING;
+}
+
+/* What was taken before comes first, if it is among what can be taken now. */
+static void prefer(struct format_choices *out, enum learned_format learned) {
+    size_t at = 0;
+    if (learned == LEARNED_NOTHING)
+        return;
+    int format = learnable[learned - LEARNED_NONE];
+    while (at < out->count && out->formats[at] != format)
+        at++;
+    if (at == out->count)
+        return;
+    memmove(out->formats + 1, out->formats, at * sizeof out->formats[0]);
+    out->formats[0] = format;
+}
+
 static int format_of_one_value(const struct format_subject *subject) {
     return subject->type == LWM2M_OPAQUE ? COAP_FORMAT_OPAQUE : COAP_FORMAT_TEXT;
 }
@@ -68,12 +94,13 @@ void format_choices_for_read(const struct registration *r, const struct format_s
     if (r->version == LWM2M_1_0 && subject->path.len == 3 && !subject->is_known) {
         add(out, COAP_FORMAT_NONE);
         add(out, COAP_FORMAT_TLV);
-        return;
+    } else {
+        if (r->version == LWM2M_1_0 && subject->is_single)
+            add(out, format_of_one_value(subject));
+        add_general(r, out);
+        add(out, COAP_FORMAT_NONE);
     }
-    if (r->version == LWM2M_1_0 && subject->is_single)
-        add(out, format_of_one_value(subject));
-    add_general(r, out);
-    add(out, COAP_FORMAT_NONE);
+    prefer(out, (enum learned_format)r->read_format);
 }
 
 void format_choices_for_write(const struct registration *r, const struct format_subject *subject, bool partial,
@@ -89,6 +116,7 @@ void format_choices_for_write(const struct registration *r, const struct format_
     if (!partial && subject->is_single && (r->version == LWM2M_1_0 || subject->type == LWM2M_TIME))
         add(out, format_of_one_value(subject));
     add_general(r, out);
+    prefer(out, (enum learned_format)r->write_format);
 }
 
 void format_choices_for_composite(const struct registration *r, struct format_choices *out) {
@@ -96,4 +124,18 @@ void format_choices_for_composite(const struct registration *r, struct format_ch
     if (!format_announced(r, COAP_FORMAT_SENML_JSON) || format_announced(r, COAP_FORMAT_SENML_CBOR))
         add(out, COAP_FORMAT_SENML_CBOR);
     add(out, COAP_FORMAT_SENML_JSON);
+    if (r->composite_in_json)
+        prefer(out, LEARNED_SENML_JSON);
+}
+
+void format_worked_for_read(struct registration *r, int format) {
+    r->read_format = (uint8_t)(learned_of(format) & 7);
+}
+
+void format_worked_for_write(struct registration *r, int format) {
+    r->write_format = (uint8_t)(learned_of(format) & 7);
+}
+
+void format_worked_for_composite(struct registration *r, int format) {
+    r->composite_in_json = format == COAP_FORMAT_SENML_JSON;
 }

@@ -1,6 +1,7 @@
 /* Which content format a request to a device asks for or is written in, when nobody says (Core 1.2 §7.5): by the
  * version of LwM2M that the device speaks, what it announced with `ct=`, and what is read or written. The best comes
- * first; the next is tried when the device refuses one (4.06 and 4.15: clients mean the same by both). */
+ * first; the next is tried when the device refuses one (4.06 and 4.15: clients mean the same by both). What worked then
+ * is remembered for as long as the device is registered, and comes first the next time. */
 #ifndef BERTH_SERVER_FORMAT_CHOICE_H
 #define BERTH_SERVER_FORMAT_CHOICE_H
 
@@ -32,6 +33,11 @@ void format_choices_for_write(const struct registration *registration, const str
 
 /* For the body of a composite operation and its answer. */
 void format_choices_for_composite(const struct registration *registration, struct format_choices *out);
+
+/* The device has taken this format after it had refused those before it. */
+void format_worked_for_read(struct registration *registration, int format);
+void format_worked_for_write(struct registration *registration, int format);
+void format_worked_for_composite(struct registration *registration, int format);
 
 /* Whether the device announced the format. */
 bool format_announced(const struct registration *registration, int format);

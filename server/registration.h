@@ -29,6 +29,16 @@ enum registration_state {
     REGISTRATION_REGISTERED, /* acknowledged */
 };
 
+/* The content format that a device took after it had refused others. */
+enum learned_format {
+    LEARNED_NOTHING,
+    LEARNED_NONE, /* no format: the device chooses */
+    LEARNED_TLV,
+    LEARNED_SENML_JSON,
+    LEARNED_SENML_CBOR,
+    LEARNED_LWM2M_CBOR,
+};
+
 /* What the store does not have yet. */
 enum registration_unsaved { UNSAVED_NOTHING, UNSAVED_LEASE, UNSAVED_ALL };
 
@@ -61,6 +71,10 @@ struct registration {
     uint8_t state;   /* enum registration_state */
     uint8_t unsaved; /* enum registration_unsaved */
     bool leaving;    /* its deletion is on the way to the store: nothing of it is written any more */
+    /* What the device was seen to take and to refuse (format_choice.h); forgotten with the registration. */
+    uint8_t read_format : 3, write_format : 3; /* enum learned_format */
+    uint8_t composite_in_json : 1;
+    uint8_t composite_unanswered : 1;
 };
 
 static inline struct slice registration_span(const struct registration *r, struct text_span span) {

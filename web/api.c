@@ -99,6 +99,10 @@ static const struct route_answer discover_answers[] = {
     END_ANSWERS,
 };
 static const struct route_answer done_answers[] = {{204, NULL, NULL, "The device has done it."}, END_ANSWERS};
+static const struct route_answer attributes_answers[] = {
+    {204, NULL, NULL, "The device has done it. The header Berth-Warning says what is legal in it, and doubtful."},
+    END_ANSWERS,
+};
 static const struct route_answer create_answers[] = {
     {201, NULL, NULL, "The device has created it. Location is its path, when that is known."}, END_ANSWERS};
 static const struct route_answer request_answers[] = {
@@ -386,7 +390,7 @@ static const struct route routes[] = {
      .summary = "Set and unset the attributes of an object.",
      .parameters = force_parameters,
      .body = "Attributes",
-     .answers = done_answers,
+     .answers = attributes_answers,
      .problems = operation_problems},
     {.method = "PUT",
      .path = "/v1/devices/{endpoint}/{object}/{instance}/attributes",
@@ -395,7 +399,7 @@ static const struct route routes[] = {
      .summary = "Set and unset the attributes of an object instance.",
      .parameters = force_parameters,
      .body = "Attributes",
-     .answers = done_answers,
+     .answers = attributes_answers,
      .problems = operation_problems},
     {.method = "PUT",
      .path = "/v1/devices/{endpoint}/{object}/{instance}/{resource}/attributes",
@@ -404,7 +408,7 @@ static const struct route routes[] = {
      .summary = "Set and unset the attributes of a resource.",
      .parameters = force_parameters,
      .body = "Attributes",
-     .answers = done_answers,
+     .answers = attributes_answers,
      .problems = operation_problems},
     {.method = "PUT",
      .path = "/v1/devices/{endpoint}/{object}/{instance}/{resource}/{resource_instance}/attributes",
@@ -413,7 +417,7 @@ static const struct route routes[] = {
      .summary = "Set and unset the attributes of a resource instance.",
      .parameters = force_parameters,
      .body = "Attributes",
-     .answers = done_answers,
+     .answers = attributes_answers,
      .problems = operation_problems},
     {.method = "POST",
      .path = "/v1/devices/{endpoint}/composite/read",

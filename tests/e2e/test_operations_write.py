@@ -524,11 +524,14 @@ JSON = {"Content-Type": "application/json"}
 
 
 def attributes(device, path, body, **query):
+    return attributes_and_warning(device, path, body, **query)[0]
+
+
+def attributes_and_warning(device, path, body, **query):
     asked = device.ask("PUT", f"{path}/attributes", body, headers=JSON, **query)
     request = device.expect(PUT, path)
     device.answer(request, "2.04")
-    asked.answer(204)
-    return request
+    return request, asked.answer(204).headers["Berth-Warning"]
 
 
 def test_DM_17_attributes_are_sent_in_the_order_given_as_M_35(device):
@@ -564,8 +567,52 @@ def test_ATT_03_contradictions_are_refused(device, body):
     attributes(device, "/3/0/9", body, force=1)
 
 
-def test_ATT_04_pmax_less_than_pmin_is_sent(device):
-    assert query_of(attributes(device, "/3/0/9", '{"pmin":60,"pmax":10}')) == ["pmin=60", "pmax=10"]
+def test_ATT_04_pmax_less_than_pmin_is_sent_with_a_warning(device):
+    request, warning = attributes_and_warning(device, "/3/0/9", '{"pmin":60,"pmax":10}')
+    assert query_of(request) == ["pmin=60", "pmax=10"]
+    assert warning == "pmax is less than pmin, and is ignored then"
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "warning"),
+    [
+        ('{"gt":-6.5}', ["gt=-6.5"], "gt is negative, which the standard has no form for"),
+        ('{"st":1e-3}', ["st=0.001"], "st was sent without its exponent, which the standard has no form for"),
+        ('{"lt":-9,"gt":-8}', ["lt=-9", "gt=-8"], "lt is negative, which the standard has no form for; gt is negative, which the standard has no form for"),
+    ],
+)
+def test_ATT_05_thresholds_that_the_grammar_does_not_have_are_sent_with_a_warning(device, body, query, warning):
+    request, told = attributes_and_warning(device, "/33333/0/1", body)
+    assert (query_of(request), told) == (query, warning)
+
+
+@pytest.mark.parametrize("body", ['{"pmin":10,"pmax":10}', '{"pmin":10,"pmax":0}', '{"pmin":10,"pmax":null}', '{"pmax":1}', '{"gt":0,"st":0.5}'])
+def test_ATT_04_ATT_05_what_is_not_doubtful_has_no_warning(device, body):
+    assert attributes_and_warning(device, "/33333/0/1", body)[1] is None
+
+
+@pytest.mark.parametrize("code", ["4.00", "4.02"])
+@pytest.mark.parametrize(("version", "newer"), [("1.0", ["epmin", "edge"]), ("1.1", ["edge"]), ("1.2", None)])
+def test_ATT_06_problem_tells_which_attributes_came_after_the_version_of_the_device(play, version, newer, code):
+    device = play("dev1", version=version)
+    asked = device.ask("PUT", "/33333/0/1/attributes", '{"pmin":1,"epmin":1,"edge":1}', headers=JSON, force=1)
+    device.answer(device.expect(PUT, "/33333/0/1"), code)
+    problem = asked.answer().json
+    assert (problem["coap_code"], problem.get("newer_attributes")) == (code, newer)
+    assert ("came after" in problem["detail"]) == (newer is not None)
+
+
+def test_ATT_06_other_errors_say_nothing_of_attributes(play):
+    device = play("dev1", version="1.0")
+    asked = device.ask("PUT", "/33333/0/1/attributes", '{"edge":1}', headers=JSON, force=1)
+    device.answer(device.expect(PUT, "/33333/0/1"), "4.04")
+    assert "newer_attributes" not in asked.answer(404).json
+
+
+def test_ATT_10_attributes_go_in_one_request_on_the_exact_path(device):
+    request = attributes(device, "/3/0/7/0", '{"pmin":1,"pmax":9,"gt":5,"lt":2}')
+    assert query_of(request) == ["pmin=1", "pmax=9", "gt=5", "lt=2"]
+    device.peer.expect_silence()
 
 
 @pytest.mark.parametrize(("version", "body"), [("1.0", '{"epmin":1}'), ("1.0", '{"con":1}'), ("1.1", '{"con":1}'), ("1.1", '{"hqmax":1}'), ("1.1", '{"edge":null}')])

@@ -1,4 +1,6 @@
 /* PUT …/attributes: Write-Attributes (Core 1.2 §6.3.4, §7.3.2). */
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/coap/option.h"
@@ -9,7 +11,7 @@
 #include "web/v1/target.h"
 #include "web/v1/v1.h"
 
-enum { QUERY_MAX = 512, SCRATCH_MAX = 1024 };
+enum { QUERY_MAX = 512, SCRATCH_MAX = 1024, WARNING_MAX = 512 };
 
 enum attribute_kind { COUNT, DECIMAL, FLAG };
 
@@ -34,7 +36,16 @@ struct attribute_list {
     bool is_set[ATTRIBUTE_COUNT]; /* has a value */
     bool is_named[ATTRIBUTE_COUNT];
     double numbers[ATTRIBUTE_COUNT];
-    struct buffer query; /* in the order of the body */
+    struct buffer query;   /* in the order of the body */
+    struct buffer warning; /* what is legal and doubtful, for people; empty when nothing is */
+};
+
+/* One request, and what is told of it when it is answered. */
+struct attribute_write {
+    struct device_call call; /* first member */
+    bool is_named[ATTRIBUTE_COUNT];
+    enum lwm2m_version version; /* that the device registered with */
+    char warning[WARNING_MAX];
 };
 
 static enum attribute_id attribute_of(struct slice name) {
@@ -62,11 +73,34 @@ static bool put_decimal(struct buffer *out, struct slice text, double *number) {
     return !out->overflow;
 }
 
+__attribute__((format(printf, 2, 3))) static void warn(struct attribute_list *list, const char *format, ...) {
+    char text[WARNING_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (list->warning.len > 0)
+        buffer_put_str(&list->warning, "; ");
+    buffer_put_str(&list->warning, text);
+}
+
+/* The grammar of the attributes knows neither signs nor exponents (Core 1.2 §7.3.1); clients mostly take a sign. */
+static void warn_of_decimal(struct attribute_list *list, enum attribute_id id, struct slice text) {
+    if (list->numbers[id] < 0)
+        warn(list, "%s is negative, which the standard has no form for", attributes[id].name);
+    if (has_exponent(text))
+        warn(list, "%s was sent without its exponent, which the standard has no form for", attributes[id].name);
+}
+
 static bool put_value(struct attribute_list *list, enum attribute_id id, const struct json_token *token) {
     bool is_text = token->kind == JSON_TOKEN_NUMBER || token->kind == JSON_TOKEN_STRING;
     uint64_t count = token->kind == JSON_TOKEN_TRUE;
-    if (attributes[id].kind == DECIMAL)
-        return is_text && put_decimal(&list->query, token->text, &list->numbers[id]);
+    if (attributes[id].kind == DECIMAL) {
+        if (!is_text || !put_decimal(&list->query, token->text, &list->numbers[id]))
+            return false;
+        warn_of_decimal(list, id, token->text);
+        return true;
+    }
     uint64_t max = attributes[id].kind == FLAG ? 1 : UINT32_MAX;
     bool is_truth = token->kind == JSON_TOKEN_TRUE || token->kind == JSON_TOKEN_FALSE;
     if (is_text ? !slice_to_u64(token->text, max, &count) : attributes[id].kind != FLAG || !is_truth)
@@ -160,23 +194,64 @@ static bool read_body(const struct call *call, const struct target *target, stru
     return list->query.len > 0 || refuse(call, "The body", "there are no attributes in it.");
 }
 
+/* Legal, and hardly meant: the device ignores pmax then (Core 1.2 Table 7.3.2-1). 0 is none. */
+static void warn_of_periods(struct attribute_list *list) {
+    if (list->is_set[PMIN] && list->is_set[PMAX] && list->numbers[PMAX] > 0 &&
+        list->numbers[PMAX] < list->numbers[PMIN])
+        warn(list, "pmax is less than pmin, and is ignored then");
+}
+
+/* The attributes that came after the device's version of LwM2M: NULL when there are none. */
+static json_t *newer_attributes(const struct attribute_write *write) {
+    json_t *names = json_array();
+    for (enum attribute_id id = 0; id < ATTRIBUTE_COUNT; id++) {
+        if (write->is_named[id] && attributes[id].since > write->version)
+            json_array_append_new(names, json_string(attributes[id].name));
+    }
+    if (json_array_size(names) > 0)
+        return json_pack("{so}", "newer_attributes", names);
+    json_decref(names);
+    return NULL;
+}
+
+static void answer_done(struct attribute_write *write, const struct operation_result *result) {
+    char headers[COAP_CODE_HEADER_MAX + WARNING_MAX + 32], code[COAP_CODE_HEADER_MAX], warning[WARNING_MAX + 32] = "";
+    coap_code_header(result->message->code, code);
+    if (write->warning[0] != '\0')
+        snprintf(warning, sizeof warning, "Berth-Warning: %s\r\n", write->warning);
+    snprintf(headers, sizeof headers, "%s%s", code, warning);
+    http_respond(device_call_end(&write->call), &(struct http_response){.status = 204, .headers = headers});
+}
+
 static void on_answered(struct device_call *call, const struct operation_result *result) {
-    if (device_problem_if_any(call, result))
-        done_answer(call, result);
+    struct attribute_write *write = (struct attribute_write *)call;
+    bool is_doubt = result->outcome == OPERATION_ANSWERED &&
+                    (result->message->code == COAP_4_00_BAD_REQUEST || result->message->code == COAP_4_02_BAD_OPTION);
+    json_t *newer = is_doubt ? newer_attributes(write) : NULL;
+    const char *remark =
+        newer == NULL ? NULL : "the device registered with a version of LwM2M that newer_attributes came after";
+    if (device_problem_if_any_with(call, result, newer, remark))
+        answer_done(write, result);
 }
 
 void v1_write_attributes(const struct call *call) {
     uint8_t query[QUERY_MAX];
     struct target target;
     struct attribute_list list = {.query = buffer_over(query, sizeof query)};
+    char warning[WARNING_MAX];
+    list.warning = buffer_over(warning, sizeof warning - 1);
     if (!target_read(call, &target) || !read_body(call, &target, &list))
         return;
-    struct device_call *device_call = device_call_new(call, sizeof *device_call, target.text, on_answered);
-    if (device_call == NULL)
+    warn_of_periods(&list);
+    struct attribute_write *write = device_call_new(call, sizeof *write, target.text, on_answered);
+    if (write == NULL)
         return;
-    device_call_send(device_call, &(struct operation_request){.method = COAP_PUT,
-                                                              .path = slice_str(target.text),
-                                                              .query = buffer_slice(&list.query),
-                                                              .accept = COAP_FORMAT_NONE,
-                                                              .content_format = COAP_FORMAT_NONE});
+    memcpy(write->is_named, list.is_named, sizeof write->is_named);
+    memcpy(write->warning, warning, list.warning.len);
+    write->version = (enum lwm2m_version)target.registration->version;
+    device_call_send(&write->call, &(struct operation_request){.method = COAP_PUT,
+                                                               .path = slice_str(target.text),
+                                                               .query = buffer_slice(&list.query),
+                                                               .accept = COAP_FORMAT_NONE,
+                                                               .content_format = COAP_FORMAT_NONE});
 }

@@ -18,6 +18,7 @@ struct composite {
     size_t count;
     struct format_choices choices;
     size_t choice;
+    bool was_refused; /* in another format */
     enum senml_mode mode;
     struct data_form form;
 };
@@ -79,8 +80,26 @@ static bool try_again(struct composite *composite, const struct operation_result
     if (result->outcome != OPERATION_ANSWERED || (result->message->code != COAP_4_06_NOT_ACCEPTABLE &&
                                                   result->message->code != COAP_4_15_UNSUPPORTED_CONTENT_FORMAT))
         return false;
+    composite->was_refused = true;
     composite->choice++;
     return send_next(composite);
+}
+
+/* Some clients acknowledge a FETCH or iPATCH and say no more, others not even that. One that sleeps is not heard either,
+ * which tells nothing. */
+static bool tells_nothing_of_composite(const struct registration *r, const struct operation_result *result) {
+    return result->outcome == OPERATION_NO_RESPONSE || (result->outcome == OPERATION_NO_ACK && !r->queue_mode);
+}
+
+static void remember(struct composite *composite, const struct operation_result *result) {
+    struct registration *r = directory_find(composite->call.web->server->directory, composite->call.endpoint);
+    bool answered = result->outcome == OPERATION_ANSWERED;
+    if (r == NULL)
+        return;
+    if (answered || tells_nothing_of_composite(r, result))
+        r->composite_unanswered = !answered;
+    if (answered && COAP_CODE_CLASS(result->message->code) == 2 && composite->was_refused)
+        format_worked_for_composite(r, composite->choices.formats[composite->choice]);
 }
 
 /* ---- Read-Composite ---- */
@@ -88,6 +107,7 @@ static bool try_again(struct composite *composite, const struct operation_result
 static void on_read(struct device_call *call, const struct operation_result *result) {
     struct composite *composite = (struct composite *)call;
     const struct lwm2m_path root = {.len = 0};
+    remember(composite, result);
     if (!try_again(composite, result) && device_problem_if_any(call, result))
         data_answer(call, result, &root, answer_format(composite->choices.formats[composite->choice]),
                     &composite->form);
@@ -135,13 +155,25 @@ static bool allows_paths(struct composite *composite, const struct target *targe
     return true;
 }
 
+/* Whether it did up to now. False: the request is answered. */
+static bool answers_composite(const struct call *call, const struct target *target) {
+    if (target->force || !target->registration->composite_unanswered)
+        return true;
+    problem_send(
+        call->request, PROBLEM_NOT_SENT,
+        "The device did not answer the composite operation before this one, as clients do that have none. Read "
+        "or write path by path; with force=1 it is sent all the same. When the device answers one, or "
+        "registers anew, this is forgotten.");
+    return false;
+}
+
 /* The start of both: NULL when the request is answered. */
 static struct composite *begin(const struct call *call, struct target *target, enum senml_mode mode,
                                device_call_fn *answered, int *format) {
     bool forced;
     *format = COAP_FORMAT_NONE;
     if (!target_read(call, target) || !target_allows(call, target, LWM2M_1_1, "A composite operation") ||
-        !target_format(call, target, format, &forced))
+        !target_format(call, target, format, &forced) || !answers_composite(call, target))
         return NULL;
     struct composite *composite = device_call_new(call, sizeof *composite, "/", answered);
     if (composite == NULL)
@@ -179,6 +211,7 @@ void v1_composite_read(const struct call *call) {
 
 static void on_written(struct device_call *call, const struct operation_result *result) {
     struct composite *composite = (struct composite *)call;
+    remember(composite, result);
     if (!try_again(composite, result) && device_problem_if_any(call, result))
         done_answer(call, result);
 }

@@ -73,7 +73,8 @@ static void put_headers(struct buffer *out, const struct coap_message *message) 
     buffer_printf(out, "Retry-After: %u\r\n", (unsigned)retry_after_s);
 }
 
-static void send_device_error(struct device_call *call, const struct operation_result *result) {
+static void send_device_error(struct device_call *call, const struct operation_result *result, json_t *further,
+                              const char *remark) {
     const struct coap_message *message = result->message;
     unsigned status = device_problem_status(message->code);
     char detail_text[DETAIL_MAX], headers_text[128];
@@ -83,7 +84,11 @@ static void send_device_error(struct device_call *call, const struct operation_r
     json_t *members = members_of(call, result);
     if (diagnostic_len > 0)
         json_object_set_new(members, "diagnostic", document_text(slice_of(result->body.data, diagnostic_len)));
+    json_object_update_missing(members, further);
+    json_decref(further);
     put_request(&detail, call);
+    if (remark != NULL)
+        buffer_printf(&detail, ": %s", remark);
     put_headers(&headers, message);
     headers_text[headers.len] = '\0';
     json_t *document = problem_document(PROBLEM_DEVICE_ERROR, members, buffer_slice(&detail));
@@ -117,14 +122,22 @@ static void send_unanswered(struct device_call *call, const struct operation_res
                       (int)detail.len, text, outcomes[result->outcome].words);
 }
 
-bool device_problem_if_any(struct device_call *call, const struct operation_result *result) {
-    if (result->outcome != OPERATION_ANSWERED)
-        send_unanswered(call, result);
-    else if (COAP_CODE_CLASS(result->message->code) != 2)
-        send_device_error(call, result);
-    else
+bool device_problem_if_any_with(struct device_call *call, const struct operation_result *result, json_t *members,
+                                const char *remark) {
+    bool is_error = result->outcome == OPERATION_ANSWERED && COAP_CODE_CLASS(result->message->code) != 2;
+    if (is_error) {
+        send_device_error(call, result, members, remark);
+        return false;
+    }
+    json_decref(members);
+    if (result->outcome == OPERATION_ANSWERED)
         return true;
+    send_unanswered(call, result);
     return false;
+}
+
+bool device_problem_if_any(struct device_call *call, const struct operation_result *result) {
+    return device_problem_if_any_with(call, result, NULL, NULL);
 }
 
 void device_problem_undecodable(struct device_call *call, const struct operation_result *result, const char *why) {

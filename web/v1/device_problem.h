@@ -3,6 +3,8 @@
 #ifndef BERTH_WEB_V1_DEVICE_PROBLEM_H
 #define BERTH_WEB_V1_DEVICE_PROBLEM_H
 
+#include <jansson.h>
+
 #include "web/v1/device_call.h"
 
 enum { COAP_CODE_HEADER_MAX = 32 };
@@ -21,6 +23,11 @@ const char *coap_code_header(uint8_t coap_code, char out[COAP_CODE_HEADER_MAX]);
 
 /* End the call with a problem unless the device has answered with success (2.xx). True when it has. */
 bool device_problem_if_any(struct device_call *call, const struct operation_result *result);
+
+/* The same, with what an error of the device may be due to: `members` (given up; NULL: none) are the document's, too, and
+ * `remark` (NULL: none) is told in its detail. */
+bool device_problem_if_any_with(struct device_call *call, const struct operation_result *result, json_t *members,
+                                const char *remark);
 
 /* End the call: the device answered with success, but not with what can be used. `why` says what is wrong with it. */
 void device_problem_undecodable(struct device_call *call, const struct operation_result *result, const char *why);

@@ -27,12 +27,20 @@ static bool is_format_refused(const struct operation_result *result) {
                                                      result->message->code == COAP_4_15_UNSUPPORTED_CONTENT_FORMAT);
 }
 
+/* What was taken only after something else had been refused comes first the next time. */
+static void remember_format(struct read *read) {
+    struct registration *r = directory_find(read->call.web->server->directory, read->call.endpoint);
+    if (r != NULL && read->choice > 0)
+        format_worked_for_read(r, read->choices.formats[read->choice]);
+}
+
 static void on_answered(struct device_call *call, const struct operation_result *result) {
     struct read *read = (struct read *)call;
     if (is_format_refused(result) && read->choice + 1 < read->choices.count) {
         read->choice++;
         ask(read);
     } else if (device_problem_if_any(call, result)) {
+        remember_format(read);
         data_answer(call, result, &read->path, read->choices.formats[read->choice], &read->form);
     }
 }

@@ -15,13 +15,15 @@ enum { LOCATION_MAX = 1024 };
 struct write {
     struct device_call call; /* first member */
     uint8_t method;
-    struct lwm2m_path base; /* that the payload is about */
+    struct lwm2m_path base; /* of the target */
     struct data_body body;
     struct format_choices choices;
     size_t choice;
     enum cbor_time time;
     bool has_time_again; /* the other form of times was tried */
+    bool was_refused;    /* in another format */
     bool is_create;
+    bool leaves_id; /* of the instance to the device */
 };
 
 static void send_payload(struct write *write, int format, struct slice payload) {
@@ -40,6 +42,8 @@ static bool send_encoded(struct write *write, int format) {
     uint8_t *memory = malloc(cap);
     struct buffer out = buffer_over(memory, cap);
     context.root = r == NULL ? SLICE_NONE : registration_root(r);
+    if (write->leaves_id) /* in TLV without the instance around it, in LwM2M CBOR as number 65535 */
+        context.base = lwm2m_path_child(&write->base, LWM2M_ID_NONE);
     bool good = memory != NULL && lwm2m_encode(format, write->body.nodes, write->body.count, &context, &out);
     if (good)
         send_payload(write, format, buffer_slice(&out));
@@ -70,6 +74,7 @@ static bool try_again(struct write *write, const struct operation_result *result
         return false;
     if (result->message->code == COAP_4_15_UNSUPPORTED_CONTENT_FORMAT ||
         result->message->code == COAP_4_06_NOT_ACCEPTABLE) {
+        write->was_refused = true;
         write->choice++;
         return send_next(write);
     }
@@ -81,6 +86,13 @@ static bool try_again(struct write *write, const struct operation_result *result
         return send_encoded(write, format);
     }
     return false;
+}
+
+/* What was taken only after something else had been refused comes first the next time. */
+static void remember_format(struct write *write) {
+    struct registration *r = directory_find(write->call.web->server->directory, write->call.endpoint);
+    if (r != NULL && write->was_refused)
+        format_worked_for_write(r, write->choices.formats[write->choice]);
 }
 
 /* ---- the answer to a Create ---- */
@@ -151,6 +163,7 @@ static void on_answered(struct device_call *call, const struct operation_result 
     struct write *write = (struct write *)call;
     if (try_again(write, result) || !device_problem_if_any(call, result))
         return;
+    remember_format(write);
     if (write->is_create)
         answer_create(write, result);
     else
@@ -190,18 +203,16 @@ static void write_data(const struct call *call, enum data_use use, uint8_t metho
         send_payload(write, write->body.format, write->body.payload);
         return;
     }
-    bool no_id = write->is_create && has_no_id(&write->body);
+    write->leaves_id = write->is_create && has_no_id(&write->body);
     struct format_subject subject = target_subject(call, &target);
     if (target.path.len >= 3 && write->body.count == 1 && write->body.nodes[0].path.len == target.path.len) {
         subject.is_single = write->body.nodes[0].value.type != LWM2M_NONE;
         subject.type = write->body.nodes[0].value.type;
     }
-    format_choices_for_write(target.registration, &subject, use == DATA_UPDATE, no_id, &write->choices);
+    format_choices_for_write(target.registration, &subject, use == DATA_UPDATE, write->leaves_id, &write->choices);
     if (forced)
         write->choices = (struct format_choices){.formats = {format}, .count = 1};
-    if (no_id && write->choices.formats[0] != COAP_FORMAT_LWM2M_CBOR) /* TLV without the instance around it */
-        write->base = lwm2m_path_child(&target.path, LWM2M_ID_NONE);
-    bool can_tell = !no_id || !forced || format == COAP_FORMAT_TLV || format == COAP_FORMAT_LWM2M_CBOR;
+    bool can_tell = !write->leaves_id || !forced || format == COAP_FORMAT_TLV || format == COAP_FORMAT_LWM2M_CBOR;
     if (!can_tell || !send_next(write))
         refuse_unencodable(write, forced);
 }
