@@ -29,6 +29,11 @@ static enum operation_outcome outcome_of(enum coap_call_result result) {
     return OPERATION_GONE;
 }
 
+bool operation_refuses_format(const struct operation_result *result) {
+    return result->outcome == OPERATION_ANSWERED && (result->message->code == COAP_4_06_NOT_ACCEPTABLE ||
+                                                     result->message->code == COAP_4_15_UNSUPPORTED_CONTENT_FORMAT);
+}
+
 static void on_reply(void *arg, const struct coap_reply *reply) {
     struct operation *operation = arg;
     struct operation_result result = {.outcome = outcome_of(reply->result),

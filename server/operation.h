@@ -39,6 +39,9 @@ struct operation_result {
     uint32_t rtt_ms, retransmissions;
 };
 
+/* 4.06, and as some clients say it, 4.15: a content format is refused, not what was asked for. */
+bool operation_refuses_format(const struct operation_result *result);
+
 /* Called once, never from within operation_start. The result lives through the call. */
 typedef void operation_fn(void *arg, const struct operation_result *result);
 

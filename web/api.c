@@ -76,6 +76,21 @@ static const struct route_parameter write_parameters[] = {FORMAT_PARAMETER, FORC
                                                           END_PARAMETERS};
 static const struct route_parameter force_parameters[] = {FORCE_PARAMETER, RESPONSE_TIMEOUT_PARAMETER, END_PARAMETERS};
 static const struct route_parameter request_parameters[] = {RESPONSE_TIMEOUT_PARAMETER, END_PARAMETERS};
+#define INSTANCE_PARAMETER                                                                         \
+    {                                                                                              \
+        "instance", "query", "{\"type\":\"integer\",\"minimum\":0,\"maximum\":65534}",             \
+            "Of the LwM2M Server object (1); without it the lowest one that the device announced." \
+    }
+static const struct route_parameter update_parameters[] = {
+    {"wait", "query", SWITCH_SCHEMA, "1: answer when the Update has come, with the device."},
+    {"timeout", "query", DURATION_SCHEMA, "How long `wait` waits: at most 10 minutes, by default 30 seconds."},
+    INSTANCE_PARAMETER,
+    FORCE_PARAMETER,
+    RESPONSE_TIMEOUT_PARAMETER,
+    END_PARAMETERS,
+};
+static const struct route_parameter server_object_parameters[] = {INSTANCE_PARAMETER, FORCE_PARAMETER,
+                                                                  RESPONSE_TIMEOUT_PARAMETER, END_PARAMETERS};
 static const struct route_parameter discover_parameters[] = {
     {"depth", "query", "{\"type\":\"integer\",\"minimum\":0,\"maximum\":3}",
      "How many levels below the path are told (LwM2M 1.2)."},
@@ -99,6 +114,11 @@ static const struct route_answer discover_answers[] = {
     END_ANSWERS,
 };
 static const struct route_answer done_answers[] = {{204, NULL, NULL, "The device has done it."}, END_ANSWERS};
+static const struct route_answer update_answers[] = {
+    {204, NULL, NULL, "The device is going to update its registration."},
+    {200, JSON, "Device", "With wait=1: it has done so."},
+    END_ANSWERS,
+};
 static const struct route_answer attributes_answers[] = {
     {204, NULL, NULL, "The device has done it. The header Berth-Warning says what is legal in it, and doubtful."},
     END_ANSWERS,
@@ -125,6 +145,14 @@ static const enum problem_kind request_problems[] = {PROBLEM_BAD_BODY, DEVICE_PR
 static const enum problem_kind operation_problems[] = {
     PROBLEM_NOT_FOUND, PROBLEM_BAD_BODY,    PROBLEM_NOT_SENT,     PROBLEM_NOT_ACCEPTABLE, PROBLEM_MEDIA_TYPE,
     DEVICE_PROBLEMS,   PROBLEM_UNDECODABLE, PROBLEM_DEVICE_ERROR, PROBLEM_KIND_COUNT,
+};
+
+static const enum problem_kind update_problems[] = {
+    PROBLEM_BAD_BODY,    PROBLEM_NOT_SENT,     PROBLEM_TIMEOUT,    DEVICE_PROBLEMS,
+    PROBLEM_UNDECODABLE, PROBLEM_DEVICE_ERROR, PROBLEM_KIND_COUNT,
+};
+static const enum problem_kind server_object_problems[] = {
+    PROBLEM_BAD_BODY, PROBLEM_NOT_SENT, DEVICE_PROBLEMS, PROBLEM_DEVICE_ERROR, PROBLEM_KIND_COUNT,
 };
 
 /* ---- events ---- */
@@ -240,6 +268,43 @@ static const struct route routes[] = {
      .body = "CoapRequest",
      .answers = request_answers,
      .problems = request_problems},
+    {.method = "POST",
+     .path = "/v1/devices/{endpoint}/update",
+     .handler = v1_trigger_update,
+     .operation = "triggerUpdate",
+     .summary = "Have the device update its registration (Registration Update Trigger).",
+     .parameters = update_parameters,
+     .body = "UpdateTrigger",
+     .body_is_optional = true,
+     .answers = update_answers,
+     .problems = update_problems},
+    {.method = "POST",
+     .path = "/v1/devices/{endpoint}/disable",
+     .handler = v1_trigger_disable,
+     .operation = "triggerDisable",
+     .summary = "Have the device deregister and stay away for a while (Disable).",
+     .parameters = server_object_parameters,
+     .body = "DisableTrigger",
+     .body_is_optional = true,
+     .answers = done_answers,
+     .problems = server_object_problems},
+    {.method = "POST",
+     .path = "/v1/devices/{endpoint}/bootstrap",
+     .handler = v1_trigger_bootstrap,
+     .operation = "triggerBootstrap",
+     .summary = "Have the device go to its bootstrap server (Bootstrap-Request Trigger).",
+     .parameters = server_object_parameters,
+     .answers = done_answers,
+     .problems = server_object_problems},
+    {.method = "PUT",
+     .path = "/v1/devices/{endpoint}/mute-send",
+     .handler = v1_mute_send,
+     .operation = "muteSend",
+     .summary = "Forbid or allow the device to Send (Mute Send).",
+     .parameters = server_object_parameters,
+     .body = "MuteSend",
+     .answers = done_answers,
+     .problems = server_object_problems},
     {.method = "GET",
      .path = "/v1/devices/{endpoint}/{object}",
      .handler = v1_read,

@@ -132,6 +132,12 @@ def at(path: str) -> str:
 OPERATIONS = [
     ("post", "/requests", {"method": "GET", "path": "/3/0"}),
     ("post", "/requests", {"method": "GTE"}),
+    ("post", "/update", None),
+    ("post", "/update?wait=1&timeout=20s", None),
+    ("post", "/update", {"binding": "X"}),
+    ("post", "/disable", {"timeout": "0s"}),
+    ("post", "/bootstrap?instance=9", None),
+    ("put", "/mute-send", {"muted": False}),
     ("get", "/3", None),
     ("get", "/3/0?names=1", None),
     ("get", "/3/0/7", None),

@@ -77,8 +77,7 @@ static bool send_next(struct composite *composite) {
 }
 
 static bool try_again(struct composite *composite, const struct operation_result *result) {
-    if (result->outcome != OPERATION_ANSWERED || (result->message->code != COAP_4_06_NOT_ACCEPTABLE &&
-                                                  result->message->code != COAP_4_15_UNSUPPORTED_CONTENT_FORMAT))
+    if (!operation_refuses_format(result))
         return false;
     composite->was_refused = true;
     composite->choice++;

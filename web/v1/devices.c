@@ -7,6 +7,7 @@
 #include "web/stored.h"
 #include "web/v1/device_json.h"
 #include "web/v1/device_problem.h"
+#include "web/v1/device_wait.h"
 #include "web/v1/v1.h"
 #include "web/waiter.h"
 
@@ -189,25 +190,34 @@ static bool wait_parameters(const struct call *call, enum device_state *state, u
     return input_number(call, "after", 0, INT64_MAX, after) && input_timeout(call, timeout_ms);
 }
 
-static void wait_for_device(const struct call *call, struct slice endpoint) {
-    struct server *server = call->web->server;
-    enum device_state state;
-    uint64_t after = event_last_id(server->events), timeout_ms;
-    if (!wait_parameters(call, &state, &after, &timeout_ms))
-        return;
-    if (is_so_now(server, state, endpoint) || was_so(server, state, endpoint, after)) {
-        answer_wait(call->web, call->request, state, endpoint);
+/* `after` counts only where a state is an event. */
+static void wait_until(struct web *web, struct http_request *request, enum device_state state, struct slice endpoint,
+                       uint64_t after, uint64_t timeout_ms) {
+    if (is_so_now(web->server, state, endpoint) || was_so(web->server, state, endpoint, after)) {
+        answer_wait(web, request, state, endpoint);
         return;
     }
     struct device_waiter *w = calloc(1, sizeof *w + endpoint.len);
     if (w == NULL) {
-        problem_send(call->request, PROBLEM_OVERLOADED, "The server is out of memory.");
+        problem_send(request, PROBLEM_OVERLOADED, "The server is out of memory.");
         return;
     }
     w->state = state;
     w->endpoint_len = endpoint.len;
     memcpy(w->endpoint, endpoint.data, endpoint.len);
-    waiter_start(&w->waiter, call->web, call->request, &device_waiting, timeout_ms);
+    waiter_start(&w->waiter, web, request, &device_waiting, timeout_ms);
+}
+
+void device_wait_for_update(struct web *web, struct http_request *request, struct slice endpoint, uint64_t after,
+                            uint64_t timeout_ms) {
+    wait_until(web, request, WAIT_UPDATED, endpoint, after, timeout_ms);
+}
+
+static void wait_for_device(const struct call *call, struct slice endpoint) {
+    enum device_state state;
+    uint64_t after = event_last_id(call->web->server->events), timeout_ms;
+    if (wait_parameters(call, &state, &after, &timeout_ms))
+        wait_until(call->web, call->request, state, endpoint, after, timeout_ms);
 }
 
 void v1_devices_get(const struct call *call) {

@@ -21,12 +21,6 @@ static void ask(struct read *read) {
                                                               .content_format = COAP_FORMAT_NONE});
 }
 
-/* 4.06, and as some clients say it, 4.15: the format is refused, not the Read. */
-static bool is_format_refused(const struct operation_result *result) {
-    return result->outcome == OPERATION_ANSWERED && (result->message->code == COAP_4_06_NOT_ACCEPTABLE ||
-                                                     result->message->code == COAP_4_15_UNSUPPORTED_CONTENT_FORMAT);
-}
-
 /* What was taken only after something else had been refused comes first the next time. */
 static void remember_format(struct read *read) {
     struct registration *r = directory_find(read->call.web->server->directory, read->call.endpoint);
@@ -36,7 +30,7 @@ static void remember_format(struct read *read) {
 
 static void on_answered(struct device_call *call, const struct operation_result *result) {
     struct read *read = (struct read *)call;
-    if (is_format_refused(result) && read->choice + 1 < read->choices.count) {
+    if (operation_refuses_format(result) && read->choice + 1 < read->choices.count) {
         read->choice++;
         ask(read);
     } else if (device_problem_if_any(call, result)) {

@@ -72,8 +72,7 @@ static bool has_time(const struct data_body *body) {
 static bool try_again(struct write *write, const struct operation_result *result) {
     if (result->outcome != OPERATION_ANSWERED || write->body.is_raw)
         return false;
-    if (result->message->code == COAP_4_15_UNSUPPORTED_CONTENT_FORMAT ||
-        result->message->code == COAP_4_06_NOT_ACCEPTABLE) {
+    if (operation_refuses_format(result)) {
         write->was_refused = true;
         write->choice++;
         return send_next(write);
