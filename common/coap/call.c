@@ -40,6 +40,8 @@ struct coap_call {
     bool fetching;
     uint8_t etag_len, etag[8];
     int content_format;
+    bool has_observe; /* in the first message of the answer: further blocks have none (RFC 7959 §2.6) */
+    uint32_t observe;
 };
 
 static void send_part(struct coap_call *call);
@@ -76,6 +78,8 @@ static void finish(struct coap_call *call, enum coap_call_result result, const s
     stop_waiting(call);
     struct coap_reply reply = {.result = result,
                                .message = result == COAP_CALL_REPLY ? message : NULL,
+                               .has_observe = result == COAP_CALL_REPLY && call->has_observe,
+                               .observe = call->observe,
                                .rtt_ms = (uint32_t)(clock_now_ms(peer->endpoint->clock) - call->sent_ms),
                                .retransmissions = call->retransmissions};
     if (reply.message != NULL)
@@ -123,27 +127,39 @@ static void on_transmission_end(void *owner, enum transmission_end end) {
     }
 }
 
-/* As short as it can be unique among what this peer may still answer: one byte, three when many calls are open. Two
- * bytes are left to one vendor's clients, which use them for observations nobody asked for. */
+static bool is_token(struct slice token, const uint8_t *bytes, uint8_t len) {
+    return len > 0 && slice_equal(token, slice_of(bytes, len));
+}
+
+static bool is_in_use(const struct coap_peer *peer, struct slice token) {
+    for (const struct coap_call *call = peer->calls; call != NULL; call = call->next) {
+        if (is_token(token, call->token, call->token_len) ||
+            is_token(token, call->chosen_token, call->chosen_token_len))
+            return true;
+    }
+    return observe_has_token(peer, token);
+}
+
+/* One byte, three when many are in use. Two bytes are left to one vendor's clients, which use them for observations
+ * nobody asked for. */
+uint8_t calls_draw_token(struct coap_peer *peer, uint8_t token[COAP_TOKEN_MAX]) {
+    for (unsigned tries = 0;; tries++) {
+        uint8_t len = peer->call_count > 128 || tries >= 128 ? 3 : 1;
+        uint64_t bits = random_u64();
+        memcpy(token, &bits, COAP_TOKEN_MAX);
+        token[0] = peer_next_token(peer);
+        if (!is_in_use(peer, slice_of(token, len)))
+            return len;
+    }
+}
+
 static void draw_token(struct coap_call *call) {
-    bool taken;
     if (call->chosen_token_len > 0 && !call->fetching) {
         call->token_len = call->chosen_token_len;
         memcpy(call->token, call->chosen_token, sizeof call->token);
         return;
     }
-    call->token_len = call->peer->call_count > 128 ? 3 : 1;
-    do {
-        uint64_t bits = random_u64();
-        memcpy(call->token, &bits, sizeof call->token);
-        call->token[0] = peer_next_token(call->peer);
-        taken = false;
-        for (const struct coap_call *other = call->peer->calls; other != NULL; other = other->next) {
-            if (other != call && other->token_len == call->token_len &&
-                memcmp(other->token, call->token, call->token_len) == 0)
-                taken = true;
-        }
-    } while (taken);
+    call->token_len = calls_draw_token(call->peer, call->token);
 }
 
 static void send_message(struct coap_call *call, struct coap_message *message) {
@@ -177,6 +193,7 @@ static void send_part(struct coap_call *call) {
     stored_message_load(call->request, &message);
     if (call->fetching) {
         coap_option_remove(&message, COAP_BLOCK2);
+        coap_option_remove(&message, COAP_OBSERVE); /* RFC 7959 §2.6: the rest of what is there, nothing more */
         struct coap_block block = {.num = (uint32_t)(call->body_len >> (call->fetch_szx + 4)), .szx = call->fetch_szx};
         coap_block_add(&message, COAP_BLOCK2, block, &block2);
         /* RFC 8132 §2.5: the body of a FETCH is part of what is asked for. */
@@ -272,8 +289,10 @@ static struct coap_call *add_call(struct coap_endpoint *endpoint, struct link *l
     return call;
 }
 
-struct coap_call *coap_call_with(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
-                                 const struct coap_call_options *options, coap_call_fn *done, void *arg) {
+/* A call that waits for its turn. */
+static struct coap_call *make_call(struct coap_endpoint *endpoint, struct link *link,
+                                   const struct coap_message *request, const struct coap_call_options *options,
+                                   coap_call_fn *done, void *arg) {
     size_t head = header_size(request);
     if (!coap_call_fits(endpoint, request) || options->token.len > COAP_TOKEN_MAX)
         return NULL;
@@ -299,7 +318,14 @@ struct coap_call *coap_call_with(struct coap_endpoint *endpoint, struct link *li
         call->szx--;
     call->in_blocks = request->payload.len > coap_block_size(call->szx);
     call->fetch_szx = endpoint->params.block_szx;
-    start_next(call->peer);
+    return call;
+}
+
+struct coap_call *coap_call_with(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
+                                 const struct coap_call_options *options, coap_call_fn *done, void *arg) {
+    struct coap_call *call = make_call(endpoint, link, request, options, done, arg);
+    if (call != NULL)
+        start_next(call->peer);
     return call;
 }
 
@@ -357,6 +383,7 @@ static void restart(struct coap_call *call) {
     call->part_len = 0;
     call->fetching = false;
     call->body_len = 0;
+    call->has_observe = false;
     call->restarts++;
     send_part(call);
 }
@@ -431,6 +458,26 @@ static bool append_body(struct coap_call *call, struct slice part) {
     return true;
 }
 
+/* The first block of an answer. False when the answer is too large. */
+static bool begin_body(struct coap_call *call, const struct coap_message *response, struct coap_block block) {
+    const struct coap_option *etag = coap_option_find(response, COAP_ETAG);
+    call->fetching = true;
+    call->fetch_szx = block.szx;
+    call->content_format = coap_content_format(response);
+    call->etag_len = etag == NULL ? 0 : (uint8_t)etag->value.len;
+    if (call->etag_len > 0)
+        memcpy(call->etag, etag->value.data, call->etag_len);
+    return append_body(call, response->payload);
+}
+
+/* A further block; block numbers have been looked at. */
+static bool is_same_body(const struct coap_call *call, const struct coap_message *response) {
+    const struct coap_option *etag = coap_option_find(response, COAP_ETAG);
+    struct slice value = etag == NULL ? SLICE_NONE : etag->value;
+    return slice_equal(value, slice_of(call->etag, call->etag_len)) &&
+           coap_content_format(response) == call->content_format;
+}
+
 /* Take a block of the answer. True when the call goes on (or has ended otherwise). */
 static bool next_block_in(struct coap_call *call, const struct coap_message *response) {
     struct coap_block block;
@@ -438,13 +485,8 @@ static bool next_block_in(struct coap_call *call, const struct coap_message *res
         block.szx > COAP_SZX_MAX || (!block.more && !call->fetching))
         return false;
     size_t size = coap_block_size(block.szx);
-    const struct coap_option *etag = coap_option_find(response, COAP_ETAG);
-    uint8_t etag_len = etag == NULL ? 0 : (uint8_t)etag->value.len;
-    bool same = (uint64_t)block.num * size == call->body_len && (!block.more || response->payload.len == size);
-    if (call->fetching)
-        same = same && etag_len == call->etag_len &&
-               (etag_len == 0 || memcmp(etag->value.data, call->etag, etag_len) == 0) &&
-               coap_content_format(response) == call->content_format;
+    bool same = (uint64_t)block.num * size == call->body_len && (!block.more || response->payload.len == size) &&
+                (!call->fetching || is_same_body(call, response));
     if (!same) { /* asked again only if asking changes nothing (RFC 7252 §5.1) */
         bool is_safe = call->request->code == COAP_GET || call->request->code == COAP_FETCH;
         if (call->restarts >= RESTARTS_MAX || !is_safe)
@@ -453,15 +495,8 @@ static bool next_block_in(struct coap_call *call, const struct coap_message *res
             restart(call);
         return true;
     }
-    if (!call->fetching) {
-        call->fetching = true;
-        call->content_format = coap_content_format(response);
-        call->etag_len = etag_len;
-        if (etag_len > 0)
-            memcpy(call->etag, etag->value.data, etag_len);
-    }
     call->fetch_szx = block.szx;
-    if (!append_body(call, response->payload)) {
+    if (call->fetching ? !append_body(call, response->payload) : !begin_body(call, response, block)) {
         finish(call, COAP_CALL_TOO_LARGE, NULL);
         return true;
     }
@@ -486,6 +521,8 @@ static void keep_echo(struct coap_peer *peer, const struct coap_message *respons
 static void take(struct coap_call *call, const struct coap_message *response) {
     stop_waiting(call);
     call->echo_len = 0;
+    if (!call->fetching)
+        call->has_observe = coap_option_uint(response, COAP_OBSERVE, &call->observe);
     if (response->code == COAP_4_01_UNAUTHORIZED && retry_with_echo(call, response))
         return;
     keep_echo(call->peer, response);
@@ -518,6 +555,46 @@ bool call_take_response(struct coap_peer *peer, const struct coap_message *messa
     take(call, message);
     peer->busy--;
     return true;
+}
+
+bool call_is_fetching_observed(const struct coap_call *call) {
+    return call->fetching && call->has_observe;
+}
+
+void call_supersede(struct coap_call *call, const struct coap_message *message) {
+    struct coap_peer *peer = call->peer;
+    peer->busy++;
+    call->fetching = false;
+    call->body_len = 0;
+    take(call, message);
+    peer->busy--;
+}
+
+struct coap_call *call_fetch(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
+                             const struct coap_message *first, coap_call_fn *done, void *arg) {
+    const struct coap_call_options options = {.type = COAP_CON};
+    struct coap_call *call = make_call(endpoint, link, request, &options, done, arg);
+    struct coap_block block;
+    if (call == NULL)
+        return NULL;
+    bool is_first = first != NULL && coap_block_get(first, COAP_BLOCK2, &block) && block.num == 0 && block.more &&
+                    block.szx <= COAP_SZX_MAX && first->payload.len == coap_block_size(block.szx);
+    if (is_first && !begin_body(call, first, block)) {
+        coap_call_cancel(call);
+        return NULL;
+    }
+    start_next(call->peer);
+    return call;
+}
+
+void coap_end_calls(struct coap_endpoint *endpoint) {
+    for (struct coap_peer *peer = endpoint->peers, *next; peer != NULL; peer = next) {
+        peer->busy++; /* it stays, and its successor with it, until we have gone on */
+        calls_abandon(peer, true);
+        next = peer->next;
+        peer->busy--;
+        peer_settle(peer);
+    }
 }
 
 const char *coap_call_result_text(enum coap_call_result result) {

@@ -75,6 +75,7 @@ void coap_endpoint_free(struct coap_endpoint *endpoint) {
         peer->busy--;
         peer_settle(peer);
     }
+    observations_free(endpoint);
     timer_cancel(endpoint->wheel, &endpoint->exchange_timer);
     free(endpoint);
 }
@@ -265,6 +266,19 @@ static void take_request(struct coap_peer *peer, struct coap_message *request, s
 
 /* ---- responses and empty messages ---- */
 
+/* An empty ACK for a CON, or a Reset for either (RFC 7252 §4.2, §4.3), remembered for copies of it. */
+static void acknowledge(struct coap_peer *peer, const struct coap_message *response, bool wanted) {
+    if (wanted && response->type == COAP_NON)
+        return;
+    enum coap_type type = wanted ? COAP_ACK : COAP_RST;
+    uint8_t reply[4] = {(uint8_t)(1 << 6 | (unsigned)type << 4), COAP_EMPTY, (uint8_t)(response->mid >> 8),
+                        (uint8_t)response->mid};
+    struct coap_exchange *exchange = exchange_find(peer, response->mid, true);
+    if (exchange != NULL)
+        exchange_remember_reply(exchange, slice_of(reply, sizeof reply));
+    peer_send_empty(peer, type, response->mid);
+}
+
 /* A CON or NON response, remembered so that its copies are acknowledged and not delivered again (§4.5). */
 static void take_separate_response(struct coap_peer *peer, struct coap_message *response, struct slice datagram) {
     struct coap_endpoint *endpoint = peer->endpoint;
@@ -277,22 +291,24 @@ static void take_separate_response(struct coap_peer *peer, struct coap_message *
     if (exchange != NULL)
         exchange->state = EXCHANGE_DONE;
     uint16_t critical = coap_options_judge(response, &endpoint->rules);
-    bool wanted = false;
-    if (critical != 0)
+    if (critical != 0) {
         peer_oddity(peer, true, "a response with a critical option that is not understood here");
-    else
-        wanted = call_take_response(peer, response) ||
-                 (endpoint->handlers.stray_response != NULL &&
-                  endpoint->handlers.stray_response(endpoint->arg, peer->link, response));
-    if (wanted && response->type == COAP_NON)
+        acknowledge(peer, response, false);
         return;
-    enum coap_type type = wanted ? COAP_ACK : COAP_RST;
-    uint8_t reply[4] = {(uint8_t)(1 << 6 | (unsigned)type << 4), COAP_EMPTY, (uint8_t)(response->mid >> 8),
-                        (uint8_t)response->mid};
-    exchange = exchange_find(peer, response->mid, true);
-    if (exchange != NULL)
-        exchange_remember_reply(exchange, slice_of(reply, sizeof reply));
-    peer_send_empty(peer, type, response->mid);
+    }
+    if (call_take_response(peer, response)) {
+        acknowledge(peer, response, true);
+        return;
+    }
+    struct coap_observation *observation = observe_find(peer, response->token);
+    bool wanted = observation != NULL;
+    if (observation == NULL && endpoint->handlers.stray_response != NULL) {
+        wanted = endpoint->handlers.stray_response(endpoint->arg, peer->link, response);
+        observation = observe_find(peer, response->token);
+    }
+    acknowledge(peer, response, wanted);
+    if (observation != NULL)
+        observe_take(observation, response);
 }
 
 static void take_response(struct coap_peer *peer, struct coap_message *response, struct slice datagram) {

@@ -59,8 +59,9 @@ struct coap_request {
 struct coap_handlers {
     /* A request that is fresh, well-formed and complete. */
     void (*request)(void *arg, const struct coap_request *request);
-    /* A response whose token no call waits for (a notification of an observation, say). True when it was wanted: then
-     * a CON is acknowledged, else it is reset. May be NULL. */
+    /* A response whose token belongs to no call and no observation. True when it was wanted: then a CON is
+     * acknowledged, else it is reset. When an observation with that token has been resumed meanwhile, the response is
+     * its first notification. May be NULL. */
     bool (*stray_response)(void *arg, struct link *link, const struct coap_message *message);
     /* Something a standard does not allow was tolerated (`rejected` false) or refused (true). `what` is a short
      * sentence for a person. May be NULL. */
@@ -74,6 +75,7 @@ struct coap_counters {
     uint64_t duplicates, malformed, retransmissions, timeouts, resets_out, resets_in, pings;
     uint64_t exchanges;      /* now remembered */
     uint64_t transfer_bytes; /* now held */
+    uint64_t observations;   /* of ours, now */
 };
 
 struct coap_endpoint *coap_endpoint_new(const struct coap_params *params, const struct coap_handlers *handlers,
@@ -126,6 +128,8 @@ struct coap_reply {
     enum coap_call_result result;
     const struct coap_message *message; /* the last response of the exchange; NULL unless result is REPLY */
     struct slice body;                  /* assembled */
+    bool has_observe;                   /* the first message of the answer has an Observe option */
+    uint32_t observe;                   /* its value */
     uint32_t rtt_ms;                    /* from the first transmission of the last request to its response */
     uint32_t retransmissions;
 };
@@ -157,6 +161,9 @@ void coap_call_cancel(struct coap_call *call);
 
 /* Fail every call that waits on this link with COAP_CALL_CANCELLED. */
 void coap_cancel_calls(struct coap_endpoint *endpoint, struct link *link);
+
+/* Likewise every call there is. */
+void coap_end_calls(struct coap_endpoint *endpoint);
 
 /* Send a ping (empty CON, RFC 7252 §4.3); `done` gets COAP_CALL_RESET when it was answered. */
 struct coap_call *coap_ping(struct coap_endpoint *endpoint, struct link *link, coap_call_fn *done, void *arg);

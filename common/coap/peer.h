@@ -20,8 +20,10 @@ struct coap_endpoint {
     struct hash_key key; /* of transfer keys, content hashes and Echo values */
     struct coap_counters counters;
     struct coap_peer *peers;
-    struct coap_exchange *oldest, *newest; /* all exchanges, in the order in which they expire */
-    struct timer exchange_timer;           /* for the oldest of them */
+    struct coap_exchange *oldest, *newest;  /* all exchanges, in the order in which they expire */
+    struct timer exchange_timer;            /* for the oldest of them */
+    struct coap_observation **observations; /* a hash table: chains by link and token */
+    size_t observation_chains;              /* a power of two, or 0 */
     struct coap_option_rules rules;
 };
 
@@ -171,6 +173,33 @@ bool transfer_serve(struct coap_exchange *exchange);
  * business. */
 bool call_take_response(struct coap_peer *peer, const struct coap_message *message);
 void calls_abandon(struct coap_peer *peer, bool tell);
+
+/* A token that no call and no observation of this peer has, as short as may be: returns its length. */
+uint8_t calls_draw_token(struct coap_peer *peer, uint8_t token[COAP_TOKEN_MAX]);
+
+/* As coap_call, for a request whose answer has begun already: `first` is its first block, or NULL. `request` is a GET or
+ * FETCH. NULL also when the body would be too large. */
+struct coap_call *call_fetch(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
+                             const struct coap_message *first, coap_call_fn *done, void *arg);
+
+/* The first block of the answer has come with an Observe option, and others are to come. */
+bool call_is_fetching_observed(const struct coap_call *call);
+
+/* What has come of the answer is forgotten: `message` takes its place. The call may end. */
+void call_supersede(struct coap_call *call, const struct coap_message *message);
+
+/* ---- observe.c ---- */
+
+/* The observation that a response with this token is a notification of, or NULL. */
+struct coap_observation *observe_find(const struct coap_peer *peer, struct slice token);
+
+/* Take a notification that has been acknowledged. */
+void observe_take(struct coap_observation *observation, const struct coap_message *message);
+
+bool observe_has_token(const struct coap_peer *peer, struct slice token);
+
+/* Forget all of them, and the table. */
+void observations_free(struct coap_endpoint *endpoint);
 
 /* ---- proxy.c (RFC 7252 §5.7.2) ---- */
 

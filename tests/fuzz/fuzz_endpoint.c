@@ -4,14 +4,14 @@
  * bytes in network order, of which the upper two bits say what and the rest how much:
  *   0, 1  a datagram of so many bytes follows, from a peer of the tolerant or of the strict listener
  *   2     time advances by the square of it, in milliseconds
- *   3     we act: answer what was put off, ask a peer, forget a question
+ *   3     we act: answer what was put off, ask a peer, forget a question, observe, end observations and move them
  * Whatever comes, what is sent are messages of at most 1152 bytes, memory stays within its bounds, questions end exactly
  * once, and nothing is left at the end. */
 #include <stdlib.h>
 
-#include "common/coap/endpoint.h"
+#include "common/coap/observe.h"
 
-enum { PEERS = 2, DEFERRED_MAX = 8, CALLS_MAX = 16, BODY = 5000, SENT_MAX = COAP_MESSAGE_MAX };
+enum { PEERS = 2, DEFERRED_MAX = 8, CALLS_MAX = 16, OBSERVED_MAX = 8, BODY = 5000, SENT_MAX = COAP_MESSAGE_MAX };
 
 static void require(bool holds) {
     if (!holds)
@@ -30,6 +30,11 @@ struct world {
     struct asked {
         struct coap_call *call; /* NULL: none, or ended */
     } asked[CALLS_MAX];
+    struct observed {
+        struct world *world;
+        struct coap_observation *observation; /* NULL: none, or over */
+        bool started;
+    } observed[OBSERVED_MAX];
     bool defers, answers_body;
 };
 
@@ -68,8 +73,64 @@ static void on_request(void *arg, const struct coap_request *request) {
         answer(world, request->exchange, world->answers_body);
 }
 
+/* GET /3 with Observe 0, and FETCH with a body. */
+static const uint8_t get_bytes[] = {0x40, COAP_GET, 0, 0, 0x60, 0x51, '3'};
+static const uint8_t fetch_bytes[] = {0x40, COAP_FETCH, 0, 0, 0x60, 0xff, 'p'};
+
+static void on_observe(void *arg, const struct coap_reply *reply, bool observed) {
+    struct observed *o = arg;
+    require(o->observation != NULL && !o->started);
+    require(!observed || (reply->result == COAP_CALL_REPLY && reply->has_observe));
+    o->started = true;
+    if (!observed)
+        o->observation = NULL;
+}
+
+static void on_notification(void *arg, const struct coap_notification *notification) {
+    struct observed *o = arg;
+    require(o->observation != NULL && o->started);
+    require((notification->message != NULL) == (notification->result == COAP_CALL_REPLY));
+    require(notification->body.len <= o->world->params.max_body || notification->body.len <= UINT16_MAX);
+    if (notification->is_last)
+        o->observation = NULL;
+    else if (notification->body.len == 3) {
+        coap_observation_forget(o->observation);
+        o->observation = NULL;
+    }
+}
+
+static struct observed *free_observed(struct world *world) {
+    for (size_t i = 0; i < OBSERVED_MAX; i++) {
+        if (world->observed[i].observation == NULL)
+            return &world->observed[i];
+    }
+    return NULL;
+}
+
+static void resume(struct world *world, struct link *link, struct slice token) {
+    struct observed *o = free_observed(world);
+    const struct coap_observer observer = {on_observe, on_notification, o};
+    if (o == NULL)
+        return;
+    *o = (struct observed){.world = world, .started = true};
+    o->observation =
+        coap_observation_resume(world->endpoint, link, token, slice_of(get_bytes, sizeof get_bytes), &observer);
+}
+
+static void observe(struct world *world, unsigned how) {
+    struct observed *o = free_observed(world);
+    const struct coap_observer observer = {on_observe, on_notification, o};
+    struct slice request =
+        (how & 1) != 0 ? slice_of(fetch_bytes, sizeof fetch_bytes) : slice_of(get_bytes, sizeof get_bytes);
+    if (o == NULL)
+        return;
+    *o = (struct observed){.world = world};
+    o->observation = coap_observe(world->endpoint, &world->links[how >> 1 & 1], request, &observer);
+}
+
 static bool on_stray_response(void *arg, struct link *link, const struct coap_message *message) {
-    (void)arg, (void)link;
+    if (message->token.len == 2)
+        resume(arg, link, message->token);
     return message->token.len == 2;
 }
 
@@ -124,10 +185,18 @@ static void stop(struct world *world) {
         require(world->links[i].refs == 1 && world->links[i].coap == NULL);
 }
 
+static size_t count_observed(const struct world *world) {
+    size_t count = 0;
+    for (size_t i = 0; i < OBSERVED_MAX; i++)
+        count += world->observed[i].observation != NULL;
+    return count;
+}
+
 static void check_bounds(const struct world *world) {
     struct coap_counters counters = coap_endpoint_counters(world->endpoint);
     require(counters.transfer_bytes <= world->params.max_transfer_bytes);
     require(counters.exchanges <= world->params.max_exchanges + DEFERRED_MAX);
+    require(counters.observations == count_observed(world));
 }
 
 static void advance(struct world *world, uint64_t by_ms) {
@@ -155,7 +224,34 @@ static void ask(struct world *world, unsigned how) {
                                      on_reply, asked);
 }
 
+static void on_cancelled(void *arg, const struct coap_reply *reply) {
+    (void)arg;
+    require(coap_call_result_text(reply->result)[0] != '\0');
+}
+
+static void end_or_move(struct world *world, unsigned how) {
+    struct observed *o = &world->observed[how >> 2 & (OBSERVED_MAX - 1)];
+    if (o->observation == NULL)
+        return;
+    if ((how & 3) == 0 && o->started) {
+        coap_observation_move(o->observation, &world->links[how >> 5 & 1]);
+        return;
+    }
+    if ((how & 3) == 1)
+        coap_observation_cancel(o->observation, on_cancelled, NULL);
+    else
+        coap_observation_forget(o->observation);
+    o->observation = NULL;
+}
+
 static void act(struct world *world, unsigned how) {
+    if ((how & 0x2000) != 0) {
+        if ((how & 1) != 0)
+            observe(world, how >> 1);
+        else
+            end_or_move(world, how >> 1);
+        return;
+    }
     struct asked *asked = &world->asked[how >> 3 & 15];
     switch (how & 3) {
     case 0:
