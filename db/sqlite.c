@@ -40,6 +40,9 @@ enum statement {
     PUT_SETTING,
     PUT_OBJECT,
     DELETE_OBJECT,
+    PUT_OBSERVATION,
+    DELETE_OBSERVATION,
+    CLEAR_OBSERVATIONS,
     STATEMENT_COUNT,
 };
 
@@ -59,6 +62,10 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [PUT_SETTING] = "INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)",
     [PUT_OBJECT] = "INSERT OR REPLACE INTO object (object_id, version, xml) VALUES (?, ?, ?)",
     [DELETE_OBJECT] = "DELETE FROM object WHERE object_id = ? AND version = ?",
+    [PUT_OBSERVATION] = "INSERT OR REPLACE INTO observation (id, registration_id, endpoint, paths, token, request,"
+                        " started_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    [DELETE_OBSERVATION] = "DELETE FROM observation WHERE id = ?",
+    [CLEAR_OBSERVATIONS] = "DELETE FROM observation",
 };
 
 struct sqlite {
@@ -426,6 +433,45 @@ bool sqlite_load_objects(struct sqlite *db, store_object_fn *each, void *arg, ch
     return sound;
 }
 
+static bool read_observation(sqlite3_stmt *row, struct store_observation *o) {
+    o->endpoint = column_slice(row, 2);
+    o->paths = column_slice(row, 3);
+    o->token = column_slice(row, 4);
+    o->request = column_slice(row, 5);
+    return column_number(row, 0, INT64_MAX, &o->id) && column_number(row, 1, INT64_MAX, &o->registration_id) &&
+           column_number(row, 6, INT64_MAX, &o->started_at_ms) && o->id > 0 && o->endpoint.len > 0;
+}
+
+bool sqlite_load_observations(struct sqlite *db, store_observation_fn *each, void *arg, char *error,
+                              size_t error_size) {
+    const char *path = sqlite3_db_filename(db->connection, "main");
+    sqlite3_stmt *row;
+    if (sqlite3_prepare_v2(db->connection,
+                           "SELECT id, registration_id, endpoint, paths, token, request, started_at FROM observation"
+                           " ORDER BY id",
+                           -1, &row, NULL) != SQLITE_OK) {
+        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
+        return false;
+    }
+    int result;
+    bool sound = true;
+    while (sound && (result = sqlite3_step(row)) == SQLITE_ROW) {
+        struct store_observation observation;
+        sound = read_observation(row, &observation);
+        if (sound)
+            each(arg, &observation);
+        else
+            say_damaged(path, "an observation makes no sense", error, error_size);
+    }
+    if (sound && result != SQLITE_DONE) {
+        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
+        sound = false;
+    }
+    sqlite3_finalize(row);
+    sqlite3_db_release_memory(db->connection);
+    return sound;
+}
+
 long sqlite_get_setting(struct sqlite *db, const char *name, char *value, size_t value_size) {
     sqlite3_stmt *row;
     if (sqlite3_prepare_v2(db->connection, "SELECT value FROM setting WHERE name = ?", -1, &row, NULL) != SQLITE_OK)
@@ -558,6 +604,27 @@ bool sqlite_delete_object(struct sqlite *db, uint16_t id, struct slice version) 
     bind_number(db->statements[DELETE_OBJECT], 1, id);
     bind_text(db->statements[DELETE_OBJECT], 2, version);
     return run(db, DELETE_OBJECT);
+}
+
+bool sqlite_put_observation(struct sqlite *db, const struct store_observation *o) {
+    sqlite3_stmt *statement = db->statements[PUT_OBSERVATION];
+    bind_number(statement, 1, o->id);
+    bind_number(statement, 2, o->registration_id);
+    bind_text(statement, 3, o->endpoint);
+    bind_text(statement, 4, o->paths);
+    bind_blob(statement, 5, o->token);
+    bind_blob(statement, 6, o->request);
+    bind_number(statement, 7, o->started_at_ms);
+    return run(db, PUT_OBSERVATION);
+}
+
+bool sqlite_delete_observation(struct sqlite *db, uint64_t id) {
+    bind_number(db->statements[DELETE_OBSERVATION], 1, id);
+    return run(db, DELETE_OBSERVATION);
+}
+
+bool sqlite_clear_observations(struct sqlite *db) {
+    return run(db, CLEAR_OBSERVATIONS);
 }
 
 enum store_result sqlite_failure(const struct sqlite *db, char *text, size_t size) {

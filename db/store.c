@@ -30,6 +30,8 @@ enum record_kind {
     CLEAR_REGISTRATIONS,
     PUT_OBJECT,
     DELETE_OBJECT,
+    PUT_OBSERVATION,
+    DELETE_OBSERVATIONS,
 };
 
 struct record {
@@ -42,13 +44,19 @@ struct record {
 /* PUT_SETTING: name (`count` bytes) and value. DELETE_REGISTRATIONS: `count` ids. REFRESH_REGISTRATIONS: `count` struct
  * store_refresh. PUT_REGISTRATION: a struct store_registration, `count` ids that it replaces, and the bytes of its
  * slices one after the other; its pointers mean nothing here. PUT_OBJECT and DELETE_OBJECT: a struct store_object,
- * likewise; to delete, without XML. */
+ * likewise; to delete, without XML. PUT_OBSERVATION: a struct store_observation, likewise. DELETE_OBSERVATIONS: `count`
+ * ids. */
 
-enum { TEXT_COUNT = 9 };
+enum { TEXT_COUNT = 9, OBSERVATION_TEXT_COUNT = 4 };
 
 static void list_texts(struct store_registration *r, struct slice *texts[TEXT_COUNT]) {
     struct slice *list[TEXT_COUNT] = {&r->endpoint, &r->location, &r->links,   &r->root, &r->query,
                                       &r->sms,      &r->identity, &r->address, &r->local};
+    memcpy(texts, list, sizeof list);
+}
+
+static void list_observation_texts(struct store_observation *o, struct slice *texts[OBSERVATION_TEXT_COUNT]) {
+    struct slice *list[OBSERVATION_TEXT_COUNT] = {&o->endpoint, &o->paths, &o->token, &o->request};
     memcpy(texts, list, sizeof list);
 }
 
@@ -120,6 +128,29 @@ static bool apply_delete_object(struct sqlite *db, const struct record *record) 
     return sqlite_delete_object(db, object.id, object.version);
 }
 
+static bool apply_put_observation(struct sqlite *db, const struct record *record) {
+    struct store_observation o;
+    const uint8_t *at = (const uint8_t *)(record + 1);
+    memcpy(&o, at, sizeof o);
+    at += sizeof o;
+    struct slice *texts[OBSERVATION_TEXT_COUNT];
+    list_observation_texts(&o, texts);
+    for (size_t i = 0; i < OBSERVATION_TEXT_COUNT; i++) {
+        texts[i]->data = at;
+        at += texts[i]->len;
+    }
+    return sqlite_put_observation(db, &o);
+}
+
+static bool apply_delete_observations(struct sqlite *db, const struct record *record) {
+    const uint64_t *ids = (const uint64_t *)(const void *)(record + 1);
+    for (size_t i = 0; i < record->count; i++) {
+        if (!sqlite_delete_observation(db, ids[i]))
+            return false;
+    }
+    return true;
+}
+
 static bool apply(struct sqlite *db, struct record *record) {
     switch ((enum record_kind)record->kind) {
     case PUT_SETTING: {
@@ -133,11 +164,15 @@ static bool apply(struct sqlite *db, struct record *record) {
     case REFRESH_REGISTRATIONS:
         return apply_refresh_registrations(db, record);
     case CLEAR_REGISTRATIONS:
-        return sqlite_clear_registrations(db);
+        return sqlite_clear_registrations(db) && sqlite_clear_observations(db);
     case PUT_OBJECT:
         return apply_put_object(db, record);
     case DELETE_OBJECT:
         return apply_delete_object(db, record);
+    case PUT_OBSERVATION:
+        return apply_put_observation(db, record);
+    case DELETE_OBSERVATIONS:
+        return apply_delete_observations(db, record);
     }
     return false;
 }
@@ -221,13 +256,18 @@ enum store_result store_put_registration(struct store *store, const struct store
     return STORE_OK;
 }
 
-enum store_result store_delete_registrations(struct store *store, const uint64_t *ids, size_t count,
-                                             store_done_fn *done, void *arg) {
-    struct record *record = put(store, DELETE_REGISTRATIONS, count, count * sizeof *ids, done, arg);
+static enum store_result put_ids(struct store *store, enum record_kind kind, const uint64_t *ids, size_t count,
+                                 store_done_fn *done, void *arg) {
+    struct record *record = put(store, kind, count, count * sizeof *ids, done, arg);
     if (record == NULL)
         return STORE_QUEUE_FULL;
     append((uint8_t *)(record + 1), ids, count * sizeof *ids);
     return STORE_OK;
+}
+
+enum store_result store_delete_registrations(struct store *store, const uint64_t *ids, size_t count,
+                                             store_done_fn *done, void *arg) {
+    return put_ids(store, DELETE_REGISTRATIONS, ids, count, done, arg);
 }
 
 enum store_result store_refresh_registrations(struct store *store, const struct store_refresh *refreshes, size_t count,
@@ -263,6 +303,28 @@ enum store_result store_delete_object(struct store *store, uint16_t id, struct s
     return put_object_record(store, DELETE_OBJECT, &(struct store_object){.id = id, .version = version}, done, arg);
 }
 
+enum store_result store_put_observation(struct store *store, const struct store_observation *observation,
+                                        store_done_fn *done, void *arg) {
+    struct store_observation o = *observation;
+    struct slice *texts[OBSERVATION_TEXT_COUNT];
+    list_observation_texts(&o, texts);
+    size_t size = sizeof o;
+    for (size_t i = 0; i < OBSERVATION_TEXT_COUNT; i++)
+        size += texts[i]->len;
+    struct record *record = put(store, PUT_OBSERVATION, 0, size, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    uint8_t *at = append((uint8_t *)(record + 1), &o, sizeof o);
+    for (size_t i = 0; i < OBSERVATION_TEXT_COUNT; i++)
+        at = append(at, texts[i]->data, texts[i]->len);
+    return STORE_OK;
+}
+
+enum store_result store_delete_observations(struct store *store, const uint64_t *ids, size_t count, store_done_fn *done,
+                                            void *arg) {
+    return put_ids(store, DELETE_OBSERVATIONS, ids, count, done, arg);
+}
+
 bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
                               size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
@@ -274,6 +336,14 @@ bool store_load_registrations(struct store *store, store_registration_fn *each, 
 bool store_load_objects(struct store *store, store_object_fn *each, void *arg, char *error, size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
     bool loaded = sqlite_load_objects(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_observations(struct store *store, store_observation_fn *each, void *arg, char *error,
+                             size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = sqlite_load_observations(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }

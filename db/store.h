@@ -62,6 +62,17 @@ struct store_object {
     struct slice xml;     /* OMA XML */
 };
 
+/* An observation that goes on after a restart. Slices and times as above. */
+struct store_observation {
+    uint64_t id;              /* > 0, never used twice */
+    uint64_t registration_id; /* of the registration to which the token was told */
+    struct slice endpoint;
+    struct slice paths;   /* "/3/0/9"; of a composite one joined by ' ' */
+    struct slice token;   /* of CoAP */
+    struct slice request; /* a CoAP message */
+    uint64_t started_at_ms;
+};
+
 struct store_options {
     const char *directory; /* made when missing, mode 0700; the files in it are 0600 */
     enum store_durability durability;
@@ -94,6 +105,11 @@ bool store_load_registrations(struct store *store, store_registration_fn *each, 
 typedef void store_object_fn(void *arg, const struct store_object *object);
 bool store_load_objects(struct store *store, store_object_fn *each, void *arg, char *error, size_t error_size);
 
+/* Every observation, in ascending order of id. Otherwise like the above. */
+typedef void store_observation_fn(void *arg, const struct store_observation *observation);
+bool store_load_observations(struct store *store, store_observation_fn *each, void *arg, char *error,
+                             size_t error_size);
+
 /* Settings: small named values. `value` of store_get_setting may be NULL; it gets as much as fits, without a NUL. Returns
  * the whole length, or -1 when there is none. Reading is for the start only: it waits for a transaction under way. */
 long store_get_setting(struct store *store, const char *name, char *value, size_t value_size);
@@ -113,7 +129,15 @@ enum store_result store_delete_registrations(struct store *store, const uint64_t
 enum store_result store_refresh_registrations(struct store *store, const struct store_refresh *refreshes, size_t count,
                                               store_done_fn *done, void *arg);
 
-/* Delete every registration. */
+/* Insert or replace an observation. */
+enum store_result store_put_observation(struct store *store, const struct store_observation *observation,
+                                        store_done_fn *done, void *arg);
+
+/* Unknown ids are passed over. */
+enum store_result store_delete_observations(struct store *store, const uint64_t *ids, size_t count, store_done_fn *done,
+                                            void *arg);
+
+/* Delete every registration and every observation. */
 enum store_result store_clear_registrations(struct store *store, store_done_fn *done, void *arg);
 
 /* Insert an object definition, or replace that of the same id and version. */

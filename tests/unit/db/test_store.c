@@ -468,6 +468,94 @@ static void on_done_in_order(void *arg, enum store_result result) {
     on_done(o->f, result);
 }
 
+/* What was loaded of observations, as text: "id registration endpoint paths token request time" and a line feed. */
+struct loaded_observations {
+    char text[1024];
+};
+
+static void on_observation(void *arg, const struct store_observation *o) {
+    struct loaded_observations *l = arg;
+    size_t len = strlen(l->text);
+    snprintf(l->text + len, sizeof l->text - len, "%llu %llu %.*s %.*s %.*s %.*s %llu\n", (unsigned long long)o->id,
+             (unsigned long long)o->registration_id, (int)o->endpoint.len, (const char *)o->endpoint.data,
+             (int)o->paths.len, (const char *)o->paths.data, (int)o->token.len, (const char *)o->token.data,
+             (int)o->request.len, (const char *)o->request.data, (unsigned long long)o->started_at_ms);
+}
+
+static void assert_observations(struct fixture *f, const char *expected) {
+    struct loaded_observations l = {.text = ""};
+    reopen_store(f);
+    if (!store_load_observations(f->store, on_observation, &l, f->error, sizeof f->error))
+        fail_msg("%s", f->error);
+    assert_string_equal(l.text, expected);
+}
+
+static void put_observation(struct fixture *f, uint64_t id, uint64_t registration_id, const char *token) {
+    struct store_observation o = {.id = id,
+                                  .registration_id = registration_id,
+                                  .endpoint = slice_str("dev1"),
+                                  .paths = slice_str("/3/0/9 /3/0/0"),
+                                  .token = slice_str(token),
+                                  .request = slice_str("bytes"),
+                                  .started_at_ms = 1800000000000u + id};
+    assert_int_equal(store_put_observation(f->store, &o, on_done, f), STORE_OK);
+}
+
+static void test_observations_are_kept_overwritten_and_deleted(void **state) {
+    struct fixture *f = *state;
+    const uint64_t ids[] = {2, 4711};
+    open_store(f);
+    put_observation(f, 3, 1, "a");
+    put_observation(f, 1, 1, "b");
+    put_observation(f, 2, 1, "c");
+    put_observation(f, 3, 7, "d");
+    assert_int_equal(store_delete_observations(f->store, ids, 2, on_done, f), STORE_OK);
+    turn_until_done(f, 5);
+    assert_int_equal(f->failed, 0);
+    assert_observations(f, "1 1 dev1 /3/0/9 /3/0/0 b bytes 1800000000001\n"
+                           "3 7 dev1 /3/0/9 /3/0/0 d bytes 1800000000003\n");
+}
+
+static void test_OB_20_observations_outlive_a_replaced_registration_and_go_with_all(void **state) {
+    struct fixture *f = *state;
+    const uint64_t replaced = 1;
+    struct store_registration first = registration_of(1), second = registration_of(2);
+    open_store(f);
+    store_put_registration(f->store, &first, NULL, 0, on_done, f);
+    put_observation(f, 5, 1, "a");
+    store_put_registration(f->store, &second, &replaced, 1, on_done, f);
+    turn_until_done(f, 3);
+    assert_observations(f, "5 1 dev1 /3/0/9 /3/0/0 a bytes 1800000000005\n");
+    store_clear_registrations(f->store, on_done, f);
+    turn_until_done(f, 4);
+    assert_int_equal(f->failed, 0);
+    assert_observations(f, "");
+}
+
+static void test_an_observation_that_makes_no_sense_fails_the_loading(void **state) {
+    struct fixture *f = *state;
+    static const char *const changes[] = {
+        "UPDATE observation SET id = -1",
+        "UPDATE observation SET registration_id = -1",
+        "UPDATE observation SET started_at = -1",
+        "UPDATE observation SET endpoint = ''",
+    };
+    open_store(f);
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        struct loaded_observations l = {.text = ""};
+        put_observation(f, 1, 1, "a");
+        close_store(f);
+        run_sql(path_of(f, "berth.db"), changes[i], false);
+        open_store(f);
+        assert_false(store_load_observations(f->store, on_observation, &l, f->error, sizeof f->error));
+        assert_non_null(strstr(f->error, "an observation makes no sense"));
+        assert_string_equal(l.text, "");
+        close_store(f);
+        run_sql(path_of(f, "berth.db"), "DELETE FROM observation", false);
+        open_store(f);
+    }
+}
+
 /* What was loaded of object definitions, as text: "id version xml" and a line feed for each. */
 struct loaded_objects {
     char text[400];
@@ -1036,7 +1124,7 @@ static void test_an_older_schema_is_brought_up_to_date(void **state) {
 static void test_a_database_of_the_first_schema_keeps_its_rows(void **state) {
     struct fixture *f = *state;
     fill_store(f, 10);
-    run_sql(path_of(f, "berth.db"), "DROP TABLE object; PRAGMA user_version = 1", false);
+    run_sql(path_of(f, "berth.db"), "DROP TABLE object; DROP TABLE observation; PRAGMA user_version = 1", false);
     open_store(f);
     put_object(f, 3, "1.0", "<a/>");
     assert_objects(f, "3 1.0 <a/>\n");
@@ -1117,6 +1205,9 @@ int main(void) {
         STORE_TEST(test_deleted_object_definitions_are_gone),
         STORE_TEST(test_a_long_object_definition_comes_back_byte_for_byte),
         STORE_TEST(test_an_object_definition_that_makes_no_sense_fails_the_loading),
+        STORE_TEST(test_observations_are_kept_overwritten_and_deleted),
+        STORE_TEST(test_OB_20_observations_outlive_a_replaced_registration_and_go_with_all),
+        STORE_TEST(test_an_observation_that_makes_no_sense_fails_the_loading),
         STORE_TEST(test_completions_come_in_the_order_of_the_writes),
         STORE_TEST(test_many_writes_are_few_transactions),
         STORE_TEST(test_a_full_queue_refuses_the_write_and_takes_it_later),
