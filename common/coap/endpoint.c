@@ -62,6 +62,7 @@ void coap_endpoint_free(struct coap_endpoint *endpoint) {
         struct coap_peer *peer = endpoint->peers;
         peer->busy++;
         calls_abandon(peer, true);
+        notify_forget_all(peer);
         while (peer->transmissions != NULL)
             transmission_cancel(peer->transmissions);
         while (peer->newest != NULL)
@@ -343,7 +344,8 @@ static void take_empty(struct coap_peer *peer, const struct coap_message *messag
         return;
     case COAP_RST:
         endpoint->counters.resets_in++;
-        transmission_answered(peer, message->mid, TRANSMISSION_RESET);
+        if (!transmission_answered(peer, message->mid, TRANSMISSION_RESET))
+            notify_take_reset(peer, message->mid);
         return;
     }
 }

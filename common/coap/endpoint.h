@@ -168,4 +168,27 @@ void coap_end_calls(struct coap_endpoint *endpoint);
 /* Send a ping (empty CON, RFC 7252 §4.3); `done` gets COAP_CALL_RESET when it was answered. */
 struct coap_call *coap_ping(struct coap_endpoint *endpoint, struct link *link, coap_call_fn *done, void *arg);
 
+/* ---- notifying (RFC 7641 §4) ---- */
+
+enum coap_notify_result {
+    COAP_NOTIFY_ACKNOWLEDGED, /* of a CON only */
+    COAP_NOTIFY_RESET,        /* the peer does not want it: the observation is over (§3.6) */
+    COAP_NOTIFY_NO_ACK,       /* of a CON only: after all retransmissions */
+};
+typedef void coap_notify_fn(void *arg, enum coap_notify_result result);
+
+/* Send a response outside of an exchange: `message` has code, token, options and payload, which are copied; it is sent
+ * once as a COAP_NON and again until it is acknowledged as a COAP_CON. A payload larger than a block goes as its first
+ * one, and the whole is kept for the peer to fetch the rest (RFC 7959 §2.6) with a request like `request`: the one that
+ * began the observation, with its method, Uri-Path and Uri-Query, whose Block2 option is the largest block it takes.
+ *
+ * `done` is called once for a CON, and for a NON only when a Reset comes within NON_LIFETIME and before 64 later ones
+ * have been sent to this peer; never from within this call. False when it does not fit or there is no memory; then
+ * `done` is not called. */
+bool coap_notify(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *message,
+                 const struct coap_message *request, enum coap_type type, coap_notify_fn *done, void *arg);
+
+/* Whatever was sent with this `arg`: no retransmission any more, and `done` is not called. */
+void coap_notify_forget(struct coap_endpoint *endpoint, struct link *link, const void *arg);
+
 #endif

@@ -23,7 +23,7 @@ struct coap_peer *peer_of(struct coap_endpoint *endpoint, struct link *link) {
 
 void peer_settle(struct coap_peer *peer) {
     if (peer->busy > 0 || peer->newest != NULL || peer->transmissions != NULL || peer->calls != NULL ||
-        peer->transfers != NULL)
+        peer->transfers != NULL || peer->notifications != NULL)
         return;
     *peer->self = peer->next;
     if (peer->next != NULL)

@@ -8,6 +8,7 @@
 #include "common/coap/endpoint.h"
 #include "common/coap/stored_message.h"
 
+struct notification;
 struct transmission;
 struct transfer;
 
@@ -36,8 +37,9 @@ struct coap_peer {
     struct transmission *transmissions;
     struct coap_call *calls; /* open ones first, then those that wait, in order */
     struct transfer *transfers;
+    struct notification *notifications; /* newest first */
     uint8_t *echo; /* length byte and value to send in the next request (RFC 9175 §2.3), or NULL */
-    uint32_t exchange_count, call_count, transfer_count;
+    uint32_t exchange_count, call_count, transfer_count, notification_count;
     uint32_t busy; /* callbacks under way that use this peer: it is not freed */
 };
 
@@ -167,6 +169,17 @@ void transfer_respond(struct coap_exchange *exchange, const struct coap_message 
 /* A request for a later block of a response that is kept. True when it was answered from it. */
 bool transfer_serve(struct coap_exchange *exchange);
 
+/* Option values of a block, which must outlive its encoding. */
+struct block_scratch {
+    uint64_t digest;
+    struct coap_uint block2, size2;
+};
+
+/* When the payload of `message`, a response to nobody, is larger than a block: make it its first block, and keep the
+ * whole for requests like `request` (see coap_notify). False when out of memory. */
+bool transfer_begin(struct coap_peer *peer, const struct coap_message *request, struct coap_message *message,
+                    struct block_scratch *scratch);
+
 /* ---- call.c ---- */
 
 /* A response has come for which a call of ours waits. True when it was taken; the CON or ACK itself is the caller's
@@ -200,6 +213,12 @@ bool observe_has_token(const struct coap_peer *peer, struct slice token);
 
 /* Forget all of them, and the table. */
 void observations_free(struct coap_endpoint *endpoint);
+
+/* ---- notify.c ---- */
+
+/* A Reset has come that no transmission waited for. */
+void notify_take_reset(struct coap_peer *peer, uint16_t mid);
+void notify_forget_all(struct coap_peer *peer);
 
 /* ---- proxy.c (RFC 7252 §5.7.2) ---- */
 

@@ -257,13 +257,30 @@ static void add_block1(const struct coap_exchange *exchange, struct coap_message
     coap_block_add(message, COAP_BLOCK1, block, scratch);
 }
 
+/* Make `part`, which has code and options of a response, its block `num`. The representation has a name (ETag), so that
+ * blocks of two are not mixed. */
+static void cut_block(const struct coap_endpoint *endpoint, struct slice body, uint32_t num, uint8_t szx,
+                      bool tells_size, struct coap_message *part, struct block_scratch *scratch) {
+    size_t size = coap_block_size(szx);
+    part->payload = slice_from(body, num * size);
+    bool more = part->payload.len > size;
+    if (more)
+        part->payload.len = size;
+    scratch->digest = hash_slice(&endpoint->key, body);
+    if (coap_option_find(part, COAP_ETAG) == NULL)
+        coap_option_add(part, COAP_ETAG, slice_of(&scratch->digest, 4));
+    coap_block_add(part, COAP_BLOCK2, (struct coap_block){.num = num, .more = more, .szx = szx}, &scratch->block2);
+    if (tells_size)
+        coap_option_add_uint(part, COAP_SIZE2, (uint32_t)body.len, &scratch->size2);
+}
+
 /* Block `num` of a whole response. */
 static void answer_block(struct coap_exchange *exchange, const struct stored_message *whole, uint32_t num,
                          uint8_t szx) {
-    size_t size = coap_block_size(szx);
-    uint64_t offset = (uint64_t)num * size;
+    uint64_t offset = (uint64_t)num * coap_block_size(szx);
     struct coap_message part;
-    struct coap_uint block1, block2, size2;
+    struct coap_uint block1;
+    struct block_scratch scratch;
     if (offset >= whole->payload.len && num > 0) {
         coap_message_init(&part, COAP_ACK, COAP_4_00_BAD_REQUEST, 0, SLICE_NONE);
         part.payload = slice_str("Block2 number past the end");
@@ -271,16 +288,10 @@ static void answer_block(struct coap_exchange *exchange, const struct stored_mes
         return;
     }
     stored_message_load(whole, &part);
-    part.payload = slice_from(whole->payload, (size_t)offset);
-    bool more = part.payload.len > size;
-    if (more)
-        part.payload.len = size;
-    uint64_t digest = hash_slice(&exchange->peer->endpoint->key, whole->payload);
-    if (coap_option_find(&part, COAP_ETAG) == NULL)
-        coap_option_add(&part, COAP_ETAG, slice_of(&digest, 4));
-    coap_block_add(&part, COAP_BLOCK2, (struct coap_block){.num = num, .more = more, .szx = szx}, &block2);
-    if (num == 0 || exchange->open->wants_size2)
-        coap_option_add_uint(&part, COAP_SIZE2, (uint32_t)whole->payload.len, &size2);
+    if (num > 0) /* the later blocks of a notification are plain answers (RFC 7959 §3.4) */
+        coap_option_remove(&part, COAP_OBSERVE);
+    cut_block(exchange->peer->endpoint, whole->payload, num, szx, num == 0 || exchange->open->wants_size2, &part,
+              &scratch);
     add_block1(exchange, &part, &block1);
     exchange_answer(exchange, &part);
 }
@@ -320,6 +331,33 @@ void transfer_respond(struct coap_exchange *exchange, const struct coap_message 
         answer_block(exchange, whole, num, szx);
         free(whole);
     }
+}
+
+bool transfer_begin(struct coap_peer *peer, const struct coap_message *request, struct coap_message *message,
+                    struct block_scratch *scratch) {
+    const struct coap_endpoint *endpoint = peer->endpoint;
+    uint8_t szx = endpoint->params.block_szx;
+    struct coap_block asked;
+    if (coap_block_get(request, COAP_BLOCK2, &asked) && asked.szx < szx)
+        szx = asked.szx;
+    if (message->payload.len <= coap_block_size(szx))
+        return true;
+    uint64_t key = transfer_key(endpoint, request, TRANSFER_DOWNLOAD);
+    struct transfer *transfer = transfer_find(peer, TRANSFER_DOWNLOAD, key);
+    if (transfer != NULL)
+        drop(transfer); /* its blocks are of an older representation */
+    struct stored_message *whole = stored_message_copy(message);
+    if (whole == NULL)
+        return false;
+    transfer = may_hold(endpoint, whole->size) ? add(peer, TRANSFER_DOWNLOAD, key) : NULL;
+    if (transfer != NULL) {
+        transfer->response = whole;
+        peer->endpoint->counters.transfer_bytes += whole->size;
+    } else { /* not kept: who asks for the rest makes the handler answer */
+        free(whole);
+    }
+    cut_block(endpoint, message->payload, 0, szx, true, message, scratch);
+    return true;
 }
 
 bool transfer_serve(struct coap_exchange *exchange) {

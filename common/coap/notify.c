@@ -1,0 +1,148 @@
+/* Notifications: responses outside of an exchange (RFC 7641 §4). A CON is a transmission as any other; of a NON its
+ * Message ID is remembered, since a Reset to it cancels the observation. */
+#include <stdlib.h>
+
+#include "common/coap/peer.h"
+
+enum { REMEMBERED_MAX = 64 }; /* for one peer */
+
+struct notification {
+    struct timer timer; /* of a NON: when it is forgotten */
+    struct notification *next;
+    struct coap_peer *peer;
+    struct transmission *transmission; /* of a CON */
+    coap_notify_fn *done;
+    void *arg;
+    uint16_t mid;
+};
+
+static void detach(struct notification *notification) {
+    struct coap_peer *peer = notification->peer;
+    struct notification **at = &peer->notifications;
+    while (*at != notification)
+        at = &(*at)->next;
+    *at = notification->next;
+    peer->notification_count--;
+    timer_cancel(peer->endpoint->wheel, &notification->timer);
+}
+
+static void forget(struct notification *notification) {
+    detach(notification);
+    if (notification->transmission != NULL)
+        transmission_cancel(notification->transmission);
+    free(notification);
+}
+
+static void finish(struct notification *notification, enum coap_notify_result result) {
+    coap_notify_fn *done = notification->done;
+    void *arg = notification->arg;
+    forget(notification);
+    done(arg, result);
+}
+
+static void on_lifetime_over(struct timer *timer, void *arg) {
+    (void)arg;
+    struct notification *notification = TIMER_OWNER(timer, struct notification, timer);
+    struct coap_peer *peer = notification->peer;
+    forget(notification);
+    peer_settle(peer);
+}
+
+static void on_transmission_end(void *owner, enum transmission_end end) {
+    struct notification *notification = owner;
+    notification->transmission = NULL;
+    switch (end) {
+    case TRANSMISSION_ACKNOWLEDGED:
+        finish(notification, COAP_NOTIFY_ACKNOWLEDGED);
+        return;
+    case TRANSMISSION_RESET:
+        finish(notification, COAP_NOTIFY_RESET);
+        return;
+    case TRANSMISSION_TIMED_OUT:
+        finish(notification, COAP_NOTIFY_NO_ACK);
+        return;
+    }
+}
+
+/* The oldest NON goes when there are too many; a CON is still wanted. */
+static void make_room(struct coap_peer *peer) {
+    struct notification *oldest = NULL;
+    for (struct notification *n = peer->notifications; n != NULL; n = n->next) {
+        if (n->transmission == NULL)
+            oldest = n;
+    }
+    if (peer->notification_count >= REMEMBERED_MAX && oldest != NULL)
+        forget(oldest);
+}
+
+static bool transmit(struct coap_peer *peer, struct notification *notification, struct coap_message *message,
+                     const struct coap_message *request) {
+    struct coap_endpoint *endpoint = peer->endpoint;
+    uint8_t bytes[COAP_MESSAGE_MAX];
+    struct buffer out = buffer_over(bytes, sizeof bytes);
+    struct block_scratch scratch;
+    if (!transfer_begin(peer, request, message, &scratch))
+        return false;
+    message->mid = notification->mid = peer_next_mid(peer);
+    if (!coap_encode(message, &out))
+        return false;
+    if (message->type == COAP_CON) {
+        notification->transmission =
+            transmission_start(peer, message->mid, buffer_slice(&out), on_transmission_end, notification);
+        return notification->transmission != NULL;
+    }
+    peer_send(peer, buffer_slice(&out));
+    timer_schedule(endpoint->wheel, &notification->timer,
+                   clock_now_ms(endpoint->clock) + coap_non_lifetime_ms(&endpoint->params), on_lifetime_over);
+    return true;
+}
+
+bool coap_notify(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *message,
+                 const struct coap_message *request, enum coap_type type, coap_notify_fn *done, void *arg) {
+    struct coap_message part = *message;
+    struct coap_peer *peer = peer_of(endpoint, link);
+    if (peer == NULL)
+        return false;
+    make_room(peer);
+    struct notification *notification = calloc(1, sizeof *notification);
+    if (notification == NULL) {
+        peer_settle(peer);
+        return false;
+    }
+    *notification = (struct notification){.next = peer->notifications, .peer = peer, .done = done, .arg = arg};
+    peer->notifications = notification;
+    peer->notification_count++;
+    part.type = type;
+    if (transmit(peer, notification, &part, request))
+        return true;
+    forget(notification);
+    peer_settle(peer);
+    return false;
+}
+
+void coap_notify_forget(struct coap_endpoint *endpoint, struct link *link, const void *arg) {
+    (void)endpoint;
+    struct coap_peer *peer = link->coap;
+    if (peer == NULL)
+        return;
+    for (struct notification *next, *n = peer->notifications; n != NULL; n = next) {
+        next = n->next;
+        if (n->arg == arg)
+            forget(n);
+    }
+    peer_settle(peer);
+}
+
+void notify_take_reset(struct coap_peer *peer, uint16_t mid) {
+    for (struct notification *n = peer->notifications; n != NULL; n = n->next) {
+        if (n->mid == mid && n->transmission == NULL) {
+            finish(n, COAP_NOTIFY_RESET);
+            return;
+        }
+    }
+}
+
+void notify_forget_all(struct coap_peer *peer) {
+    while (peer->notifications != NULL)
+        forget(peer->notifications);
+}
