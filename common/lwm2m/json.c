@@ -89,7 +89,8 @@ static bool put_time(struct buffer *out, int64_t time_ms) {
 }
 
 static bool put_entry(struct buffer *out, const struct lwm2m_node *node, const struct lwm2m_json_context *context) {
-    if (!lwm2m_path_contains(&context->base, &node->path) || node->path.len < LEVEL_RESOURCE)
+    if (!lwm2m_path_contains(&context->base, &node->path) || !lwm2m_path_has_ids(&node->path, 0) ||
+        node->path.len < LEVEL_RESOURCE)
         return false;
     put_name(out, &node->path, base_level(context));
     if (!put_value(out, &node->value) || (node->has_time && !put_time(out, node->time_ms)))

@@ -28,6 +28,15 @@ static inline bool lwm2m_path_contains(const struct lwm2m_path *base, const stru
     return base->len <= path->len && memcmp(base->ids, path->ids, base->len * sizeof base->ids[0]) == 0;
 }
 
+/* Every id from number `from` on is one: none is LWM2M_ID_NONE, by which a Create leaves the instance to the client. */
+static inline bool lwm2m_path_has_ids(const struct lwm2m_path *path, size_t from) {
+    for (size_t i = from; i < path->len; i++) {
+        if (path->ids[i] == LWM2M_ID_NONE)
+            return false;
+    }
+    return true;
+}
+
 /* One id longer; `parent` must have fewer than LWM2M_PATH_IDS. */
 static inline struct lwm2m_path lwm2m_path_child(const struct lwm2m_path *parent, uint16_t id) {
     struct lwm2m_path child = *parent;

@@ -180,8 +180,8 @@ static bool is_told(const struct senml_context *context, const struct lwm2m_node
 }
 
 static bool is_legal(const struct senml_context *context, const struct lwm2m_node *node) {
-    return lwm2m_path_contains(&context->base, &node->path) && node->value.type != LWM2M_RAW &&
-           (context->mode == SENML_FETCH || node->path.len >= LEVEL_RESOURCE) &&
+    return lwm2m_path_contains(&context->base, &node->path) && lwm2m_path_has_ids(&node->path, 0) &&
+           node->value.type != LWM2M_RAW && (context->mode == SENML_FETCH || node->path.len >= LEVEL_RESOURCE) &&
            (!node->has_time ||
             (node->time_ms >= (int64_t)ABSOLUTE_FROM_S * 1000 && (double)node->time_ms <= TIME_MAX_S * 1000));
 }

@@ -109,8 +109,8 @@ struct senml_writer {
     uint8_t base_name[SENML_NAME_MAX], name[SENML_NAME_MAX];
 };
 
-/* Begin a pack of these nodes, in their order. False when they can't be told: one is outside the base, is RAW, has a
- * value above resource level, some stand at the base and some below it, a time before 1978-07-04 (which SenML can't
+/* Begin a pack of these nodes, in their order. False when they can't be told: one is outside the base, has no id for
+ * its instance, is RAW, has a value above resource level, some stand at the base and some below it, a time before 1978-07-04 (which SenML can't
  * tell from a relative one), or a name too long. A node of type NONE is nothing to tell, except in a list of paths
  * and, as null, in a patch. */
 bool senml_write_begin(struct senml_writer *writer, const struct senml_context *context, const struct lwm2m_node *nodes,

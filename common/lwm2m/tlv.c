@@ -252,7 +252,8 @@ static bool put_entries(struct buffer *out, const struct lwm2m_node *nodes, size
 /* A value stands on a resource or below, and nothing outside the base. */
 static bool is_legal(const struct lwm2m_node *node, const struct lwm2m_path *base) {
     bool has_value = node->value.type != LWM2M_NONE;
-    return lwm2m_path_contains(base, &node->path) && (!has_value || node->path.len >= LEVEL_RESOURCE);
+    return lwm2m_path_contains(base, &node->path) && lwm2m_path_has_ids(&node->path, base->len) &&
+           (!has_value || node->path.len >= LEVEL_RESOURCE);
 }
 
 bool tlv_encode(const struct lwm2m_node *nodes, size_t count, const struct lwm2m_path *base, struct buffer *out) {

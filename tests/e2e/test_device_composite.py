@@ -242,6 +242,25 @@ def test_ETC_R02_null_elsewhere_is_refused_and_nothing_is_written(meet, path, co
     assert server.request(GET, "/3442/0/120").payload == b"1024"
 
 
+def test_ETC_R03_object_link_is_a_value_of_a_patch(meet):
+    server, _ = meet("--lwm2m", "1.2")
+    for number, data in ((ETCH_JSON, b'[{"n":"/3442/0/170","vlo":"66:613"}]'), (ETCH_CBOR, bytes.fromhex("81a2006b2f333434322f302f31373063766c6f6636363a363133"))):
+        assert server.request(IPATCH, "/", content(SENML_JSON), b'[{"n":"/3442/0/170","vlo":"1:1"}]').code_text == "2.04"
+        assert server.request(IPATCH, "/", content(number), data).code_text == "2.04"
+        assert server.request(GET, "/3442/0/170").payload == b"66:613"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{}", b'[{"n":"/3442/0/120"}]', b'[{"n":"/3442/0/120","v":1,"vlo":"1:1"}]', b'[{"n":"/3442/0/170","vlo":"x"}]', b'[{"n":"/3442/0/170","vlo":5}]', b'[{"n":"x","v":1}]', b'[{"n":"/3442/0/120","v":"5"}]', b'[{"n":"/3442/0/120","vs":"5"}]'],
+)
+def test_ETC_R03_bad_patch_is_4_00_and_never_4_22(meet, data):
+    server, _ = meet("--lwm2m", "1.2")
+    answer = server.request(IPATCH, "/", content(ETCH_JSON), data)
+    assert answer.code_text == "4.00"
+    assert server.request(GET, "/3442/0/120").payload == b"1024"
+
+
 def test_DM_37_null_is_no_value_in_plain_SenML(meet):
     server, _ = meet("--lwm2m", "1.2")
     data = json.dumps([{"n": "/3442/0/1110/0", "v": None}]).encode()

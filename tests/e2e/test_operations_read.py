@@ -89,6 +89,19 @@ def test_DM_09_format_is_chosen_by_version_and_announcement(play, version, forma
     assert accepted(device, path) == expected
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+@pytest.mark.parametrize("path", ["/3/0", "/3/0/9", "/3/0/7/0"])
+def test_OJ_R03_old_json_is_not_asked_of_newer_clients_unless_forced(play, version, path):
+    device = play("dev1", version=version, links=announce(11543))
+    asked = device.ask("GET", path)
+    for expected in (TLV, None):
+        request = device.expect(GET, path)
+        assert accept_of(request) == expected
+        device.answer(request, "4.06")
+    asked.answer(406)
+    assert accepted(device, path, format="json") == OMA_JSON
+
+
 def test_DM_09_opaque_of_a_1_0_device_is_asked_for_as_opaque(play):
     assert accepted(play("dev1", version="1.0", links="</5/0>"), "/5/0/0") == OPAQUE
 

@@ -1,7 +1,7 @@
 """Write, Create, Delete, Execute, Discover, Write-Attributes: what is sent, and what is refused before it is sent."""
 
 import pytest
-from coapraw import BLOCK1, DELETE, GET, LOCATION_PATH, POST, PUT, Coap, block
+from coapraw import BLOCK1, DELETE, FETCH, GET, IPATCH, LOCATION_PATH, POST, PUT, Coap, block
 from device_process import start_device  # noqa: F401
 from played_device import (
     CBOR,
@@ -145,6 +145,18 @@ def test_DM_08_refused_format_is_followed_by_the_next(play):
         assert format_of(request) == expected
         device.answer(request, "4.15")
     assert asked.answer(415).problem == "device-error"
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_OJ_R03_old_json_is_not_written_to_newer_clients_unless_forced(play, version):
+    device = play("dev1", version=version, links=announce(11543))
+    asked = device.ask("PATCH", "/3/0", {"resources": {"14": "+01"}})
+    request = device.expect(POST, "/3/0")
+    assert format_of(request) == TLV
+    device.answer(request, "4.15")
+    asked.answer(415)
+    request = device.write("PATCH", "/3/0", {"resources": {"14": "+01"}}, POST, format="json")
+    assert (format_of(request), request.payload) == (OMA_JSON, b'{"bn":"/3/0/","e":[{"n":"14","sv":"+01"}]}')
 
 
 def test_opaque_is_written_from_octet_stream(device):
@@ -626,6 +638,53 @@ def test_ATT_06_attributes_that_the_version_does_not_have_are_refused(play, vers
 def test_DM_19_ATT_01_malformed_attributes_are_400(device, body):
     answer = device.http("PUT", "/33333/0/1/attributes", body, headers=JSON, force=1)
     assert (answer.status, answer.problem) == (400, "bad-body")
+
+
+# ---- what came with LwM2M 1.2 ----
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "payload"),
+    [
+        ("/1/0/22", {"value": "U"}, "c11655"),
+        ("/1/0/25", {"values": {"0": "1.1", "1": "1.2"}}, "88190a4300312e314301312e32"),
+        ("/1/0/26", {"value": 1}, "c11a01"),
+        ("/1/0/27", {"value": 2}, "c11b02"),
+    ],
+)
+def test_P12_10_new_resources_of_the_server_object_are_plain_resources(device_1_2, path, body, payload):
+    request = device_1_2.write("PUT", path, body, PUT, format="tlv")
+    assert (request.payload.hex(), format_of(request)) == (payload, TLV)
+    shown = device_1_2.read(path, TLV, request.payload).json
+    assert {name: shown[name] for name in body} == body, shown
+
+
+def test_P12_10_value_that_does_not_fit_is_refused(device_1_2):
+    for path, body in (("/1/0/22", 5), ("/1/0/25", {"value": "1.2"}), ("/1/0/26", 2), ("/1/0/27", 256)):
+        assert device_1_2.http("PUT", path, {"value": body} if not isinstance(body, dict) else body).problem == "bad-body"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "query", "expected"),
+    [
+        ("GET", "/3/discover", None, {"depth": 3}, GET),
+        ("GET", "/3/0", None, {"format": "lwm2m-cbor"}, GET),
+        ("PUT", "/3/0/9/attributes", {"con": 1, "hqmax": 5}, {}, PUT),
+        ("PUT", "/33333/0/1/attributes", {"edge": 0}, {}, PUT),
+        ("POST", "/composite/read", {"paths": ["/3"]}, {"format": "senml-etch-json"}, FETCH),
+        ("POST", "/composite/write", {"/16/0/0/1": None}, {"format": "senml-etch-cbor"}, IPATCH),
+    ],
+)
+def test_P12_09_what_came_with_1_2_goes_to_1_2_and_to_others_when_forced(play, method, path, body, query, expected):
+    for version, forced in (("1.2", {}), ("1.1", {"force": 1})):
+        device = play("dev" + version, version=version, links=LINKS)
+        if forced:
+            assert device.http(method, path, body, **query).problem == "not-sent"
+        asked = device.ask(method, path, body, **query, **forced)
+        request = device.peer.receive()
+        assert request.code == expected
+        device.answer(request, "4.04")
+        asked.answer(404)
 
 
 # ---- against the reference device ----

@@ -211,8 +211,7 @@ static void write_data(const struct call *call, enum data_use use, uint8_t metho
     format_choices_for_write(target.registration, &subject, use == DATA_UPDATE, write->leaves_id, &write->choices);
     if (forced)
         write->choices = (struct format_choices){.formats = {format}, .count = 1};
-    bool can_tell = !write->leaves_id || !forced || format == COAP_FORMAT_TLV || format == COAP_FORMAT_LWM2M_CBOR;
-    if (!can_tell || !send_next(write))
+    if (!send_next(write))
         refuse_unencodable(write, forced);
 }
 

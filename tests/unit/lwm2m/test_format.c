@@ -581,6 +581,23 @@ static void test_formats_for_one_value_take_one(void **state) {
     }
 }
 
+static void test_LCB_R08_keys_have_no_alternate_path(void **state) {
+    (void)state;
+    struct lwm2m_node node = node_of("/3/0/9", lwm2m_integer(95));
+    struct lwm2m_encode_context with_root = {.base = path_of("/3/0"), .root = slice_str("/lwm2m")}, without = with_root;
+    struct lwm2m_decode_context context = {.base = path_of("/3/0"), .root = slice_str("/lwm2m"), .now_ms = now_ms};
+    uint8_t bytes[2][64];
+    struct buffer a = buffer_over(bytes[0], sizeof bytes[0]), b = buffer_over(bytes[1], sizeof bytes[1]);
+    without.root = SLICE_NONE;
+    assert_true(lwm2m_encode(11544, &node, 1, &with_root, &a) && lwm2m_encode(11544, &node, 1, &without, &b));
+    assert_true(slice_equal(buffer_slice(&a), buffer_slice(&b)));
+    decode_with(&first, 11544, buffer_slice(&a), &context);
+    assert_true(first.good);
+    assert_node_is(&first.nodes.nodes[0], "/3/0/9", lwm2m_integer(95));
+    decode_with(&first, 11544, bytes_of("a184656c776d326d030009185f"), &context); /* ["lwm2m",3,0,9] */
+    assert_false(first.good);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_FMT_01_TYP_01_every_vector_is_taken_or_refused_as_wanted),
@@ -605,6 +622,7 @@ int main(void) {
         cmocka_unit_test(test_TYP_02_integers_are_exact_in_JSON),
         cmocka_unit_test(test_TYP_06_TYP_07_times_are_tagged_or_not_as_the_peer_wants),
         cmocka_unit_test(test_formats_for_one_value_take_one),
+        cmocka_unit_test(test_LCB_R08_keys_have_no_alternate_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

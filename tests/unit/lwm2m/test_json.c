@@ -277,6 +277,9 @@ static void test_what_has_no_form_is_refused(void **state) {
     struct lwm2m_node early = node_of("/3/0/0", lwm2m_integer(1));
     early.has_time = true;
     assert_false(encodes("/3/0", early, BYTES));
+    struct lwm2m_node without_id = node_of("/3/0/0", lwm2m_integer(1));
+    without_id.path.ids[1] = LWM2M_ID_NONE;
+    assert_false(encodes("/3", without_id, BYTES));
     assert_false(encodes("/3/0", node_of("/4/0/0", lwm2m_integer(1)), BYTES));
     assert_false(encodes("/3", node_of("/3/0", lwm2m_integer(1)), BYTES));
     assert_false(encodes("/3/0", node_of("/3/0/0", lwm2m_bytes(LWM2M_RAW, SLICE_NONE)), BYTES));

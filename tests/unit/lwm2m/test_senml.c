@@ -376,6 +376,19 @@ static void test_ETC_R02_null_removes(void **state) {
     assert_false(takes(named("/3442/0/120")));
 }
 
+static void test_ETC_R03_an_object_link_is_a_value_of_a_patch(void **state) {
+    (void)state;
+    struct lwm2m_value link = {.type = LWM2M_OBJLNK, .link = {66, 613}};
+    struct senml_record record = named("/3442/0/170");
+    context.mode = SENML_PATCH;
+    record.fields |= SENML_VLO;
+    record.value = link;
+    assert_true(resolve(&record, 1));
+    assert_node_is(&memory[0], "/3442/0/170", link);
+    context.mode = SENML_FETCH;
+    assert_false(resolve(&record, 1));
+}
+
 /* ---- encoding ---- */
 
 static struct senml_record written[NODES];
@@ -503,6 +516,7 @@ static void test_what_can_not_be_told_is_refused(void **state) {
         timed("/3/0/9", 1, 5000),
         timed("/3/0/9", 1, INT64_MAX),
     };
+    struct lwm2m_node without_id = node_of("/3/0/9", lwm2m_integer(1));
     struct lwm2m_node good = node_of("/3/0/0", lwm2m_integer(1));
     struct lwm2m_node mixed[] = {node_of("/3/0/7", lwm2m_integer(1)), node_of("/3/0/7/1", lwm2m_integer(1))};
     context.base = path_of("/3/0");
@@ -511,6 +525,11 @@ static void test_what_can_not_be_told_is_refused(void **state) {
     assert_true(senml_write_begin(&writer, &context, &good, 1));
     context.base = path_of("/3/0/7");
     assert_false(senml_write_begin(&writer, &context, mixed, 2));
+    context.base = path_of("/3");
+    without_id.path.ids[1] = LWM2M_ID_NONE; /* that the client chooses an instance can't be told (Core 1.2 §6.3.6) */
+    assert_false(senml_write_begin(&writer, &context, &without_id, 1));
+    context.base = without_id.path;
+    assert_false(senml_write_begin(&writer, &context, &without_id, 1));
     memset(long_root, 'a', sizeof long_root);
     context = (struct senml_context){.root = slice_of(long_root, sizeof long_root)};
     assert_false(senml_write_begin(&writer, &context, &good, 1));
@@ -573,6 +592,7 @@ int main(void) {
         cmocka_unit_test_setup(test_FMT_03_more_values_than_room, begin_test),
         cmocka_unit_test_setup(test_SML_R14_ETC_R01_a_list_of_paths_has_names_only, begin_test),
         cmocka_unit_test_setup(test_ETC_R02_null_removes, begin_test),
+        cmocka_unit_test_setup(test_ETC_R03_an_object_link_is_a_value_of_a_patch, begin_test),
         cmocka_unit_test_setup(test_SML_R18_names_of_an_instance, begin_test),
         cmocka_unit_test_setup(test_SML_R02_names_of_a_resource, begin_test),
         cmocka_unit_test_setup(test_SML_R02_names_of_a_composite, begin_test),

@@ -168,6 +168,44 @@ static void assert_header(size_t len, const char *path, const char *hex) {
     free(text);
 }
 
+/* Bits 7 and 6: the kind; 5: an id of two bytes; 4 and 3: how many bytes the length has; 2 to 0: the length itself. */
+static void test_TLV_R01_bits_of_the_type(void **state) {
+    (void)state;
+    static const struct {
+        const char *hex, *base, *path;
+    } cases[] = {
+        {"0300c10005", "/3", "/3/0/0"},           /* an object instance of 3 bytes */
+        {"8603410005410106", "/3/0", "/3/0/3/0"}, /* a multiple resource of two instances */
+        {"410005", "/3/0/7", "/3/0/7/0"},         /* a resource instance */
+        {"c10005", "/3/0", "/3/0/0"},             /* a resource */
+        {"e1000005", "/3/0", "/3/0/0"},           /* an id of two bytes */
+        {"c8000105", "/3/0", "/3/0/0"},           /* a length of one byte */
+        {"d000000105", "/3/0", "/3/0/0"},         /* of two */
+        {"d80000000105", "/3/0", "/3/0/0"},       /* of three */
+        {"f8000000000105", "/3/0", "/3/0/0"},     /* both */
+        {"cf000105", "/3/0", "/3/0/0"},           /* bits 2 to 0 mean nothing beside a length */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct lwm2m_nodes nodes = accepts(cases[i].base, cases[i].hex);
+        assert_true(nodes.count > 0);
+        assert_node(&nodes.nodes[0], cases[i].path, LWM2M_RAW);
+        assert_int_equal(nodes.nodes[0].value.bytes.len, 1);
+        assert_int_equal(nodes.nodes[0].value.bytes.data[0], 5);
+    }
+}
+
+static void test_an_instance_without_an_id_is_told_by_its_resources_alone(void **state) {
+    (void)state;
+    struct lwm2m_node value = node("/2/0/3", lwm2m_integer(101));
+    struct lwm2m_path object = path_of("/2"), instance = lwm2m_path_child(&object, LWM2M_ID_NONE);
+    struct buffer out = buffer_over(encoded, sizeof encoded);
+    value.path.ids[1] = LWM2M_ID_NONE;
+    assert_false(tlv_encode(&value, 1, &object, &out));
+    out.len = 0;
+    assert_true(tlv_encode(&value, 1, &instance, &out));
+    assert_true(slice_equal(buffer_slice(&out), from_hex("c10365")));
+}
+
 static void test_TLV_R02_shortest_form(void **state) {
     (void)state;
     assert_header(0, "/5/0/0", "c000");
@@ -445,6 +483,8 @@ int main(void) {
         cmocka_unit_test(test_vectors_V_are_encoded_to_these_bytes),
         cmocka_unit_test(test_vectors_TLV_decode_and_encode_to_the_same_bytes),
         cmocka_unit_test(test_vectors_NL_are_taken_or_refused_as_wanted),
+        cmocka_unit_test(test_TLV_R01_bits_of_the_type),
+        cmocka_unit_test(test_an_instance_without_an_id_is_told_by_its_resources_alone),
         cmocka_unit_test(test_TLV_R02_shortest_form),
         cmocka_unit_test(test_TLV_R04_only_the_object_level_wraps_instances),
         cmocka_unit_test(test_TLV_R05_multiple_resource_without_instances),
