@@ -210,6 +210,22 @@ static bool set_max_registrations(struct config *config, const char *value, char
     return true;
 }
 
+static bool set_max_observations(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    uint32_t number;
+    if (!read_number(value, 0, 100000000, &number, problem))
+        return false;
+    config->max_observations = number;
+    return true;
+}
+
+static bool set_device_observations(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    uint32_t number;
+    if (!read_number(value, 0, 100000, &number, problem))
+        return false;
+    config->max_observations_per_device = number;
+    return true;
+}
+
 static bool set_event_memory(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     return read_size(value, 64 << 10, &config->event_bytes, problem);
 }
@@ -324,6 +340,8 @@ static const struct setting settings[] = {
     {"max-age-is-lifetime", NULL, set_max_age,
      "answer a Register with its lifetime as Max-Age, for clients that read it"},
     {"max-registrations", "N", set_max_registrations, "answer 5.03 beyond [2000000]"},
+    {"max-observations", "N", set_max_observations, "observe no more than so much [2000000]"},
+    {"max-observations-per-device", "N", set_device_observations, "of them for one device [256]"},
     {"event-memory", "BYTES", set_event_memory, "bound of the event log [4M]"},
     {"max-body", "BYTES", set_max_body, "largest body taken from a device [16M]"},
     {"max-transfer-memory", "BYTES", set_max_transfer, "bound of all block-wise transfers [64M]"},
@@ -355,6 +373,8 @@ static void set_defaults(struct config *config) {
         .log_level = LOG_INFO,
         .grace_s = 93,
         .max_registrations = 2000000,
+        .max_observations = 2000000,
+        .max_observations_per_device = 256,
         .event_bytes = 4 << 20,
         .http_max_connections = 1024,
         .http_idle_s = 60,

@@ -23,16 +23,18 @@ struct config {
     enum log_level log_level;
     bool log_json;
     struct coap_params coap;
-    uint32_t grace_s;              /* after the lifetime has run out, before the registration goes: default 93 */
-    bool grant_lifetime_on_start;  /* a registration that ran out while the server was down gets one lifetime more */
-    bool lwm2m_version_optional;   /* a Register without lwm2m= is taken as 1.0 */
-    bool trust_address_only;       /* a NoSec De-register from another address than the registration's is refused */
-    bool max_age_is_lifetime;      /* the 2.01 says the lifetime as Max-Age */
-    size_t max_registrations;      /* 5.03 beyond; default 2,000,000 */
-    size_t event_bytes;            /* bound of the event log: default 4 MiB */
-    uint32_t http_max_connections; /* default 1024 */
-    uint32_t http_idle_s;          /* default 60 */
-    size_t http_max_body;          /* default 1 MiB */
+    uint32_t grace_s;             /* after the lifetime has run out, before the registration goes: default 93 */
+    bool grant_lifetime_on_start; /* a registration that ran out while the server was down gets one lifetime more */
+    bool lwm2m_version_optional;  /* a Register without lwm2m= is taken as 1.0 */
+    bool trust_address_only;      /* a NoSec De-register from another address than the registration's is refused */
+    bool max_age_is_lifetime;     /* the 2.01 says the lifetime as Max-Age */
+    size_t max_registrations;     /* 5.03 beyond; default 2,000,000 */
+    size_t max_observations;      /* refused beyond; default 2,000,000 */
+    size_t max_observations_per_device; /* default 256 */
+    size_t event_bytes;                 /* bound of the event log: default 4 MiB */
+    uint32_t http_max_connections;      /* default 1024 */
+    uint32_t http_idle_s;               /* default 60 */
+    size_t http_max_body;               /* default 1 MiB */
 };
 
 enum config_action { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_USAGE, CONFIG_HEALTHCHECK };

@@ -4,8 +4,8 @@
  *   [ records: 15/16 of the bytes ][ offsets: 1/16 ]
  *
  * A record is a struct record, the used bytes of the address, the bytes of the four slices and, when there is one, a
- * struct record_node and the bytes of its value, without padding; it
- * never wraps, so that slices can point at it. Numbers have no gaps, so the offset of event N stands at N modulo the
+ * struct record_observation, and a struct record_node and the bytes of its value, without padding; it never wraps, so
+ * that slices can point at it. Numbers have no gaps, so the offset of event N stands at N modulo the
  * number of offsets. The oldest events go when their bytes or their offset are needed. */
 #include "server/event.h"
 
@@ -25,7 +25,13 @@ struct record {
     uint8_t type;
     uint8_t coap_code;
     uint8_t address_len; /* how many bytes of struct address follow */
-    uint8_t has_node;
+    uint8_t has_node : 1, has_observation : 1;
+};
+
+struct record_observation {
+    uint64_t id;
+    uint32_t sequence;
+    uint8_t has_sequence, is_stale, is_confirmable;
 };
 
 struct record_node {
@@ -58,9 +64,18 @@ struct event_log {
 };
 
 static const char *const type_names[EVENT_TYPE_COUNT] = {
-    [EVENT_REGISTERED] = "registered", [EVENT_UPDATED] = "updated",   [EVENT_DEREGISTERED] = "deregistered",
-    [EVENT_EXPIRED] = "expired",       [EVENT_REPLACED] = "replaced", [EVENT_ADDRESS_CHANGED] = "address_changed",
-    [EVENT_REJECTED] = "rejected",     [EVENT_ODDITY] = "oddity",     [EVENT_SEND] = "send",
+    [EVENT_REGISTERED] = "registered",
+    [EVENT_UPDATED] = "updated",
+    [EVENT_DEREGISTERED] = "deregistered",
+    [EVENT_EXPIRED] = "expired",
+    [EVENT_REPLACED] = "replaced",
+    [EVENT_ADDRESS_CHANGED] = "address_changed",
+    [EVENT_REJECTED] = "rejected",
+    [EVENT_ODDITY] = "oddity",
+    [EVENT_SEND] = "send",
+    [EVENT_NOTIFICATION] = "notification",
+    [EVENT_OBSERVE_STARTED] = "observe_started",
+    [EVENT_OBSERVE_ENDED] = "observe_ended",
 };
 
 struct event_log *event_log_new(const struct clock *clock, uint64_t first_id, size_t max_bytes) {
@@ -226,6 +241,25 @@ static void decode_node(const uint8_t *at, struct lwm2m_node *node) {
     node->value = value_of((enum lwm2m_type)record.type, record.scalar, slice_of(at + sizeof record, record.bytes_len));
 }
 
+static struct record_observation record_of_observation(const struct event *event) {
+    return (struct record_observation){.id = event->observation,
+                                       .sequence = event->sequence,
+                                       .has_sequence = event->has_sequence,
+                                       .is_stale = event->is_stale,
+                                       .is_confirmable = event->is_confirmable};
+}
+
+static void decode_observation(const uint8_t **at, struct event *event) {
+    struct record_observation record;
+    memcpy(&record, *at, sizeof record);
+    *at += sizeof record;
+    event->observation = record.id;
+    event->sequence = record.sequence;
+    event->has_sequence = record.has_sequence != 0;
+    event->is_stale = record.is_stale != 0;
+    event->is_confirmable = record.is_confirmable != 0;
+}
+
 static void decode(const struct event_log *log, uint64_t id, struct event *event) {
     const uint8_t *at = log->ring + *offset_of(log, id);
     struct record record;
@@ -243,6 +277,8 @@ static void decode(const struct event_log *log, uint64_t id, struct event *event
     event->previous = take(&at, record.previous_len);
     event->detail = take(&at, record.detail_len);
     event->has_node = record.has_node != 0;
+    if (record.has_observation)
+        decode_observation(&at, event);
     if (event->has_node)
         decode_node(at, &event->node);
 }
@@ -265,9 +301,12 @@ uint64_t event_publish(struct event_log *log, const struct event *event) {
                             .type = (uint8_t)event->type,
                             .coap_code = event->coap_code,
                             .address_len = address_len(&event->address),
-                            .has_node = event->has_node};
+                            .has_node = event->has_node,
+                            .has_observation = event->observation != 0};
+    struct record_observation observation = record_of_observation(event);
     struct record_node node;
-    size_t room = log->ring_bytes - sizeof record - record.address_len - (event->has_node ? sizeof node : 0);
+    size_t room = log->ring_bytes - sizeof record - record.address_len - (event->has_node ? sizeof node : 0) -
+                  (record.has_observation ? sizeof observation : 0);
     record.endpoint_len = fit(event->endpoint, &room);
     record.location_len = fit(event->location, &room);
     record.previous_len = fit(event->previous, &room);
@@ -286,6 +325,8 @@ uint64_t event_publish(struct event_log *log, const struct event *event) {
     at = put(at, event->location.data, record.location_len);
     at = put(at, event->previous.data, record.previous_len);
     at = put(at, event->detail.data, record.detail_len);
+    if (record.has_observation)
+        at = put(at, &observation, sizeof observation);
     if (event->has_node) {
         at = put(at, &node, sizeof node);
         put(at, event->node.value.bytes.data, node.bytes_len);

@@ -18,6 +18,9 @@ enum event_type {
     EVENT_REJECTED,        /* a message was refused: `detail` says why, `coap_code` how */
     EVENT_ODDITY,          /* a deviation was tolerated: `detail` says which */
     EVENT_SEND,            /* a device has sent a value: `node` */
+    EVENT_NOTIFICATION,    /* a device has told a value of an observation: `node` */
+    EVENT_OBSERVE_STARTED, /* `observation`, and its first path in `node` */
+    EVENT_OBSERVE_ENDED,   /* likewise; `detail` says why, `coap_code` what the device said */
     EVENT_TYPE_COUNT,
 };
 
@@ -34,7 +37,12 @@ struct event {
     uint32_t lifetime_s;    /* of the registration, when `location` is set */
     uint8_t coap_code;      /* of the answer to a refused message; 0 when none was sent */
     bool has_node;
-    struct lwm2m_node node; /* a value, its path and its time */
+    struct lwm2m_node node; /* a value, its path and its time; of type NONE, the path only */
+    uint64_t observation;   /* id; 0 when it is about none, then what follows means nothing */
+    uint32_t sequence;      /* of a notification: value of its Observe option */
+    bool has_sequence;
+    bool is_stale;       /* a newer one came before it */
+    bool is_confirmable; /* it came as CON */
 };
 
 struct event_log;

@@ -5,5 +5,6 @@
 #define SETTING_EVENT_NUMBERS    "event_numbers"    /* event numbers up to this one may have been used */
 #define SETTING_CLOCK_LEAPT      "clock_leapt_ms"   /* how far protocol time has been leapt */
 #define SETTING_REGISTRATION_IDS "registration_ids" /* registration ids up to this one may have been used */
+#define SETTING_OBSERVATION_IDS  "observation_ids"  /* likewise */
 
 #endif

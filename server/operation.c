@@ -3,11 +3,19 @@
 #include <stdlib.h>
 
 #include "common/coap/option.h"
+#include "common/coap/stored_message.h"
+#include "server/observation.h"
 
 struct operation {
-    struct coap_call *call;
-    operation_fn *done;
+    struct server *server;
+    struct coap_call *call;          /* NULL: it is about `observation`, or waits for a commit */
+    struct observation *observation; /* to be begun, until the first answer */
+    operation_fn *done;              /* NULL: nobody wants the answer any more */
     void *arg;
+    uint64_t cancels;
+    /* An answer that waits for a commit. */
+    struct stored_message *answer;
+    struct operation_result result;
 };
 
 static enum operation_outcome outcome_of(enum coap_call_result result) {
@@ -34,18 +42,89 @@ bool operation_refuses_format(const struct operation_result *result) {
                                                      result->message->code == COAP_4_15_UNSUPPORTED_CONTENT_FORMAT);
 }
 
-static void on_reply(void *arg, const struct coap_reply *reply) {
-    struct operation *operation = arg;
-    struct operation_result result = {.outcome = outcome_of(reply->result),
-                                      .message = reply->message,
-                                      .body = reply->body,
-                                      .rtt_ms = reply->rtt_ms,
-                                      .retransmissions = reply->retransmissions};
+static struct operation_result result_of(const struct coap_reply *reply) {
+    return (struct operation_result){.outcome = outcome_of(reply->result),
+                                     .message = reply->message,
+                                     .body = reply->body,
+                                     .rtt_ms = reply->rtt_ms,
+                                     .retransmissions = reply->retransmissions};
+}
+
+static void finish(struct operation *operation, const struct operation_result *result) {
     operation_fn *done = operation->done;
     void *done_arg = operation->arg;
     free(operation);
-    done(done_arg, &result);
+    done(done_arg, result);
 }
+
+static void on_reply(void *arg, const struct coap_reply *reply) {
+    struct operation_result result = result_of(reply);
+    finish(arg, &result);
+}
+
+/* ---- answers that wait for a commit ---- */
+
+static void on_committed(void *arg, enum store_result result) {
+    struct operation *operation = arg;
+    struct stored_message *answer = operation->answer;
+    struct coap_message message;
+    operation->result.message = NULL;
+    if (answer != NULL) {
+        stored_message_load(answer, &message);
+        message.payload = answer->payload;
+        operation->result.message = &message;
+        operation->result.body = answer->payload;
+    }
+    if (result != STORE_OK)
+        operation->result.outcome = OPERATION_NOT_STORED;
+    if (operation->done == NULL) {
+        free(operation);
+    } else {
+        struct operation_result kept = operation->result;
+        finish(operation, &kept);
+    }
+    free(answer);
+}
+
+/* False when out of memory: the answer is lost, and then so is what it says. */
+static bool keep_answer(struct operation *operation, const struct coap_reply *reply) {
+    operation->call = NULL;
+    operation->result = result_of(reply);
+    if (reply->message == NULL)
+        return true;
+    struct coap_message whole = *reply->message;
+    whole.payload = reply->body;
+    operation->answer = stored_message_copy(&whole);
+    if (operation->answer == NULL)
+        operation->result.outcome = OPERATION_UNFINISHED;
+    return operation->answer != NULL;
+}
+
+static void on_observed(void *arg, const struct coap_reply *reply, struct observation *observation) {
+    struct operation *operation = arg;
+    operation->observation = NULL;
+    if (observation == NULL) {
+        struct operation_result result = result_of(reply);
+        result.asked_to_observe = true;
+        finish(operation, &result);
+        return;
+    }
+    keep_answer(operation, reply);
+    operation->result.asked_to_observe = true;
+    operation->result.observation = observation->id;
+    observation_store(observation, on_committed, operation);
+}
+
+static void on_cancelled(void *arg, const struct coap_reply *reply) {
+    struct operation *operation = arg;
+    keep_answer(operation, reply);
+    enum store_result result =
+        store_delete_observations(operation->server->store, &operation->cancels, 1, on_committed, operation);
+    if (result != STORE_OK)
+        on_committed(operation, result);
+}
+
+/* ---- asking ---- */
 
 /* An option for each part between separators; an empty text has none. */
 static bool add_parts(struct coap_message *message, uint16_t number, struct slice text, uint8_t separator) {
@@ -63,8 +142,8 @@ static struct slice without_slash_at_start(struct slice path) {
     return path.len > 0 && path.data[0] == '/' ? slice_from(path, 1) : path;
 }
 
-static bool compose(const struct registration *r, const struct operation_request *request, struct coap_message *message,
-                    struct coap_uint scratch[2]) {
+bool operation_compose(const struct registration *r, const struct operation_request *request,
+                       struct coap_message *message, struct coap_uint scratch[2]) {
     coap_message_init(message, COAP_CON, request->method, 0, SLICE_NONE);
     message->payload = request->payload;
     if (!request->is_absolute && !add_parts(message, COAP_URI_PATH, without_slash_at_start(registration_root(r)), '/'))
@@ -84,26 +163,63 @@ static bool compose(const struct registration *r, const struct operation_request
     return true;
 }
 
-struct operation *operation_start(struct server *server, struct slice endpoint, const struct operation_request *request,
-                                  operation_fn *done, void *arg, enum operation_refusal *refusal) {
+static bool begin_observation(struct operation *operation, struct registration *r,
+                              const struct operation_request *request, struct coap_message *message,
+                              enum operation_refusal *refusal) {
+    enum observation_refusal why;
+    coap_option_add(message, COAP_OBSERVE, SLICE_NONE);
+    operation->observation = observation_begin(operation->server, r, message, request->observed,
+                                               request->observed_count, on_observed, operation, &why);
+    *refusal = why == OBSERVATION_TOO_MANY ? OPERATION_TOO_MANY_OBSERVATIONS : OPERATION_QUEUE_FULL;
+    return operation->observation != NULL;
+}
+
+static bool cancel_observation(struct operation *operation, struct registration *r, enum operation_refusal *refusal) {
+    struct observation *observation = observation_find(r, operation->cancels);
+    *refusal = OPERATION_NOT_OBSERVED;
+    if (observation == NULL || observation->started != NULL)
+        return false;
+    *refusal = OPERATION_QUEUE_FULL;
+    if (observation->state == OBSERVATION_WAITING) {
+        observation_cancel(observation, NULL, NULL);
+        operation->result.outcome = OPERATION_ENDED;
+        return store_delete_observations(operation->server->store, &operation->cancels, 1, on_committed, operation) ==
+               STORE_OK;
+    }
+    operation->call = observation_cancel(observation, on_cancelled, operation);
+    return operation->call != NULL;
+}
+
+static bool send_request(struct operation *operation, struct registration *r, const struct operation_request *request,
+                         enum operation_refusal *refusal) {
     struct coap_message message;
     struct coap_uint scratch[2];
-    const struct registration *r = directory_find(server->directory, endpoint);
+    if (request->cancels != 0)
+        return cancel_observation(operation, r, refusal);
+    *refusal = OPERATION_MALFORMED;
+    if (!operation_compose(r, request, &message, scratch) || !coap_call_fits(operation->server->coap, &message))
+        return false;
+    if (request->observed != NULL)
+        return begin_observation(operation, r, request, &message, refusal);
+    const struct coap_call_options options = {.type = request->is_non_confirmable ? COAP_NON : COAP_CON,
+                                              .response_timeout_ms = request->response_timeout_ms};
+    *refusal = OPERATION_QUEUE_FULL;
+    operation->call = coap_call_with(operation->server->coap, r->link, &message, &options, on_reply, operation);
+    return operation->call != NULL;
+}
+
+struct operation *operation_start(struct server *server, struct slice endpoint, const struct operation_request *request,
+                                  operation_fn *done, void *arg, enum operation_refusal *refusal) {
+    struct registration *r = directory_find(server->directory, endpoint);
     *refusal = OPERATION_NOT_REGISTERED;
     if (r == NULL)
-        return NULL;
-    *refusal = OPERATION_MALFORMED;
-    if (!compose(r, request, &message, scratch) || !coap_call_fits(server->coap, &message))
         return NULL;
     *refusal = OPERATION_QUEUE_FULL;
     struct operation *operation = malloc(sizeof *operation);
     if (operation == NULL)
         return NULL;
-    *operation = (struct operation){.done = done, .arg = arg};
-    const struct coap_call_options options = {.type = request->is_non_confirmable ? COAP_NON : COAP_CON,
-                                              .response_timeout_ms = request->response_timeout_ms};
-    operation->call = coap_call_with(server->coap, r->link, &message, &options, on_reply, operation);
-    if (operation->call == NULL) {
+    *operation = (struct operation){.server = server, .done = done, .arg = arg, .cancels = request->cancels};
+    if (!send_request(operation, r, request, refusal)) {
         free(operation);
         return NULL;
     }
@@ -112,7 +228,13 @@ struct operation *operation_start(struct server *server, struct slice endpoint, 
 }
 
 void operation_cancel(struct operation *operation) {
-    coap_call_cancel(operation->call);
+    operation->done = NULL;
+    if (operation->call == NULL && operation->observation == NULL)
+        return; /* freed after the commit */
+    if (operation->observation != NULL)
+        observation_abandon(operation->observation);
+    else
+        coap_call_cancel(operation->call);
     free(operation);
 }
 

@@ -7,6 +7,7 @@
 #include "server/server.h"
 
 struct operation;
+struct registration;
 
 /* Everything is copied by operation_start. */
 struct operation_request {
@@ -21,6 +22,9 @@ struct operation_request {
     uint32_t response_timeout_ms;      /* from the ACK, or a NON, to the response; 0: as configured */
     const struct coap_option *options; /* further ones */
     size_t option_count;
+    const struct lwm2m_path *observed; /* observe with this GET or FETCH what is at these paths; NULL: nothing */
+    size_t observed_count;             /* 1 to OBSERVATION_PATHS_MAX */
+    uint64_t cancels; /* end the observation of this number: its own request is sent, not this one (OB-14); or 0 */
 };
 
 enum operation_outcome {
@@ -30,6 +34,8 @@ enum operation_outcome {
     OPERATION_RESET,       /* the device answered with a Reset */
     OPERATION_UNFINISHED,  /* a body in blocks is too large, or changed while it was fetched */
     OPERATION_GONE,        /* the registration ended, or the server stops */
+    OPERATION_ENDED,       /* an observation that waited to be begun again is over; nobody had to be asked */
+    OPERATION_NOT_STORED,  /* the device has answered, but its observation (or the end of it) could not be stored */
 };
 
 struct operation_result {
@@ -37,12 +43,14 @@ struct operation_result {
     const struct coap_message *message; /* of the answer; NULL when there is none */
     struct slice body;                  /* whole */
     uint32_t rtt_ms, retransmissions;
+    bool asked_to_observe;
+    uint64_t observation; /* that there is now, and that is stored; 0: none */
 };
 
 /* 4.06, and as some clients say it, 4.15: a content format is refused, not what was asked for. */
 bool operation_refuses_format(const struct operation_result *result);
 
-/* Called once, never from within operation_start. The result lives through the call. */
+/* Called once, never from within operation_start. With OPERATION_ENDED there is no message. The result lives through the call. */
 typedef void operation_fn(void *arg, const struct operation_result *result);
 
 enum operation_refusal {
@@ -50,14 +58,22 @@ enum operation_refusal {
     OPERATION_NOT_REGISTERED,
     OPERATION_QUEUE_FULL, /* too many requests wait for this device */
     OPERATION_MALFORMED,  /* path, query or options don't fit into a message */
+    OPERATION_TOO_MANY_OBSERVATIONS,
+    OPERATION_NOT_OBSERVED, /* there is no observation to be cancelled */
 };
 
 /* NULL: *refusal says why. */
 struct operation *operation_start(struct server *server, struct slice endpoint, const struct operation_request *request,
                                   operation_fn *done, void *arg, enum operation_refusal *refusal);
 
-/* Nobody wants the answer any more: `done` is not called. */
+/* Nobody wants the answer any more: `done` is not called. An observation of which the device has told the first value
+ * stays. */
 void operation_cancel(struct operation *operation);
+
+/* The message for a request; values of options lie in `scratch`, or where the request and the registration have them.
+ * False when it can't be told in a message. */
+bool operation_compose(const struct registration *registration, const struct operation_request *request,
+                       struct coap_message *message, struct coap_uint scratch[2]);
 
 /* End what is under way to the device behind `registration` with OPERATION_GONE. */
 void operation_end_all(struct server *server, const struct registration *registration);

@@ -76,20 +76,25 @@ void persist_soon(struct server *server, struct registration *r, enum registrati
 
 /* ---- deletions ---- */
 
-static void remember_deletion(struct server *server, uint64_t id) {
-    if (server->unsaved_deletion_count == server->unsaved_deletion_cap) {
-        size_t cap = server->unsaved_deletion_cap == 0 ? 64 : server->unsaved_deletion_cap * 2;
-        uint64_t *grown = realloc(server->unsaved_deletions, cap * sizeof *grown);
+static void remember_deletion(struct unsaved_ids *unsaved, uint64_t id) {
+    if (unsaved->count == unsaved->cap) {
+        size_t cap = unsaved->cap == 0 ? 64 : unsaved->cap * 2;
+        uint64_t *grown = realloc(unsaved->ids, cap * sizeof *grown);
         if (grown == NULL)
-            return; /* it will be found expired after the next start */
-        server->unsaved_deletions = grown;
-        server->unsaved_deletion_cap = cap;
+            return; /* a registration will be found expired after the next start, an observation without one */
+        unsaved->ids = grown;
+        unsaved->cap = cap;
     }
-    server->unsaved_deletions[server->unsaved_deletion_count++] = id;
+    unsaved->ids[unsaved->count++] = id;
 }
 
 void persist_deletion(struct server *server, uint64_t id) {
-    remember_deletion(server, id);
+    remember_deletion(&server->unsaved_deletions, id);
+    flush_in(server, 0);
+}
+
+void persist_observation_deletion(struct server *server, uint64_t id) {
+    remember_deletion(&server->unsaved_observation_deletions, id);
     flush_in(server, 0);
 }
 
@@ -97,7 +102,7 @@ void persist_deletion(struct server *server, uint64_t id) {
 struct written {
     struct server *server;
     size_t count;
-    bool deletions;
+    struct unsaved_ids *deletions; /* where ids to delete go back to; NULL: registrations were written */
     struct {
         uint64_t id;
         uint32_t slot;
@@ -109,8 +114,8 @@ static void on_written(void *arg, enum store_result result) {
     struct written *written = arg;
     struct server *server = written->server;
     for (size_t i = 0; result != STORE_OK && i < written->count; i++) {
-        if (written->deletions) {
-            remember_deletion(server, written->items[i].id);
+        if (written->deletions != NULL) {
+            remember_deletion(written->deletions, written->items[i].id);
             continue;
         }
         struct registration *r = directory_at(server->directory, written->items[i].slot);
@@ -122,19 +127,22 @@ static void on_written(void *arg, enum store_result result) {
     free(written);
 }
 
-static void flush_deletions(struct server *server) {
-    while (server->unsaved_deletion_count > 0) {
+typedef enum store_result delete_fn(struct store *store, const uint64_t *ids, size_t count, store_done_fn *done,
+                                    void *arg);
+
+static void flush_deletions(struct server *server, struct unsaved_ids *unsaved, delete_fn *delete) {
+    while (unsaved->count > 0) {
         struct written *written = malloc(sizeof *written);
         if (written == NULL)
             return;
-        *written = (struct written){.server = server, .deletions = true};
+        *written = (struct written){.server = server, .deletions = unsaved};
         uint64_t ids[REFRESHES_AT_ONCE];
-        while (written->count < REFRESHES_AT_ONCE && server->unsaved_deletion_count > 0) {
-            ids[written->count] = server->unsaved_deletions[--server->unsaved_deletion_count];
+        while (written->count < REFRESHES_AT_ONCE && unsaved->count > 0) {
+            ids[written->count] = unsaved->ids[--unsaved->count];
             written->items[written->count].id = ids[written->count];
             written->count++;
         }
-        enum store_result result = store_delete_registrations(server->store, ids, written->count, on_written, written);
+        enum store_result result = delete (server->store, ids, written->count, on_written, written);
         if (result != STORE_OK) {
             on_written(written, result);
             return;
@@ -173,7 +181,8 @@ static void write_all(struct server *server, struct registration *r) {
 
 void persist_flush(struct server *server) {
     timer_cancel(&server->wheel, &server->flush);
-    flush_deletions(server);
+    flush_deletions(server, &server->unsaved_deletions, store_delete_registrations);
+    flush_deletions(server, &server->unsaved_observation_deletions, store_delete_observations);
     /* What fails at once is marked again while we walk, so walk what is there now. */
     uint32_t *slots = server->dirty;
     size_t count = server->dirty_count;
@@ -220,7 +229,8 @@ void persist_flush(struct server *server) {
     if (store_problem(server->store) != NULL) {
         persist_clock(server); /* nothing else may be waiting to show that it works again */
         flush_in(server, RETRY_AFTER_MS);
-    } else if (server->dirty_count > 0 || server->unsaved_deletion_count > 0) {
+    } else if (server->dirty_count > 0 || server->unsaved_deletions.count > 0 ||
+               server->unsaved_observation_deletions.count > 0) {
         flush_in(server, RETRY_AFTER_MS);
     }
 }
@@ -253,6 +263,11 @@ void persist_event_numbers(struct server *server) {
 void persist_registration_ids(struct server *server) {
     server->reserved_registration_id =
         reserve(server, SETTING_REGISTRATION_IDS, server->next_registration_id, server->reserved_registration_id);
+}
+
+void persist_observation_ids(struct server *server) {
+    server->reserved_observation_id =
+        reserve(server, SETTING_OBSERVATION_IDS, server->next_observation_id, server->reserved_observation_id);
 }
 
 void persist_clock(struct server *server) {

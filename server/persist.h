@@ -15,6 +15,9 @@ void persist_soon(struct server *server, struct registration *registration, enum
 /* The registration with this id is gone without anybody waiting for the commit. */
 void persist_deletion(struct server *server, uint64_t id);
 
+/* The observation with this id is over, likewise. */
+void persist_observation_deletion(struct server *server, uint64_t id);
+
 /* A write has failed: try again every two seconds until one succeeds, so that store_problem() does not outlive the
  * problem. */
 void persist_until_it_works(struct server *server);
@@ -25,6 +28,7 @@ void persist_flush(struct server *server);
 /* Numbers that must not be used twice, over a restart neither: reserve more in the store when few are left. */
 void persist_event_numbers(struct server *server);
 void persist_registration_ids(struct server *server);
+void persist_observation_ids(struct server *server);
 
 /* How far protocol time has been leapt. */
 void persist_clock(struct server *server);

@@ -3,9 +3,10 @@
 static const struct {
     enum object_list_mode update_mode;
     bool location_names_device;
+    bool observes_by_itself;
 } profiles[] = {
-    [PROFILE_STANDARD] = {OBJECT_LIST_WHOLE, false},
-    [PROFILE_PELION] = {OBJECT_LIST_DELTA, true},
+    [PROFILE_STANDARD] = {OBJECT_LIST_WHOLE, false, false},
+    [PROFILE_PELION] = {OBJECT_LIST_DELTA, true, true},
 };
 
 enum client_profile profile_of(const struct registration_parameters *parameters) {
@@ -14,6 +15,10 @@ enum client_profile profile_of(const struct registration_parameters *parameters)
 
 enum object_list_mode profile_update_mode(enum client_profile profile) {
     return profiles[profile].update_mode;
+}
+
+bool profile_observes_by_itself(enum client_profile profile) {
+    return profiles[profile].observes_by_itself;
 }
 
 /* A path segment that any client can keep: its account id in the cloud is 32 hex digits. */

@@ -14,6 +14,9 @@ enum client_profile profile_of(const struct registration_parameters *parameters)
 /* How the object list of an Update is meant. */
 enum object_list_mode profile_update_mode(enum client_profile profile);
 
+/* Whether a link with aobs="N" says that the client observes for us what is there (announced_observation.h). */
+bool profile_observes_by_itself(enum client_profile profile);
+
 /* The location a client of this profile gets, below /rd: `account/device id` for the vendor's, which takes the last
  * segment as its device id. Empty: the directory draws one. */
 struct slice profile_location(enum client_profile profile, const struct registration_parameters *parameters,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/coap/option.h"
+#include "server/announced_observation.h"
 #include "server/contact.h"
 #include "server/expiry.h"
 #include "server/object_list.h"
@@ -283,7 +284,10 @@ static bool rewrite(struct server *server, struct registration *r, const struct 
         .sms = p->has_sms ? p->sms : registration_sms(r),
         .links = list->text == NULL ? registration_links(r) : slice_of(list->text, list->len),
     };
-    return directory_rewrite(server->directory, r, &content);
+    if (!directory_rewrite(server->directory, r, &content))
+        return false;
+    announced_observations_check(r);
+    return true;
 }
 
 /* A request that is answered when its change has been committed. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/announced_observation.h"
 #include "server/contact.h"
 #include "server/expiry.h"
 #include "server/names.h"
@@ -37,6 +38,12 @@ static void on_oddity(void *arg, struct link *link, bool rejected, const char *w
                           .detail = slice_str(what),
                           .address = link->peer};
     event_publish(server->events, &event);
+}
+
+static bool on_stray_response(void *arg, struct link *link, const struct coap_message *message) {
+    struct server *server = arg;
+    struct registration *r = owner_of(server, link);
+    return r != NULL && announced_observation_adopt(server, r, message->token);
 }
 
 static void on_datagram(void *arg, struct link *link, struct slice datagram) {
@@ -181,7 +188,8 @@ static bool load_all(struct server *server, char *error, size_t error_size) {
     store_heartbeat(server->store, loading.now_ms);
     server->heartbeat_s = loading.now_ms / 1000;
     if (!objects_load(server, error, error_size) ||
-        !store_load_registrations(server->store, load, &loading, error, error_size))
+        !store_load_registrations(server->store, load, &loading, error, error_size) ||
+        !observations_load(server, error, error_size))
         return false;
     if (loading.skipped > 0)
         log_write(LOG_WARN, "server", "%zu registrations cannot be reached through any listener and are left out",
@@ -202,33 +210,36 @@ static bool start(struct server *server, char *error, size_t error_size) {
     server->reserved_event_id = read_number(server, SETTING_EVENT_NUMBERS);
     server->events = event_log_new(&server->clock, server->reserved_event_id + 1, config->event_bytes);
     server->directory = directory_new();
-    struct coap_handlers handlers = {.request = on_request, .oddity = on_oddity};
+    struct coap_handlers handlers = {.request = on_request, .stray_response = on_stray_response, .oddity = on_oddity};
     server->coap = coap_endpoint_new(&config->coap, &handlers, server, &server->clock, &server->wheel);
     server->udp = udp_new(server->loop, on_datagram, server);
     ticker_start(&server->ticker, server->loop, &server->clock, &server->wheel);
-    if (server->events == NULL || server->directory == NULL || server->coap == NULL) {
+    server->observing = observing_new();
+    if (server->events == NULL || server->directory == NULL || server->coap == NULL || server->observing == NULL) {
         snprintf(error, error_size, "out of memory");
         return false;
     }
     /* Ids of registrations that were deleted before the last end must not come again either. */
     server->next_registration_id = read_number(server, SETTING_REGISTRATION_IDS) + 1;
+    server->next_observation_id = read_number(server, SETTING_OBSERVATION_IDS) + 1;
     if (!start_listening(server, error, error_size) || !load_all(server, error, error_size))
         return false;
     persist_event_numbers(server);
     persist_registration_ids(server);
+    persist_observation_ids(server);
     return true;
 }
 
 /* Everything in the reverse order of start(), as far as that came. */
 static void stop(struct server *server) {
+    if (server->coap != NULL) /* what ends with them is stored */
+        coap_end_calls(server->coap);
     if (server->store != NULL && server->directory != NULL) {
         persist_flush(server);
         store_close(server->store);
     } else if (server->store != NULL) {
         store_close(server->store);
     }
-    if (server->coap != NULL)
-        coap_endpoint_free(server->coap);
     if (server->directory != NULL) {
         uint32_t slot = 0;
         struct registration *r;
@@ -236,8 +247,13 @@ static void stop(struct server *server) {
             timer_cancel(&server->wheel, &r->expiry);
             contact_ended(server, r, EVENT_TYPE_COUNT);
         }
-        directory_free(server->directory);
     }
+    if (server->coap != NULL)
+        coap_endpoint_free(server->coap);
+    if (server->directory != NULL)
+        directory_free(server->directory);
+    if (server->observing != NULL)
+        observing_free(server->observing);
     if (server->events != NULL)
         event_log_free(server->events);
     if (server->udp != NULL) {
@@ -245,7 +261,8 @@ static void stop(struct server *server) {
         ticker_close(&server->ticker);
     }
     free(server->dirty);
-    free(server->unsaved_deletions);
+    free(server->unsaved_deletions.ids);
+    free(server->unsaved_observation_deletions.ids);
 }
 
 struct server *server_start(uv_loop_t *loop, const struct config *config, struct catalogue *catalogue, char *error,

@@ -15,6 +15,12 @@
 #include "server/directory.h"
 #include "server/event.h"
 
+/* Rows that are gone here and not yet in the store. */
+struct unsaved_ids {
+    uint64_t *ids;
+    size_t count, cap;
+};
+
 struct server {
     uv_loop_t *loop;
     const struct config *config;
@@ -28,15 +34,18 @@ struct server {
     struct directory *directory;
     struct event_log *events;
     struct store *store;
+    struct observing *observing; /* server/observation.h */
     uint64_t next_registration_id;
+    uint64_t next_observation_id;
     uint64_t reserved_event_id;        /* the store knows that numbers up to this one may be used */
     uint64_t reserved_registration_id; /* likewise */
+    uint64_t reserved_observation_id;  /* likewise */
     uint64_t heartbeat_s;              /* second of protocol time of the last heartbeat */
     struct timer flush;                /* writes changes to the store (persist.h) */
     uint32_t *dirty;                   /* slots of registrations with changes that the store does not have yet */
     size_t dirty_count, dirty_cap;
-    uint64_t *unsaved_deletions; /* ids of registrations that are gone here and not yet in the store */
-    size_t unsaved_deletion_count, unsaved_deletion_cap;
+    struct unsaved_ids unsaved_deletions;             /* of registrations */
+    struct unsaved_ids unsaved_observation_deletions; /* of observations */
     uint64_t started_at_ms;
 };
 

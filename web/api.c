@@ -154,6 +154,58 @@ static const enum problem_kind update_problems[] = {
 static const enum problem_kind server_object_problems[] = {
     PROBLEM_BAD_BODY, PROBLEM_NOT_SENT, DEVICE_PROBLEMS, PROBLEM_DEVICE_ERROR, PROBLEM_KIND_COUNT,
 };
+/* ---- observations ---- */
+
+#define MODE_PARAMETER                                                                                   \
+    {                                                                                                    \
+        "mode", "query", "{\"type\":\"string\",\"enum\":[\"active\",\"reset\"],\"default\":\"active\"}", \
+            "active: the device is told with Observe 1. reset: it hears of it as the Reset to its next " \
+            "notification."                                                                              \
+    }
+static const struct route_parameter unobserve_parameters[] = {
+    MODE_PARAMETER,
+    {"id", "query", "{\"type\":\"integer\",\"minimum\":1}",
+     "Only the observation of this number, if it is of this path."},
+    FORCE_PARAMETER,
+    END_PARAMETERS,
+};
+static const struct route_parameter mode_parameters[] = {MODE_PARAMETER, END_PARAMETERS};
+static const struct route_answer observe_answers[] = {
+    {200, JSON, "Data",
+     "The first value. The header Observation has the number of the observation, which is stored, or `none`: the "
+     "device "
+     "has answered, and does not observe."},
+    {200, "text/plain", NULL, "One value."},
+    {200, "application/senml+json", NULL, "The same as SenML JSON."},
+    {200, "application/senml+cbor", NULL, "The same as SenML CBOR."},
+    {200, "application/cbor", NULL, "One value as a CBOR item; more as LwM2M CBOR has them."},
+    {200, "application/octet-stream", NULL, "The payload as it came."},
+    END_ANSWERS,
+};
+static const struct route_answer unobserve_answers[] = {
+    {204, NULL, NULL, "It is over. It is over here also when the device does not answer, or answers with an error."},
+    END_ANSWERS};
+static const enum problem_kind observe_problems[] = {
+    PROBLEM_NOT_FOUND, PROBLEM_BAD_BODY,    PROBLEM_NOT_SENT,     PROBLEM_NOT_ACCEPTABLE, PROBLEM_TOO_MANY_OBSERVATIONS,
+    DEVICE_PROBLEMS,   PROBLEM_UNDECODABLE, PROBLEM_DEVICE_ERROR, PROBLEM_STORE,          PROBLEM_KIND_COUNT,
+};
+static const enum problem_kind unobserve_problems[] = {
+    PROBLEM_NOT_FOUND, PROBLEM_NOT_OBSERVED, PROBLEM_NOT_SENT,   DEVICE_PROBLEMS,
+    PROBLEM_STORE,     PROBLEM_DEVICE_ERROR, PROBLEM_KIND_COUNT,
+};
+static const struct route_parameter observations_list_parameters[] = {
+    {"limit", "query", "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000,\"default\":100}",
+     "How many observations a page has at most."},
+    {"cursor", "query", "{\"type\":\"string\",\"pattern\":\"^[0-9]{1,19}$\"}", "`next` of the page before."},
+    END_PARAMETERS,
+};
+static const struct route_answer observations_list_answers[] = {
+    {200, JSON, "ObservationPage", "A page of observations, in the order in which they began."}, END_ANSWERS};
+static const struct route_answer observations_get_answers[] = {{200, JSON, "Observation", "The observation."},
+                                                               END_ANSWERS};
+static const enum problem_kind observations_list_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_KIND_COUNT};
+static const enum problem_kind observations_get_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_NOT_OBSERVED,
+                                                              PROBLEM_KIND_COUNT};
 
 /* ---- events ---- */
 
@@ -503,6 +555,118 @@ static const struct route routes[] = {
      .bodies = data_bodies,
      .answers = done_answers,
      .problems = operation_problems},
+    {.method = "PUT",
+     .path = "/v1/devices/{endpoint}/{object}/observe",
+     .handler = v1_observe,
+     .operation = "observeObject",
+     .summary = "Observe an object: Read it, and be told of every change.",
+     .parameters = read_parameters,
+     .body = "Attributes",
+     .body_is_optional = true,
+     .answers = observe_answers,
+     .problems = observe_problems},
+    {.method = "PUT",
+     .path = "/v1/devices/{endpoint}/{object}/{instance}/observe",
+     .handler = v1_observe,
+     .operation = "observeInstance",
+     .summary = "Observe an object instance: Read it, and be told of every change.",
+     .parameters = read_parameters,
+     .body = "Attributes",
+     .body_is_optional = true,
+     .answers = observe_answers,
+     .problems = observe_problems},
+    {.method = "PUT",
+     .path = "/v1/devices/{endpoint}/{object}/{instance}/{resource}/observe",
+     .handler = v1_observe,
+     .operation = "observeResource",
+     .summary = "Observe a resource: Read it, and be told of every change.",
+     .parameters = read_parameters,
+     .body = "Attributes",
+     .body_is_optional = true,
+     .answers = observe_answers,
+     .problems = observe_problems},
+    {.method = "PUT",
+     .path = "/v1/devices/{endpoint}/{object}/{instance}/{resource}/{resource_instance}/observe",
+     .handler = v1_observe,
+     .operation = "observeResourceInstance",
+     .summary = "Observe a resource instance: Read it, and be told of every change.",
+     .parameters = read_parameters,
+     .body = "Attributes",
+     .body_is_optional = true,
+     .answers = observe_answers,
+     .problems = observe_problems},
+    {.method = "DELETE",
+     .path = "/v1/devices/{endpoint}/{object}/observe",
+     .handler = v1_unobserve,
+     .operation = "unobserveObject",
+     .summary = "Cancel every observation of exactly this path.",
+     .parameters = unobserve_parameters,
+     .answers = unobserve_answers,
+     .problems = unobserve_problems},
+    {.method = "DELETE",
+     .path = "/v1/devices/{endpoint}/{object}/{instance}/observe",
+     .handler = v1_unobserve,
+     .operation = "unobserveInstance",
+     .summary = "Cancel every observation of exactly this path.",
+     .parameters = unobserve_parameters,
+     .answers = unobserve_answers,
+     .problems = unobserve_problems},
+    {.method = "DELETE",
+     .path = "/v1/devices/{endpoint}/{object}/{instance}/{resource}/observe",
+     .handler = v1_unobserve,
+     .operation = "unobserveResource",
+     .summary = "Cancel every observation of exactly this path.",
+     .parameters = unobserve_parameters,
+     .answers = unobserve_answers,
+     .problems = unobserve_problems},
+    {.method = "DELETE",
+     .path = "/v1/devices/{endpoint}/{object}/{instance}/{resource}/{resource_instance}/observe",
+     .handler = v1_unobserve,
+     .operation = "unobserveResourceInstance",
+     .summary = "Cancel every observation of exactly this path.",
+     .parameters = unobserve_parameters,
+     .answers = unobserve_answers,
+     .problems = unobserve_problems},
+    {.method = "POST",
+     .path = "/v1/devices/{endpoint}/composite/observe",
+     .handler = v1_composite_observe,
+     .operation = "observeComposite",
+     .summary = "Observe several paths as one.",
+     .parameters = read_parameters,
+     .body = "ObservedPaths",
+     .answers = observe_answers,
+     .problems = observe_problems},
+    {.method = "GET",
+     .path = "/v1/devices/{endpoint}/observations",
+     .handler = v1_observations_list,
+     .operation = "listObservations",
+     .summary = "What is observed, in pages.",
+     .parameters = observations_list_parameters,
+     .answers = observations_list_answers,
+     .problems = observations_list_problems},
+    {.method = "DELETE",
+     .path = "/v1/devices/{endpoint}/observations",
+     .handler = v1_observations_end_all,
+     .operation = "cancelObservations",
+     .summary = "Cancel all observations of a device.",
+     .parameters = mode_parameters,
+     .answers = unobserve_answers,
+     .problems = unobserve_problems},
+    {.method = "GET",
+     .path = "/v1/devices/{endpoint}/observations/{id}",
+     .handler = v1_observations_get,
+     .operation = "getObservation",
+     .summary = "One observation.",
+     .answers = observations_get_answers,
+     .problems = observations_get_problems},
+    {.method = "DELETE",
+     .path = "/v1/devices/{endpoint}/observations/{id}",
+     .handler = v1_observations_end,
+     .operation = "cancelObservation",
+     .summary = "Cancel one observation, composite ones too.",
+     .parameters = mode_parameters,
+     .answers = unobserve_answers,
+     .problems = unobserve_problems},
     {.method = "GET",
      .path = "/v1/events",
      .handler = v1_events_get,

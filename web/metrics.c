@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "server/observation.h"
 #include "web/probes.h"
 #include "web/web.h"
 
@@ -103,6 +104,10 @@ void metrics_get(const struct call *call) {
     put_number(&out, "berth_directory_bytes", "gauge", "Memory of the directory of registrations.",
                directory_bytes(server->directory));
     put_number(&out, "berth_timers", "gauge", "Protocol timers that are scheduled.", server->wheel.count);
+    put_number(&out, "berth_observations", "gauge", "Observations of devices.",
+               observation_counters(server).observations);
+    put_number(&out, "berth_notifications_total", "counter", "Notifications received, first answers included.",
+               observation_counters(server).notifications);
     put_coap(&out, server);
     put_events(&out, server);
     put_store(&out, server);

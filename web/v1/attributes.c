@@ -1,4 +1,5 @@
-/* PUT …/attributes: Write-Attributes (Core 1.2 §6.3.4, §7.3.2). */
+#include "web/v1/attributes.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,11 +8,9 @@
 #include "common/lwm2m/json_reader.h"
 #include "common/lwm2m/text.h"
 #include "web/v1/device_problem.h"
-#include "web/v1/done.h"
-#include "web/v1/target.h"
 #include "web/v1/v1.h"
 
-enum { QUERY_MAX = 512, SCRATCH_MAX = 1024, WARNING_MAX = 512 };
+enum { SCRATCH_MAX = 1024, WARNING_MAX = 512 };
 
 enum attribute_kind { COUNT, DECIMAL, FLAG };
 
@@ -172,12 +171,13 @@ static const char *contradiction(const struct attribute_list *list) {
     return NULL;
 }
 
-static bool read_body(const struct call *call, const struct target *target, struct attribute_list *list) {
+static bool read_body(const struct call *call, const struct target *target, struct slice body,
+                      struct attribute_list *list) {
     uint8_t memory[SCRATCH_MAX];
     struct buffer scratch = buffer_over(memory, sizeof memory);
     struct json_reader reader;
     struct json_token key, value;
-    json_reader_begin(&reader, call->request->body, &scratch);
+    json_reader_begin(&reader, body, &scratch);
     bool good = json_reader_next(&reader, &key);
     if (!good || key.kind != JSON_TOKEN_OBJECT)
         return refuse(call, "The body",
@@ -193,6 +193,16 @@ static bool read_body(const struct call *call, const struct target *target, stru
         return refuse(call, "The attributes", why);
     return list->query.len > 0 || refuse(call, "The body", "there are no attributes in it.");
 }
+
+bool attributes_read(const struct call *call, const struct target *target, struct slice body, struct buffer *query) {
+    struct attribute_list list = {.query = *query};
+    if (!read_body(call, target, body, &list))
+        return false;
+    *query = list.query;
+    return true;
+}
+
+/* ---- PUT …/attributes: Write-Attributes (§6.3.4) ---- */
 
 /* Legal, and hardly meant: the device ignores pmax then (Core 1.2 Table 7.3.2-1). 0 is none. */
 static void warn_of_periods(struct attribute_list *list) {
@@ -235,12 +245,12 @@ static void on_answered(struct device_call *call, const struct operation_result 
 }
 
 void v1_write_attributes(const struct call *call) {
-    uint8_t query[QUERY_MAX];
+    uint8_t memory[ATTRIBUTES_QUERY_MAX];
     struct target target;
-    struct attribute_list list = {.query = buffer_over(query, sizeof query)};
+    struct attribute_list list = {.query = buffer_over(memory, sizeof memory)};
     char warning[WARNING_MAX];
     list.warning = buffer_over(warning, sizeof warning - 1);
-    if (!target_read(call, &target) || !read_body(call, &target, &list))
+    if (!target_read(call, &target) || !read_body(call, &target, call->request->body, &list))
         return;
     warn_of_periods(&list);
     struct attribute_write *write = device_call_new(call, sizeof *write, target.text, on_answered);

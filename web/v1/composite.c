@@ -1,16 +1,19 @@
-/* POST …/composite/read and …/composite/write: Read-Composite and Write-Composite (Core 1.2 §6.3.8, §6.3.9). */
+/* POST …/composite/read, …/composite/observe and …/composite/write: Read-Composite (Core 1.2 §6.3.8), Observe-Composite
+ * (§6.4.4), Write-Composite (§6.3.9). */
 #include <stdlib.h>
 
 #include "common/coap/option.h"
+#include "server/observation.h"
 #include "web/document.h"
 #include "web/input.h"
+#include "web/v1/attributes.h"
 #include "web/v1/data_answer.h"
 #include "web/v1/data_body.h"
 #include "web/v1/device_problem.h"
 #include "web/v1/done.h"
 #include "web/v1/v1.h"
 
-enum { PATHS_MAX = 1000 };
+enum { PATHS_MAX = OBSERVATION_PATHS_MAX };
 
 struct composite {
     struct device_call call;  /* first member */
@@ -21,6 +24,9 @@ struct composite {
     bool was_refused; /* in another format */
     enum senml_mode mode;
     struct data_form form;
+    struct lwm2m_path *observed; /* likewise; NULL: nothing is observed */
+    size_t query_len;
+    uint8_t query[ATTRIBUTES_QUERY_MAX];
 };
 
 /* The format of the request when the answer has this one: paths are told in SenML. */
@@ -44,10 +50,14 @@ static int answer_format(int format) {
 static void send_payload(struct composite *composite, int format, struct slice payload) {
     bool is_fetch = composite->mode == SENML_FETCH;
     int accept = is_fetch ? answer_format(composite->choices.formats[composite->choice]) : COAP_FORMAT_NONE;
-    device_call_send(&composite->call, &(struct operation_request){.method = is_fetch ? COAP_FETCH : COAP_IPATCH,
-                                                                   .payload = payload,
-                                                                   .accept = accept,
-                                                                   .content_format = format});
+    device_call_send(&composite->call,
+                     &(struct operation_request){.method = is_fetch ? COAP_FETCH : COAP_IPATCH,
+                                                 .query = slice_of(composite->query, composite->query_len),
+                                                 .payload = payload,
+                                                 .accept = accept,
+                                                 .content_format = format,
+                                                 .observed = composite->observed,
+                                                 .observed_count = composite->count});
 }
 
 /* True when the format can tell it: then it is on its way. */
@@ -188,19 +198,71 @@ static void refuse_unencodable(struct composite *composite) {
     device_call_refuse(&composite->call, PROBLEM_BAD_BODY, "The content format cannot tell this.");
 }
 
-void v1_composite_read(const struct call *call) {
-    static const char *const members[] = {"paths", NULL};
+/* A FETCH of `paths`, ready to be sent. NULL: the request is answered. */
+static struct composite *begin_fetch(const struct call *call, const json_t *body) {
     struct target target;
     struct data_form form;
     int format;
-    if (!data_form_read(call, &form))
-        return;
+    struct composite *composite =
+        data_form_read(call, &form) ? begin(call, &target, SENML_FETCH, on_read, &format) : NULL;
+    if (composite == NULL)
+        return NULL;
+    composite->form = form;
+    bool good = read_paths(composite, json_object_get(body, "paths")) && allows_paths(composite, &target);
+    return good ? composite : NULL;
+}
+
+void v1_composite_read(const struct call *call) {
+    static const char *const members[] = {"paths", NULL};
     json_t *body = input_body(call, members);
-    struct composite *composite = body == NULL ? NULL : begin(call, &target, SENML_FETCH, on_read, &format);
+    struct composite *composite = body == NULL ? NULL : begin_fetch(call, body);
+    if (composite != NULL && !send_next(composite))
+        refuse_unencodable(composite);
+    json_decref(body);
+}
+
+/* ---- Observe-Composite ---- */
+
+/* They hold for all paths, so that they are those of an object. */
+static bool read_attributes(const struct call *call, const json_t *attributes, struct buffer *query) {
+    struct target target;
+    if (attributes == NULL)
+        return true;
+    if (!target_read(call, &target) || !target_allows(call, &target, LWM2M_1_2, "An Observe with attributes"))
+        return false;
+    char *text = json_dumps(attributes, JSON_ENCODE_ANY | JSON_COMPACT);
+    target.path = (struct lwm2m_path){.len = 1};
+    bool good = text != NULL && attributes_read(call, &target, slice_str(text), query);
+    if (text == NULL)
+        problem_send(call->request, PROBLEM_OVERLOADED, "The server is out of memory.");
+    free(text);
+    return good;
+}
+
+/* What is asked for is what will be told. False: the request is answered, and the device call is over. */
+static bool observe_paths(struct composite *composite) {
+    composite->observed = device_call_take(&composite->call, composite->count * sizeof *composite->observed);
+    if (composite->observed == NULL) {
+        device_call_refuse(&composite->call, PROBLEM_OVERLOADED, "The server is out of memory.");
+        return false;
+    }
+    for (size_t i = 0; i < composite->count; i++)
+        composite->observed[i] = composite->nodes[i].path;
+    return true;
+}
+
+void v1_composite_observe(const struct call *call) {
+    static const char *const members[] = {"paths", "attributes", NULL};
+    uint8_t memory[ATTRIBUTES_QUERY_MAX];
+    struct buffer query = buffer_over(memory, sizeof memory);
+    json_t *body = input_body(call, members);
+    struct composite *composite = NULL;
+    if (body != NULL && read_attributes(call, json_object_get(body, "attributes"), &query))
+        composite = begin_fetch(call, body);
     if (composite != NULL) {
-        composite->form = form;
-        if (read_paths(composite, json_object_get(body, "paths")) && allows_paths(composite, &target) &&
-            !send_next(composite))
+        composite->query_len = query.len;
+        memcpy(composite->query, memory, query.len);
+        if (observe_paths(composite) && !send_next(composite))
             refuse_unencodable(composite);
     }
     json_decref(body);

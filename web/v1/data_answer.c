@@ -1,5 +1,6 @@
 #include "web/v1/data_answer.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -45,10 +46,15 @@ static void put_headers(const struct answer *answer, char headers[HEADERS_MAX]) 
     char code[COAP_CODE_HEADER_MAX];
     int format = coap_content_format(answer->result->message);
     coap_code_header(answer->result->message->code, code);
-    if (format < 0)
-        snprintf(headers, HEADERS_MAX, "%s", code);
-    else
-        snprintf(headers, HEADERS_MAX, "%sCoAP-Content-Format: %d\r\n", code, format);
+    struct buffer out = buffer_over(headers, HEADERS_MAX - 1);
+    buffer_put_str(&out, code);
+    if (format >= 0)
+        buffer_printf(&out, "CoAP-Content-Format: %d\r\n", format);
+    if (answer->result->observation != 0)
+        buffer_printf(&out, "Observation: %" PRIu64 "\r\n", answer->result->observation);
+    else if (answer->result->asked_to_observe)
+        buffer_put_str(&out, "Observation: none\r\n");
+    headers[out.len] = '\0';
 }
 
 static void respond(struct answer *answer, enum http_form form, struct slice body) {

@@ -122,6 +122,11 @@ void device_call_send(struct device_call *call, const struct operation_request *
     else if (refusal == OPERATION_QUEUE_FULL)
         device_call_refuse(call, PROBLEM_QUEUE_FULL, "As many requests wait for \"%.*s\" as may. Try again later.",
                            (int)call->endpoint.len, (const char *)call->endpoint.data);
+    else if (refusal == OPERATION_TOO_MANY_OBSERVATIONS)
+        device_call_refuse(call, PROBLEM_TOO_MANY_OBSERVATIONS,
+                           "No more may be observed: --max-observations-per-device and --max-observations are limits.");
+    else if (refusal == OPERATION_NOT_OBSERVED)
+        device_call_refuse(call, PROBLEM_NOT_OBSERVED, "There is no such observation.");
     else
         device_call_refuse(call, PROBLEM_BAD_REQUEST,
                            "Path, query and options do not fit into a CoAP message (at most 255 bytes each, about 1000 "

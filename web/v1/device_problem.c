@@ -111,6 +111,7 @@ static void send_unanswered(struct device_call *call, const struct operation_res
         [OPERATION_UNFINISHED] = {PROBLEM_UNFINISHED, "unfinished",
                                   "the answer in blocks is too large, or changed while it was fetched"},
         [OPERATION_GONE] = {PROBLEM_REGISTRATION_GONE, "gone", "the registration ended meanwhile"},
+        [OPERATION_NOT_STORED] = {PROBLEM_STORE, "not-stored", "the device has answered, but it could not be stored"},
     };
     char text[DETAIL_MAX];
     struct buffer detail = buffer_over(text, sizeof text);

@@ -6,9 +6,10 @@
 #include "common/base/text.h"
 #include "web/document.h"
 
-const char *const event_json_fields[] = {"id",       "ts",         "type",       "endpoint", "location",
-                                         "previous", "lifetime_s", "address",    "detail",   "coap_code",
-                                         "path",     "value",      "value_type", "time",     NULL};
+const char *const event_json_fields[] = {"id",       "ts",          "type",       "endpoint", "location",
+                                         "previous", "lifetime_s",  "address",    "detail",   "coap_code",
+                                         "path",     "value",       "value_type", "time",     "observation",
+                                         "sequence", "confirmable", "stale",      NULL};
 
 static void set(json_t *object, const char *name, json_t *value) {
     json_object_set_new(object, name, value);
@@ -57,15 +58,34 @@ static json_t *value_json(const struct lwm2m_value *value) {
     return json_null();
 }
 
-static void set_node(json_t *object, const struct lwm2m_node *node) {
+static void set_path(json_t *object, const struct lwm2m_path *path) {
     uint8_t memory[32];
-    struct buffer path = buffer_over(memory, sizeof memory);
-    lwm2m_path_put(&path, &node->path);
-    set(object, "path", document_text(buffer_slice(&path)));
+    struct buffer text = buffer_over(memory, sizeof memory);
+    lwm2m_path_put(&text, path);
+    set(object, "path", document_text(buffer_slice(&text)));
+}
+
+static void set_node(json_t *object, const struct lwm2m_node *node) {
+    set_path(object, &node->path);
     set(object, "value_type", json_string(lwm2m_type_name(node->value.type)));
     set(object, "value", value_json(&node->value));
     if (node->has_time && node->time_ms >= 0)
         set(object, "time", document_time((uint64_t)node->time_ms));
+}
+
+static bool tells_value(enum event_type type) {
+    return type == EVENT_SEND || type == EVENT_NOTIFICATION;
+}
+
+static void set_observation(json_t *object, const struct event *event) {
+    set(object, "observation", json_integer((json_int_t)event->observation));
+    if (event->type != EVENT_NOTIFICATION)
+        return;
+    if (event->has_sequence)
+        set(object, "sequence", json_integer(event->sequence));
+    set(object, "confirmable", json_boolean(event->is_confirmable));
+    if (event->is_stale)
+        set(object, "stale", json_true());
 }
 
 json_t *event_json(const struct event *event) {
@@ -87,8 +107,12 @@ json_t *event_json(const struct event *event) {
         set(object, "detail", document_text(event->detail));
     if (event->coap_code != 0)
         set(object, "coap_code", code_json(event->coap_code));
-    if (event->has_node)
+    if (event->observation != 0)
+        set_observation(object, event);
+    if (event->has_node && tells_value(event->type))
         set_node(object, &event->node);
+    else if (event->has_node)
+        set_path(object, &event->node.path);
     return object;
 }
 

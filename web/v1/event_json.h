@@ -6,7 +6,8 @@
 
 #include "server/event.h"
 
-/* {id, ts, type, endpoint} and, when they are set, location, previous, lifetime_s, address, detail, coap_code. */
+/* {id, ts, type, endpoint} and, when they are set, location, previous, lifetime_s, address, detail, coap_code,
+ * observation, sequence, confirmable, stale, path, value_type, value, time. */
 json_t *event_json(const struct event *event);
 
 /* The names of all fields an event may have, of later stages too; ends with NULL. */

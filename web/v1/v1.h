@@ -17,6 +17,8 @@ route_fn v1_read, v1_discover;
 route_fn v1_write_replace, v1_write_update, v1_create;
 route_fn v1_execute, v1_delete, v1_write_attributes;
 route_fn v1_trigger_update, v1_trigger_disable, v1_trigger_bootstrap, v1_mute_send;
-route_fn v1_composite_read, v1_composite_write;
+route_fn v1_composite_read, v1_composite_observe, v1_composite_write;
+route_fn v1_observe, v1_unobserve;
+route_fn v1_observations_list, v1_observations_get, v1_observations_end, v1_observations_end_all;
 
 #endif

@@ -59,6 +59,42 @@ static void test_rejected_without_a_device(void **state) {
                 "\"detail\":\"no ep\",\"coap_code\":\"4.00\"}");
 }
 
+static void test_notification_has_its_observation_and_value(void **state) {
+    (void)state;
+    struct event event = {.id = 11,
+                          .type = EVENT_NOTIFICATION,
+                          .endpoint = slice_str("dev1"),
+                          .has_node = true,
+                          .node = {.path = {.ids = {3, 0, 9}, .len = 3}, .value = lwm2m_integer(95)},
+                          .observation = 5,
+                          .sequence = 13,
+                          .has_sequence = true,
+                          .is_stale = true,
+                          .is_confirmable = true};
+    assert_json(event, "{\"id\":11,\"ts\":\"1970-01-01T00:00:00.000Z\",\"type\":\"notification\","
+                       "\"endpoint\":\"dev1\",\"observation\":5,\"sequence\":13,\"confirmable\":true,"
+                       "\"stale\":true,\"path\":\"/3/0/9\",\"value_type\":\"integer\",\"value\":95}");
+    event.has_sequence = event.is_stale = event.is_confirmable = false;
+    event.node.value.type = LWM2M_NONE;
+    assert_json(event, "{\"id\":11,\"ts\":\"1970-01-01T00:00:00.000Z\",\"type\":\"notification\","
+                       "\"endpoint\":\"dev1\",\"observation\":5,\"confirmable\":false,\"path\":\"/3/0/9\","
+                       "\"value_type\":\"none\",\"value\":null}");
+}
+
+static void test_end_of_an_observation_has_a_path_and_no_value(void **state) {
+    (void)state;
+    assert_json((struct event){.id = 12,
+                               .type = EVENT_OBSERVE_ENDED,
+                               .endpoint = slice_str("dev1"),
+                               .detail = slice_str("why"),
+                               .coap_code = 0x84,
+                               .has_node = true,
+                               .node = {.path = {.ids = {3, 0, 9}, .len = 3}},
+                               .observation = 5},
+                "{\"id\":12,\"ts\":\"1970-01-01T00:00:00.000Z\",\"type\":\"observe_ended\",\"endpoint\":\"dev1\","
+                "\"detail\":\"why\",\"coap_code\":\"4.04\",\"observation\":5,\"path\":\"/3/0/9\"}");
+}
+
 static void test_types_are_parsed_from_a_list(void **state) {
     event_types types;
     struct slice unknown;
@@ -98,6 +134,8 @@ int main(void) {
         cmocka_unit_test(test_replaced_has_the_old_location),
         cmocka_unit_test(test_address_changed_has_the_old_address),
         cmocka_unit_test(test_rejected_without_a_device),
+        cmocka_unit_test(test_notification_has_its_observation_and_value),
+        cmocka_unit_test(test_end_of_an_observation_has_a_path_and_no_value),
         cmocka_unit_test(test_types_are_parsed_from_a_list),
         cmocka_unit_test(test_unknown_type_is_named),
         cmocka_unit_test(test_filter_compares_type_and_endpoint),

@@ -1,0 +1,20 @@
+/* Observations that a device makes by itself. One vendor's clients do: a link of their object list with aobs="N" says that
+ * they tell what is there whenever it changes, with N as a token of two bytes in network order. Such an observation is in
+ * force from the registration on; here it exists from its first notification on, or from when somebody asks for it, so
+ * that a device costs nothing for what it does not tell. It is not stored: its link brings it back. */
+#ifndef BERTH_SERVER_ANNOUNCED_OBSERVATION_H
+#define BERTH_SERVER_ANNOUNCED_OBSERVATION_H
+
+#include "server/observation.h"
+
+/* A message with a token that nobody knows has come from the device: true when it said that it would tell something
+ * with it, so that there is an observation now. */
+bool announced_observation_adopt(struct server *server, struct registration *registration, struct slice token);
+
+/* All that the device has announced. */
+void announced_observations_adopt(struct server *server, struct registration *registration);
+
+/* Its object list has changed: what is not announced any more is forgotten. */
+void announced_observations_check(struct registration *registration);
+
+#endif
