@@ -440,7 +440,7 @@ static size_t read_paths(struct slice text, struct lwm2m_path *paths) {
     while (text.len > 0) {
         const uint8_t *space = memchr(text.data, ' ', text.len);
         struct slice item = space == NULL ? text : slice_of(text.data, (size_t)(space - text.data));
-        if (count == OBSERVATION_PATHS_MAX || !lwm2m_path_parse(item, &paths[count], NULL) || paths[count].len == 0)
+        if (count == OBSERVATION_PATHS_MAX || item.len == 0 || !lwm2m_path_parse(item, &paths[count], NULL))
             return 0;
         count++;
         text = slice_from(text, item.len + 1);

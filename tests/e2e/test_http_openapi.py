@@ -126,6 +126,8 @@ def test_paths_that_are_not_described_are_404(berth):
 def at(path: str) -> str:
     """The path of the OpenAPI document for a path below a device."""
     names = iter(["object", "instance", "resource", "resource_instance"])
+    if path.startswith("/observations/"):
+        names = iter(["id"])
     return "".join("/{" + next(names) + "}" if part.isdigit() else "/" + part for part in path[1:].split("/"))
 
 
@@ -163,6 +165,21 @@ OPERATIONS = [
     ("put", "/3/0/attributes", {"pmin": None}),
     ("put", "/3/0/9/attributes", {"gt": 1.5}),
     ("put", "/3/0/7/0/attributes", {"con": 1}),
+    ("put", "/3/observe", None),
+    ("put", "/3/0/observe", None),
+    ("put", "/3/0/9/observe", None),
+    ("put", "/3/0/7/0/observe", None),
+    ("put", "/3/0/99/observe", None),
+    ("post", "/composite/observe", {"paths": ["/3/0/9", "/3/0/7"]}),
+    ("get", "/observations", None),
+    ("get", "/observations/0", None),
+    ("delete", "/3/observe", None),
+    ("delete", "/3/0/observe", None),
+    ("delete", "/3/0/9/observe", None),
+    ("delete", "/3/0/9/observe", None),
+    ("delete", "/3/0/7/0/observe", None),
+    ("delete", "/observations", None),
+    ("delete", "/observations/0", None),
     ("post", "/composite/read", {"paths": ["/3/0/9", "/3/0/7"]}),
     ("post", "/composite/write", {"/3/0/14": "+02:00"}),
 ]

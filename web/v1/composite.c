@@ -139,9 +139,9 @@ static bool read_paths(struct composite *composite, const json_t *paths) {
         struct lwm2m_node *node = &composite->nodes[composite->count++];
         *node = (struct lwm2m_node){0};
         if (!json_is_string(item) || !lwm2m_path_parse(document_string(item), &node->path, NULL) ||
-            node->path.len == 0) {
+            document_string(item).len == 0) {
             device_call_refuse(&composite->call, PROBLEM_BAD_BODY,
-                               "Each of paths must be like \"/3/0/0\": one to four ids from 0 to 65534.");
+                               "Each of paths must be like \"/3/0/0\", one to four ids from 0 to 65534, or \"/\".");
             return false;
         }
     }
@@ -151,7 +151,7 @@ static bool read_paths(struct composite *composite, const json_t *paths) {
 /* Whether all of it may be sent. False: the request is answered, and the device call is over. */
 static bool allows_paths(struct composite *composite, const struct target *target) {
     for (size_t i = 0; i < composite->count && !target->force; i++) {
-        uint16_t object = composite->nodes[i].path.ids[0];
+        uint16_t object = composite->nodes[i].path.len == 0 ? LWM2M_ID_NONE : composite->nodes[i].path.ids[0];
         if (object == 0 || object == 21 || object == 23) {
             device_call_refuse(
                 &composite->call, PROBLEM_NOT_SENT,

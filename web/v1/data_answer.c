@@ -1,6 +1,5 @@
 #include "web/v1/data_answer.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,17 +42,11 @@ struct answer {
 };
 
 static void put_headers(const struct answer *answer, char headers[HEADERS_MAX]) {
-    char code[COAP_CODE_HEADER_MAX];
     int format = coap_content_format(answer->result->message);
-    coap_code_header(answer->result->message->code, code);
     struct buffer out = buffer_over(headers, HEADERS_MAX - 1);
-    buffer_put_str(&out, code);
+    device_put_headers(&out, answer->result);
     if (format >= 0)
         buffer_printf(&out, "CoAP-Content-Format: %d\r\n", format);
-    if (answer->result->observation != 0)
-        buffer_printf(&out, "Observation: %" PRIu64 "\r\n", answer->result->observation);
-    else if (answer->result->asked_to_observe)
-        buffer_put_str(&out, "Observation: none\r\n");
     headers[out.len] = '\0';
 }
 

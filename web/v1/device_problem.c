@@ -1,5 +1,6 @@
 #include "web/v1/device_problem.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "common/coap/option.h"
@@ -40,6 +41,15 @@ unsigned device_problem_status(uint8_t code) {
 const char *coap_code_header(uint8_t code, char out[COAP_CODE_HEADER_MAX]) {
     snprintf(out, COAP_CODE_HEADER_MAX, "CoAP-Code: %s\r\n", coap_code_text(code).text);
     return out;
+}
+
+void device_put_headers(struct buffer *out, const struct operation_result *result) {
+    char line[COAP_CODE_HEADER_MAX];
+    buffer_put_str(out, coap_code_header(result->message->code, line));
+    if (result->observation != 0)
+        buffer_printf(out, "Observation: %" PRIu64 "\r\n", result->observation);
+    else if (result->asked_to_observe)
+        buffer_put_str(out, "Observation: none\r\n");
 }
 
 /* Members that each of these problems has. */
@@ -142,14 +152,16 @@ bool device_problem_if_any(struct device_call *call, const struct operation_resu
 }
 
 void device_problem_undecodable(struct device_call *call, const struct operation_result *result, const char *why) {
-    char text[DETAIL_MAX], header[COAP_CODE_HEADER_MAX];
+    char text[DETAIL_MAX], headers_text[128];
     struct buffer detail = buffer_over(text, sizeof text);
+    struct buffer headers = buffer_over(headers_text, sizeof headers_text - 1);
     int format = coap_content_format(result->message);
     json_t *members = members_of(call, result);
     json_object_set_new(members, "content_format", format < 0 ? json_null() : json_integer(format));
     json_object_set_new(members, "payload_b64", coap_json_base64(result->body));
     put_request(&detail, call);
-    coap_code_header(result->message->code, header);
-    problem_send_with(device_call_end(call), PROBLEM_UNDECODABLE, members, header, "%.*s: %s.", (int)detail.len, text,
+    device_put_headers(&headers, result);
+    headers_text[headers.len] = '\0';
+    problem_send_with(device_call_end(call), PROBLEM_UNDECODABLE, members, headers_text, "%.*s: %s.", (int)detail.len, text,
                       why);
 }

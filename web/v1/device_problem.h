@@ -21,6 +21,9 @@ extern const unsigned device_problem_statuses[];
 /* `CoAP-Code: 2.05` as a header line: every answer that came from a device has it. */
 const char *coap_code_header(uint8_t coap_code, char out[COAP_CODE_HEADER_MAX]);
 
+/* The same, and of an Observe `Observation: 12`, or none. */
+void device_put_headers(struct buffer *out, const struct operation_result *result);
+
 /* End the call with a problem unless the device has answered with success (2.xx). True when it has. */
 bool device_problem_if_any(struct device_call *call, const struct operation_result *result);
 
