@@ -43,6 +43,13 @@ enum statement {
     PUT_OBSERVATION,
     DELETE_OBSERVATION,
     CLEAR_OBSERVATIONS,
+    PUT_REQUEST,
+    FINISH_REQUEST,
+    DELETE_REQUEST,
+    CLEAR_REQUESTS,
+    PUT_QUEUE_SETTINGS,
+    DELETE_QUEUE_SETTINGS,
+    CLEAR_QUEUE_SETTINGS,
     STATEMENT_COUNT,
 };
 
@@ -66,6 +73,15 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                         " started_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
     [DELETE_OBSERVATION] = "DELETE FROM observation WHERE id = ?",
     [CLEAR_OBSERVATIONS] = "DELETE FROM observation",
+    [PUT_REQUEST] = "INSERT INTO request (id, endpoint, job, created_at, expires_at, state, completed_at, result)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    [FINISH_REQUEST] = "UPDATE request SET state = ?2, completed_at = ?3, result = ?4 WHERE id = ?1",
+    [DELETE_REQUEST] = "DELETE FROM request WHERE id = ?",
+    [CLEAR_REQUESTS] = "DELETE FROM request",
+    [PUT_QUEUE_SETTINGS] =
+        "INSERT OR REPLACE INTO queue_setting (endpoint, awake_window_ms, queue_limit) VALUES (?, ?, ?)",
+    [DELETE_QUEUE_SETTINGS] = "DELETE FROM queue_setting WHERE endpoint = ?",
+    [CLEAR_QUEUE_SETTINGS] = "DELETE FROM queue_setting",
 };
 
 struct sqlite {
@@ -472,6 +488,84 @@ bool sqlite_load_observations(struct sqlite *db, store_observation_fn *each, voi
     return sound;
 }
 
+static bool read_request(sqlite3_stmt *row, struct store_request *request) {
+    uint64_t state;
+    if (!column_number(row, 0, INT64_MAX, &request->id) || !column_number(row, 3, INT64_MAX, &request->created_at_ms) ||
+        !column_number(row, 4, INT64_MAX, &request->expires_at_ms) || !column_number(row, 5, UINT32_MAX, &state) ||
+        !column_number(row, 6, INT64_MAX, &request->completed_at_ms))
+        return false;
+    request->endpoint = column_slice(row, 1);
+    request->job = column_slice(row, 2);
+    request->state = (uint32_t)state;
+    request->result = column_slice(row, 7);
+    return request->id > 0 && request->endpoint.len > 0 && request->job.len > 0;
+}
+
+bool sqlite_load_requests(struct sqlite *db, store_request_fn *each, void *arg, char *error, size_t error_size) {
+    const char *path = sqlite3_db_filename(db->connection, "main");
+    sqlite3_stmt *row;
+    if (sqlite3_prepare_v2(db->connection,
+                           "SELECT id, endpoint, job, created_at, expires_at, state, completed_at, result"
+                           " FROM request ORDER BY id",
+                           -1, &row, NULL) != SQLITE_OK) {
+        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
+        return false;
+    }
+    int result;
+    bool sound = true;
+    while (sound && (result = sqlite3_step(row)) == SQLITE_ROW) {
+        struct store_request request;
+        sound = read_request(row, &request);
+        if (sound)
+            each(arg, &request);
+        else
+            say_damaged(path, "a queued request makes no sense", error, error_size);
+    }
+    if (sound && result != SQLITE_DONE) {
+        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
+        sound = false;
+    }
+    sqlite3_finalize(row);
+    sqlite3_db_release_memory(db->connection);
+    return sound;
+}
+
+/* 0 for NULL. */
+static bool column_setting(sqlite3_stmt *row, int column, uint32_t *number) {
+    uint64_t value = 0;
+    bool sound = sqlite3_column_type(row, column) == SQLITE_NULL || column_number(row, column, UINT32_MAX, &value);
+    *number = (uint32_t)value;
+    return sound;
+}
+
+bool sqlite_load_queue_settings(struct sqlite *db, store_queue_settings_fn *each, void *arg, char *error,
+                                size_t error_size) {
+    const char *path = sqlite3_db_filename(db->connection, "main");
+    sqlite3_stmt *row;
+    if (sqlite3_prepare_v2(db->connection, "SELECT endpoint, awake_window_ms, queue_limit FROM queue_setting", -1, &row,
+                           NULL) != SQLITE_OK) {
+        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
+        return false;
+    }
+    int result;
+    bool sound = true;
+    while (sound && (result = sqlite3_step(row)) == SQLITE_ROW) {
+        struct store_queue_settings settings = {.endpoint = column_slice(row, 0)};
+        sound = settings.endpoint.len > 0 && column_setting(row, 1, &settings.awake_window_ms) &&
+                column_setting(row, 2, &settings.limit);
+        if (sound)
+            each(arg, &settings);
+        else
+            say_damaged(path, "the settings of a queue make no sense", error, error_size);
+    }
+    if (sound && result != SQLITE_DONE) {
+        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
+        sound = false;
+    }
+    sqlite3_finalize(row);
+    return sound;
+}
+
 long sqlite_get_setting(struct sqlite *db, const char *name, char *value, size_t value_size) {
     sqlite3_stmt *row;
     if (sqlite3_prepare_v2(db->connection, "SELECT value FROM setting WHERE name = ?", -1, &row, NULL) != SQLITE_OK)
@@ -584,7 +678,8 @@ bool sqlite_refresh_registration(struct sqlite *db, const struct store_refresh *
 }
 
 bool sqlite_clear_registrations(struct sqlite *db) {
-    return run(db, CLEAR_REGISTRATIONS) && run(db, CLEAR_LEASES);
+    return run(db, CLEAR_REGISTRATIONS) && run(db, CLEAR_LEASES) && run(db, CLEAR_REQUESTS) &&
+           run(db, CLEAR_QUEUE_SETTINGS);
 }
 
 bool sqlite_put_setting(struct sqlite *db, struct slice name, struct slice value) {
@@ -625,6 +720,52 @@ bool sqlite_delete_observation(struct sqlite *db, uint64_t id) {
 
 bool sqlite_clear_observations(struct sqlite *db) {
     return run(db, CLEAR_OBSERVATIONS);
+}
+
+bool sqlite_put_request(struct sqlite *db, const struct store_request *request) {
+    sqlite3_stmt *statement = db->statements[PUT_REQUEST];
+    bind_number(statement, 1, request->id);
+    bind_text(statement, 2, request->endpoint);
+    bind_blob(statement, 3, request->job);
+    bind_number(statement, 4, request->created_at_ms);
+    bind_number(statement, 5, request->expires_at_ms);
+    bind_number(statement, 6, request->state);
+    bind_number(statement, 7, request->completed_at_ms);
+    bind_blob(statement, 8, request->result);
+    return run(db, PUT_REQUEST);
+}
+
+bool sqlite_finish_request(struct sqlite *db, const struct store_request *request) {
+    sqlite3_stmt *statement = db->statements[FINISH_REQUEST];
+    bind_number(statement, 1, request->id);
+    bind_number(statement, 2, request->state);
+    bind_number(statement, 3, request->completed_at_ms);
+    bind_blob(statement, 4, request->result);
+    return run(db, FINISH_REQUEST);
+}
+
+bool sqlite_delete_request(struct sqlite *db, uint64_t id) {
+    bind_number(db->statements[DELETE_REQUEST], 1, id);
+    return run(db, DELETE_REQUEST);
+}
+
+static void bind_setting(sqlite3_stmt *statement, int parameter, uint32_t number) {
+    if (number == 0)
+        sqlite3_bind_null(statement, parameter);
+    else
+        bind_number(statement, parameter, number);
+}
+
+bool sqlite_put_queue_settings(struct sqlite *db, const struct store_queue_settings *settings) {
+    sqlite3_stmt *statement = db->statements[PUT_QUEUE_SETTINGS];
+    if (settings->awake_window_ms == 0 && settings->limit == 0) {
+        bind_text(db->statements[DELETE_QUEUE_SETTINGS], 1, settings->endpoint);
+        return run(db, DELETE_QUEUE_SETTINGS);
+    }
+    bind_text(statement, 1, settings->endpoint);
+    bind_setting(statement, 2, settings->awake_window_ms);
+    bind_setting(statement, 3, settings->limit);
+    return run(db, PUT_QUEUE_SETTINGS);
 }
 
 enum store_result sqlite_failure(const struct sqlite *db, char *text, size_t size) {

@@ -21,6 +21,9 @@ bool sqlite_load_registrations(struct sqlite *db, store_registration_fn *each, v
                                size_t error_size);
 bool sqlite_load_objects(struct sqlite *db, store_object_fn *each, void *arg, char *error, size_t error_size);
 bool sqlite_load_observations(struct sqlite *db, store_observation_fn *each, void *arg, char *error, size_t error_size);
+bool sqlite_load_requests(struct sqlite *db, store_request_fn *each, void *arg, char *error, size_t error_size);
+bool sqlite_load_queue_settings(struct sqlite *db, store_queue_settings_fn *each, void *arg, char *error,
+                                size_t error_size);
 long sqlite_get_setting(struct sqlite *db, const char *name, char *value, size_t value_size);
 
 bool sqlite_begin(struct sqlite *db);
@@ -34,6 +37,10 @@ bool sqlite_delete_object(struct sqlite *db, uint16_t id, struct slice version);
 bool sqlite_put_observation(struct sqlite *db, const struct store_observation *observation);
 bool sqlite_delete_observation(struct sqlite *db, uint64_t id);
 bool sqlite_clear_observations(struct sqlite *db);
+bool sqlite_put_request(struct sqlite *db, const struct store_request *request);
+bool sqlite_finish_request(struct sqlite *db, const struct store_request *request);
+bool sqlite_delete_request(struct sqlite *db, uint64_t id);
+bool sqlite_put_queue_settings(struct sqlite *db, const struct store_queue_settings *settings);
 bool sqlite_commit(struct sqlite *db);
 void sqlite_rollback(struct sqlite *db);
 

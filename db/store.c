@@ -32,6 +32,10 @@ enum record_kind {
     DELETE_OBJECT,
     PUT_OBSERVATION,
     DELETE_OBSERVATIONS,
+    PUT_REQUEST,
+    FINISH_REQUEST,
+    DELETE_REQUESTS,
+    PUT_QUEUE_SETTINGS,
 };
 
 struct record {
@@ -45,7 +49,8 @@ struct record {
  * store_refresh. PUT_REGISTRATION: a struct store_registration, `count` ids that it replaces, and the bytes of its
  * slices one after the other; its pointers mean nothing here. PUT_OBJECT and DELETE_OBJECT: a struct store_object,
  * likewise; to delete, without XML. PUT_OBSERVATION: a struct store_observation, likewise. DELETE_OBSERVATIONS: `count`
- * ids. */
+ * ids. PUT_REQUEST and FINISH_REQUEST: a struct store_request, likewise, PUT_QUEUE_SETTINGS: a struct
+ * store_queue_settings. DELETE_REQUESTS: `count` ids. */
 
 enum { TEXT_COUNT = 9, OBSERVATION_TEXT_COUNT = 4 };
 
@@ -151,6 +156,43 @@ static bool apply_delete_observations(struct sqlite *db, const struct record *re
     return true;
 }
 
+static struct store_request request_in(const struct record *record) {
+    struct store_request request;
+    const uint8_t *at = (const uint8_t *)(record + 1);
+    memcpy(&request, at, sizeof request);
+    request.endpoint.data = at + sizeof request;
+    request.job.data = request.endpoint.data + request.endpoint.len;
+    request.result.data = request.job.data + request.job.len;
+    return request;
+}
+
+static bool apply_put_request(struct sqlite *db, const struct record *record) {
+    struct store_request request = request_in(record);
+    return sqlite_put_request(db, &request);
+}
+
+static bool apply_finish_request(struct sqlite *db, const struct record *record) {
+    struct store_request request = request_in(record);
+    return sqlite_finish_request(db, &request);
+}
+
+static bool apply_delete_requests(struct sqlite *db, const struct record *record) {
+    const uint64_t *ids = (const uint64_t *)(const void *)(record + 1);
+    for (size_t i = 0; i < record->count; i++) {
+        if (!sqlite_delete_request(db, ids[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool apply_put_queue_settings(struct sqlite *db, const struct record *record) {
+    struct store_queue_settings settings;
+    const uint8_t *at = (const uint8_t *)(record + 1);
+    memcpy(&settings, at, sizeof settings);
+    settings.endpoint.data = at + sizeof settings;
+    return sqlite_put_queue_settings(db, &settings);
+}
+
 static bool apply(struct sqlite *db, struct record *record) {
     switch ((enum record_kind)record->kind) {
     case PUT_SETTING: {
@@ -173,6 +215,14 @@ static bool apply(struct sqlite *db, struct record *record) {
         return apply_put_observation(db, record);
     case DELETE_OBSERVATIONS:
         return apply_delete_observations(db, record);
+    case PUT_REQUEST:
+        return apply_put_request(db, record);
+    case FINISH_REQUEST:
+        return apply_finish_request(db, record);
+    case DELETE_REQUESTS:
+        return apply_delete_requests(db, record);
+    case PUT_QUEUE_SETTINGS:
+        return apply_put_queue_settings(db, record);
     }
     return false;
 }
@@ -325,6 +375,53 @@ enum store_result store_delete_observations(struct store *store, const uint64_t 
     return put_ids(store, DELETE_OBSERVATIONS, ids, count, done, arg);
 }
 
+static enum store_result put_request_record(struct store *store, enum record_kind kind,
+                                            const struct store_request *request, store_done_fn *done, void *arg) {
+    size_t size = sizeof *request + request->endpoint.len + request->job.len + request->result.len;
+    struct record *record = put(store, kind, 0, size, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    uint8_t *at = append((uint8_t *)(record + 1), request, sizeof *request);
+    at = append(at, request->endpoint.data, request->endpoint.len);
+    at = append(at, request->job.data, request->job.len);
+    append(at, request->result.data, request->result.len);
+    return STORE_OK;
+}
+
+enum store_result store_put_request(struct store *store, const struct store_request *request, store_done_fn *done,
+                                    void *arg) {
+    return put_request_record(store, PUT_REQUEST, request, done, arg);
+}
+
+enum store_result store_finish_request(struct store *store, const struct store_request *request, store_done_fn *done,
+                                       void *arg) {
+    struct store_request row = {.id = request->id,
+                                .state = request->state,
+                                .completed_at_ms = request->completed_at_ms,
+                                .result = request->result};
+    return put_request_record(store, FINISH_REQUEST, &row, done, arg);
+}
+
+enum store_result store_delete_requests(struct store *store, const uint64_t *ids, size_t count, store_done_fn *done,
+                                        void *arg) {
+    struct record *record = put(store, DELETE_REQUESTS, count, count * sizeof *ids, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    append((uint8_t *)(record + 1), ids, count * sizeof *ids);
+    return STORE_OK;
+}
+
+enum store_result store_put_queue_settings(struct store *store, const struct store_queue_settings *settings,
+                                           store_done_fn *done, void *arg) {
+    size_t size = sizeof *settings + settings->endpoint.len;
+    struct record *record = put(store, PUT_QUEUE_SETTINGS, 0, size, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    uint8_t *at = append((uint8_t *)(record + 1), settings, sizeof *settings);
+    append(at, settings->endpoint.data, settings->endpoint.len);
+    return STORE_OK;
+}
+
 bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
                               size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
@@ -344,6 +441,21 @@ bool store_load_observations(struct store *store, store_observation_fn *each, vo
                              size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
     bool loaded = sqlite_load_observations(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_requests(struct store *store, store_request_fn *each, void *arg, char *error, size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = sqlite_load_requests(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_queue_settings(struct store *store, store_queue_settings_fn *each, void *arg, char *error,
+                               size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = sqlite_load_queue_settings(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }

@@ -73,6 +73,25 @@ struct store_observation {
     uint64_t started_at_ms;
 };
 
+/* A request that waits for its device, or its result. Slices as above. */
+struct store_request {
+    uint64_t id; /* > 0, never used twice */
+    struct slice endpoint;
+    struct slice job;    /* not empty; its meaning is the business of whoever queued it */
+    struct slice result; /* likewise; empty while there is none */
+    uint32_t state;      /* enum queue_state of server/queue.h; 0: it waits */
+    uint64_t created_at_ms;
+    uint64_t expires_at_ms;
+    uint64_t completed_at_ms; /* 0: not yet */
+};
+
+/* What was set for the queue of one device. */
+struct store_queue_settings {
+    struct slice endpoint;
+    uint32_t awake_window_ms; /* 0: not set */
+    uint32_t limit;           /* 0: not set */
+};
+
 struct store_options {
     const char *directory; /* made when missing, mode 0700; the files in it are 0600 */
     enum store_durability durability;
@@ -110,6 +129,13 @@ typedef void store_observation_fn(void *arg, const struct store_observation *obs
 bool store_load_observations(struct store *store, store_observation_fn *each, void *arg, char *error,
                              size_t error_size);
 
+/* Every request, in ascending order of id; and the settings of every device's queue. */
+typedef void store_request_fn(void *arg, const struct store_request *request);
+bool store_load_requests(struct store *store, store_request_fn *each, void *arg, char *error, size_t error_size);
+typedef void store_queue_settings_fn(void *arg, const struct store_queue_settings *settings);
+bool store_load_queue_settings(struct store *store, store_queue_settings_fn *each, void *arg, char *error,
+                               size_t error_size);
+
 /* Settings: small named values. `value` of store_get_setting may be NULL; it gets as much as fits, without a NUL. Returns
  * the whole length, or -1 when there is none. Reading is for the start only: it waits for a transaction under way. */
 long store_get_setting(struct store *store, const char *name, char *value, size_t value_size);
@@ -137,7 +163,7 @@ enum store_result store_put_observation(struct store *store, const struct store_
 enum store_result store_delete_observations(struct store *store, const uint64_t *ids, size_t count, store_done_fn *done,
                                             void *arg);
 
-/* Delete every registration and every observation. */
+/* Delete every registration, every observation, every request, and what was set for devices' queues. */
 enum store_result store_clear_registrations(struct store *store, store_done_fn *done, void *arg);
 
 /* Insert an object definition, or replace that of the same id and version. */
@@ -147,6 +173,22 @@ enum store_result store_put_object(struct store *store, const struct store_objec
 /* One that is not there is passed over. */
 enum store_result store_delete_object(struct store *store, uint16_t id, struct slice version, store_done_fn *done,
                                       void *arg);
+
+/* Insert a request. */
+enum store_result store_put_request(struct store *store, const struct store_request *request, store_done_fn *done,
+                                    void *arg);
+
+/* Write state, completed_at_ms and result of the request with this id; the other fields don't count. One that is not
+ * there is passed over. */
+enum store_result store_finish_request(struct store *store, const struct store_request *request, store_done_fn *done,
+                                       void *arg);
+
+enum store_result store_delete_requests(struct store *store, const uint64_t *ids, size_t count, store_done_fn *done,
+                                        void *arg);
+
+/* Insert or replace what is set for a device; delete it when nothing is. */
+enum store_result store_put_queue_settings(struct store *store, const struct store_queue_settings *settings,
+                                           store_done_fn *done, void *arg);
 
 /* Why writes fail now, as a short sentence for a person ("database or disk is full"), or NULL while they succeed. Turns
  * NULL again with the first transaction that succeeds. */

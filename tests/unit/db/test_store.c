@@ -649,6 +649,125 @@ static void test_an_object_definition_that_makes_no_sense_fails_the_loading(void
     }
 }
 
+/* What was loaded of requests and of queues' settings, as text. */
+struct loaded_queue {
+    char text[800];
+};
+
+static void on_request(void *arg, const struct store_request *r) {
+    struct loaded_queue *l = arg;
+    size_t len = strlen(l->text);
+    snprintf(l->text + len, sizeof l->text - len, "%u %.*s %.*s %u %u %u %u [%.*s]\n", (unsigned)r->id,
+             (int)r->endpoint.len, (const char *)r->endpoint.data, (int)r->job.len, (const char *)r->job.data,
+             (unsigned)r->created_at_ms, (unsigned)r->expires_at_ms, (unsigned)r->state, (unsigned)r->completed_at_ms,
+             (int)r->result.len, (const char *)r->result.data);
+}
+
+static void on_queue_settings(void *arg, const struct store_queue_settings *settings) {
+    struct loaded_queue *l = arg;
+    size_t len = strlen(l->text);
+    snprintf(l->text + len, sizeof l->text - len, "%.*s %u %u\n", (int)settings->endpoint.len,
+             (const char *)settings->endpoint.data, settings->awake_window_ms, settings->limit);
+}
+
+static void assert_queue(struct fixture *f, const char *expected) {
+    struct loaded_queue l = {.text = ""};
+    reopen_store(f);
+    if (!store_load_requests(f->store, on_request, &l, f->error, sizeof f->error) ||
+        !store_load_queue_settings(f->store, on_queue_settings, &l, f->error, sizeof f->error))
+        fail_msg("%s", f->error);
+    assert_string_equal(l.text, expected);
+}
+
+static void put_request(struct fixture *f, uint64_t id, const char *endpoint, const char *job) {
+    struct store_request request = {.id = id,
+                                    .endpoint = slice_str(endpoint),
+                                    .job = slice_str(job),
+                                    .created_at_ms = id + 1,
+                                    .expires_at_ms = id + 2};
+    assert_int_equal(store_put_request(f->store, &request, on_done, f), STORE_OK);
+}
+
+static void finish_request(struct fixture *f, uint64_t id, const char *result) {
+    struct store_request request = {.id = id, .state = 2, .completed_at_ms = id + 9, .result = slice_str(result)};
+    assert_int_equal(store_finish_request(f->store, &request, on_done, f), STORE_OK);
+}
+
+static void put_queue_settings(struct fixture *f, const char *endpoint, uint32_t awake_window_ms, uint32_t limit) {
+    struct store_queue_settings settings = {
+        .endpoint = slice_str(endpoint), .awake_window_ms = awake_window_ms, .limit = limit};
+    assert_int_equal(store_put_queue_settings(f->store, &settings, on_done, f), STORE_OK);
+}
+
+static void test_requests_are_kept_finished_and_deleted(void **state) {
+    struct fixture *f = *state;
+    open_store(f);
+    put_request(f, 7, "dev1", "write");
+    put_request(f, 5, "dev2", "read");
+    put_request(f, 6, "dev1", "execute");
+    put_request(f, 8, "dev1", "delete");
+    finish_request(f, 5, "done");
+    finish_request(f, 4711, "there is none");
+    uint64_t ids[] = {7, 8, 4711};
+    assert_int_equal(store_delete_requests(f->store, ids, 3, on_done, f), STORE_OK);
+    turn_until_done(f, 7);
+    assert_int_equal(f->failed, 0);
+    assert_queue(f, "5 dev2 read 6 7 2 14 [done]\n6 dev1 execute 7 8 0 0 []\n");
+}
+
+static void test_settings_of_queues_are_kept_until_nothing_is_set(void **state) {
+    struct fixture *f = *state;
+    open_store(f);
+    put_queue_settings(f, "dev1", 20000, 0);
+    put_queue_settings(f, "dev2", 0, 3);
+    put_queue_settings(f, "dev3", 1, 1);
+    put_queue_settings(f, "dev1", 30000, 10);
+    put_queue_settings(f, "dev3", 0, 0);
+    turn_until_done(f, 5);
+    assert_int_equal(f->failed, 0);
+    assert_queue(f, "dev1 30000 10\ndev2 0 3\n");
+}
+
+static void test_clearing_registrations_clears_requests_and_settings_of_queues(void **state) {
+    struct fixture *f = *state;
+    open_store(f);
+    put_request(f, 1, "dev1", "read");
+    put_queue_settings(f, "dev1", 1, 1);
+    assert_int_equal(store_clear_registrations(f->store, on_done, f), STORE_OK);
+    put_request(f, 2, "dev1", "read");
+    turn_until_done(f, 4);
+    assert_queue(f, "2 dev1 read 3 4 0 0 []\n");
+}
+
+static void test_a_queued_request_that_makes_no_sense_fails_the_loading(void **state) {
+    struct fixture *f = *state;
+    static const char *const faults[] = {
+        "UPDATE request SET id = 0",          "UPDATE request SET endpoint = ''",   "UPDATE request SET job = x''",
+        "UPDATE request SET expires_at = -1", "UPDATE request SET state = 1 << 32",
+    };
+    open_store(f);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        struct loaded_queue l = {.text = ""};
+        put_request(f, 1, "dev1", "read");
+        close_store(f);
+        run_sql(path_of(f, "berth.db"), faults[i], false);
+        open_store(f);
+        assert_false(store_load_requests(f->store, on_request, &l, f->error, sizeof f->error));
+        assert_non_null(strstr(f->error, "damaged"));
+        assert_string_equal(l.text, "");
+        close_store(f);
+        run_sql(path_of(f, "berth.db"), "DELETE FROM request", false);
+        open_store(f);
+    }
+    put_queue_settings(f, "dev1", 1, 1);
+    close_store(f);
+    run_sql(path_of(f, "berth.db"), "UPDATE queue_setting SET queue_limit = -1", false);
+    open_store(f);
+    struct loaded_queue l = {.text = ""};
+    assert_false(store_load_queue_settings(f->store, on_queue_settings, &l, f->error, sizeof f->error));
+    assert_non_null(strstr(f->error, "damaged"));
+}
+
 static void test_completions_come_in_the_order_of_the_writes(void **state) {
     struct fixture *f = *state;
     open_store(f);
@@ -1124,7 +1243,10 @@ static void test_an_older_schema_is_brought_up_to_date(void **state) {
 static void test_a_database_of_the_first_schema_keeps_its_rows(void **state) {
     struct fixture *f = *state;
     fill_store(f, 10);
-    run_sql(path_of(f, "berth.db"), "DROP TABLE object; DROP TABLE observation; PRAGMA user_version = 1", false);
+    run_sql(path_of(f, "berth.db"),
+            "DROP TABLE object; DROP TABLE observation; DROP TABLE request; DROP TABLE queue_setting;"
+            " PRAGMA user_version = 1",
+            false);
     open_store(f);
     put_object(f, 3, "1.0", "<a/>");
     assert_objects(f, "3 1.0 <a/>\n");
@@ -1208,6 +1330,10 @@ int main(void) {
         STORE_TEST(test_observations_are_kept_overwritten_and_deleted),
         STORE_TEST(test_OB_20_observations_outlive_a_replaced_registration_and_go_with_all),
         STORE_TEST(test_an_observation_that_makes_no_sense_fails_the_loading),
+        STORE_TEST(test_requests_are_kept_finished_and_deleted),
+        STORE_TEST(test_settings_of_queues_are_kept_until_nothing_is_set),
+        STORE_TEST(test_clearing_registrations_clears_requests_and_settings_of_queues),
+        STORE_TEST(test_a_queued_request_that_makes_no_sense_fails_the_loading),
         STORE_TEST(test_completions_come_in_the_order_of_the_writes),
         STORE_TEST(test_many_writes_are_few_transactions),
         STORE_TEST(test_a_full_queue_refuses_the_write_and_takes_it_later),
