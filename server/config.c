@@ -230,6 +230,22 @@ static bool set_event_memory(struct config *config, const char *value, char prob
     return read_size(value, 64 << 10, &config->event_bytes, problem);
 }
 
+static bool set_awake_window(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_duration_ms(value, 1, 86400000, &config->awake_window_ms, problem);
+}
+
+static bool set_queue_limit(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 1, 10000, &config->queue_limit, problem);
+}
+
+static bool set_queue_expiry(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_duration_ms(value, 1000, 30u * 86400000, &config->queue_expiry_ms, problem);
+}
+
+static bool set_queue_delay(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_duration_ms(value, 0, 60000, &config->queue_delay_ms, problem);
+}
+
 static bool set_max_body(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     return read_size(value, 1024, &config->coap.max_body, problem);
 }
@@ -343,6 +359,10 @@ static const struct setting settings[] = {
     {"max-observations", "N", set_max_observations, "observe no more than so much [2000000]"},
     {"max-observations-per-device", "N", set_device_observations, "of them for one device [256]"},
     {"event-memory", "BYTES", set_event_memory, "bound of the event log [4M]"},
+    {"awake-window", "DURATION", set_awake_window, "how long a device in queue mode listens after it was heard [93s]"},
+    {"queue-limit", "N", set_queue_limit, "requests that wait for one device (Prefer: respond-async) [64]"},
+    {"queue-expiry", "DURATION", set_queue_expiry, "how long they wait when they don't say [1d]"},
+    {"queue-delay", "DURATION", set_queue_delay, "pause between the answer to a device and what waits for it [0]"},
     {"max-body", "BYTES", set_max_body, "largest body taken from a device [16M]"},
     {"max-transfer-memory", "BYTES", set_max_transfer, "bound of all block-wise transfers [64M]"},
     {"max-transfers", "N", set_max_transfers, "block-wise transfers of one peer at once [8]"},
@@ -376,6 +396,9 @@ static void set_defaults(struct config *config) {
         .max_observations = 2000000,
         .max_observations_per_device = 256,
         .event_bytes = 4 << 20,
+        .awake_window_ms = 93000, /* MAX_TRANSMIT_WAIT (T §6.5), whatever is set for our own transmissions */
+        .queue_limit = 64,
+        .queue_expiry_ms = 86400000,
         .http_max_connections = 1024,
         .http_idle_s = 60,
         .http_max_body = 1 << 20,

@@ -32,9 +32,13 @@ struct config {
     size_t max_observations;      /* refused beyond; default 2,000,000 */
     size_t max_observations_per_device; /* default 256 */
     size_t event_bytes;                 /* bound of the event log: default 4 MiB */
-    uint32_t http_max_connections;      /* default 1024 */
-    uint32_t http_idle_s;               /* default 60 */
-    size_t http_max_body;               /* default 1 MiB */
+    uint32_t awake_window_ms;      /* how long a device in queue mode listens after its last message: default 93 s */
+    uint32_t queue_limit;          /* requests in the queue of a device: default 64 */
+    uint32_t queue_expiry_ms;      /* how long a queued request waits when it does not say: default 24 h */
+    uint32_t queue_delay_ms;       /* from the answer to a device's message to what waits for it: default 0 */
+    uint32_t http_max_connections; /* default 1024 */
+    uint32_t http_idle_s;          /* default 60 */
+    size_t http_max_body;          /* default 1 MiB */
 };
 
 enum config_action { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_USAGE, CONFIG_HEALTHCHECK };

@@ -1,23 +1,26 @@
 #include "server/contact.h"
 
+#include "server/awake.h"
 #include "server/dealings.h"
 #include "server/observation.h"
 #include "server/operation.h"
+#include "server/queue.h"
 
 void contact_registered(struct server *server, struct registration *r, bool replaced) {
-    (void)server;
     (void)replaced;
     observations_revive(r);
+    awake_heard(server, r);
+    queue_resume(server, r);
 }
 
 void contact_heard(struct server *server, struct registration *r) {
-    (void)server;
     observations_revive(r);
+    awake_heard(server, r);
+    queue_resume(server, r);
 }
 
 void contact_any(struct server *server, struct registration *r) {
-    (void)server;
-    (void)r;
+    awake_prolong(server, r);
 }
 
 void contact_moved(struct server *server, struct registration *r, struct link *before) {
@@ -30,11 +33,17 @@ void contact_replaced(struct server *server, struct registration *old, struct re
     r->dealings = old->dealings;
     old->dealings = NULL;
     observations_replaced(r);
+    queue_hand_over(r);
     operation_end_all(server, old);
 }
 
 void contact_ended(struct server *server, struct registration *r, enum event_type why) {
     operation_end_all(server, r);
     observations_ended(r, why);
+    awake_forget(server, r);
+    if (why == EVENT_TYPE_COUNT)
+        queue_drop(server, r);
+    else
+        queue_end(server, r);
     dealings_settle(r);
 }

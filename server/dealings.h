@@ -1,5 +1,5 @@
-/* What the server has to do with one device: exists only while there is anything, and belongs to its registration. When
- * the device registers anew the new registration takes it over (contact.h). */
+/* What the server has under way with one device beyond single requests. It hangs in the registration, goes over to the
+ * one that takes its place, and exists only while something is in it: a million idle devices have none. */
 #ifndef BERTH_SERVER_DEALINGS_H
 #define BERTH_SERVER_DEALINGS_H
 
@@ -12,7 +12,7 @@ struct dealings {
     struct observation *observations; /* in the order of their ids */
     uint32_t observation_count;       /* of them, without those that the device makes by itself */
     uint32_t waiting_observations;    /* of them, to be begun again */
-    struct device_queue *queue;
+    struct device_queue *queue;       /* NULL: none */
 };
 
 /* Those of a registration, made when there are none; NULL when out of memory. */

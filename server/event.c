@@ -4,9 +4,9 @@
  *   [ records: 15/16 of the bytes ][ offsets: 1/16 ]
  *
  * A record is a struct record, the used bytes of the address, the bytes of the four slices and, when there is one, a
- * struct record_observation, and a struct record_node and the bytes of its value, without padding; it never wraps, so
- * that slices can point at it. Numbers have no gaps, so the offset of event N stands at N modulo the
- * number of offsets. The oldest events go when their bytes or their offset are needed. */
+ * struct record_observation, a struct record_node and the bytes of its value, and a struct event_request, without
+ * padding; it never wraps, so that slices can point at it. Numbers have no gaps, so the offset of event N stands at N
+ * modulo the number of offsets. The oldest events go when their bytes or their offset are needed. */
 #include "server/event.h"
 
 #include <stddef.h>
@@ -25,7 +25,7 @@ struct record {
     uint8_t type;
     uint8_t coap_code;
     uint8_t address_len; /* how many bytes of struct address follow */
-    uint8_t has_node : 1, has_observation : 1;
+    uint8_t has_node : 1, has_observation : 1, has_request : 1;
 };
 
 struct record_observation {
@@ -76,6 +76,9 @@ static const char *const type_names[EVENT_TYPE_COUNT] = {
     [EVENT_NOTIFICATION] = "notification",
     [EVENT_OBSERVE_STARTED] = "observe_started",
     [EVENT_OBSERVE_ENDED] = "observe_ended",
+    [EVENT_AWAKE] = "awake",
+    [EVENT_SLEEPING] = "sleeping",
+    [EVENT_REQUEST_COMPLETED] = "request_completed",
 };
 
 struct event_log *event_log_new(const struct clock *clock, uint64_t first_id, size_t max_bytes) {
@@ -234,9 +237,11 @@ static struct record_node record_of_node(const struct lwm2m_node *node, size_t r
     return record;
 }
 
-static void decode_node(const uint8_t *at, struct lwm2m_node *node) {
+static void decode_node(const uint8_t **from, struct lwm2m_node *node) {
     struct record_node record;
+    const uint8_t *at = *from;
     memcpy(&record, at, sizeof record);
+    *from += sizeof record + record.bytes_len;
     *node = (struct lwm2m_node){.path = record.path, .has_time = record.has_time != 0, .time_ms = record.time_ms};
     node->value = value_of((enum lwm2m_type)record.type, record.scalar, slice_of(at + sizeof record, record.bytes_len));
 }
@@ -280,7 +285,9 @@ static void decode(const struct event_log *log, uint64_t id, struct event *event
     if (record.has_observation)
         decode_observation(&at, event);
     if (event->has_node)
-        decode_node(at, &event->node);
+        decode_node(&at, &event->node);
+    if (record.has_request)
+        memcpy(&event->request, at, sizeof event->request);
 }
 
 static void tell_subscribers(struct event_log *log) {
@@ -302,11 +309,12 @@ uint64_t event_publish(struct event_log *log, const struct event *event) {
                             .coap_code = event->coap_code,
                             .address_len = address_len(&event->address),
                             .has_node = event->has_node,
-                            .has_observation = event->observation != 0};
+                            .has_observation = event->observation != 0,
+                            .has_request = event->request.id > 0};
     struct record_observation observation = record_of_observation(event);
     struct record_node node;
     size_t room = log->ring_bytes - sizeof record - record.address_len - (event->has_node ? sizeof node : 0) -
-                  (record.has_observation ? sizeof observation : 0);
+                  (record.has_observation ? sizeof observation : 0) - (record.has_request ? sizeof event->request : 0);
     record.endpoint_len = fit(event->endpoint, &room);
     record.location_len = fit(event->location, &room);
     record.previous_len = fit(event->previous, &room);
@@ -329,8 +337,10 @@ uint64_t event_publish(struct event_log *log, const struct event *event) {
         at = put(at, &observation, sizeof observation);
     if (event->has_node) {
         at = put(at, &node, sizeof node);
-        put(at, event->node.value.bytes.data, node.bytes_len);
+        at = put(at, event->node.value.bytes.data, node.bytes_len);
     }
+    if (record.has_request)
+        put(at, &event->request, sizeof event->request);
 
     log->last_id++;
     *offset_of(log, log->last_id) = (uint32_t)log->head;

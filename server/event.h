@@ -13,15 +13,25 @@ enum event_type {
     EVENT_UPDATED,
     EVENT_DEREGISTERED,
     EVENT_EXPIRED,
-    EVENT_REPLACED,        /* registered again: `location` is the new one, `previous` the old one */
-    EVENT_ADDRESS_CHANGED, /* `address` is the new one, `previous` the old one as text */
-    EVENT_REJECTED,        /* a message was refused: `detail` says why, `coap_code` how */
-    EVENT_ODDITY,          /* a deviation was tolerated: `detail` says which */
-    EVENT_SEND,            /* a device has sent a value: `node` */
-    EVENT_NOTIFICATION,    /* a device has told a value of an observation: `node` */
-    EVENT_OBSERVE_STARTED, /* `observation`, and its first path in `node` */
-    EVENT_OBSERVE_ENDED,   /* likewise; `detail` says why, `coap_code` what the device said */
+    EVENT_REPLACED,          /* registered again: `location` is the new one, `previous` the old one */
+    EVENT_ADDRESS_CHANGED,   /* `address` is the new one, `previous` the old one as text */
+    EVENT_REJECTED,          /* a message was refused: `detail` says why, `coap_code` how */
+    EVENT_ODDITY,            /* a deviation was tolerated: `detail` says which */
+    EVENT_SEND,              /* a device has sent a value: `node` */
+    EVENT_NOTIFICATION,      /* a device has told a value of an observation: `node` */
+    EVENT_OBSERVE_STARTED,   /* `observation`, and its first path in `node` */
+    EVENT_OBSERVE_ENDED,     /* likewise; `detail` says why, `coap_code` what the device said */
+    EVENT_AWAKE,             /* a device in queue mode listens from now on */
+    EVENT_SLEEPING,          /* it does no longer; `detail` says why when its time was not over */
+    EVENT_REQUEST_COMPLETED, /* a queued request has its result: `request` */
     EVENT_TYPE_COUNT,
+};
+
+/* What became of a queued request. */
+struct event_request {
+    uint64_t id;     /* 0: the event is not about one */
+    uint16_t status; /* of its result, in the words of whoever ran it; 0: it was not run */
+    uint8_t state;   /* enum queue_state of server/queue.h */
 };
 
 /* Slices point into the ring and are valid until the next event is published. */
@@ -43,6 +53,7 @@ struct event {
     bool has_sequence;
     bool is_stale;       /* a newer one came before it */
     bool is_confirmable; /* it came as CON */
+    struct event_request request;
 };
 
 struct event_log;

@@ -6,5 +6,6 @@
 #define SETTING_CLOCK_LEAPT      "clock_leapt_ms"   /* how far protocol time has been leapt */
 #define SETTING_REGISTRATION_IDS "registration_ids" /* registration ids up to this one may have been used */
 #define SETTING_OBSERVATION_IDS  "observation_ids"  /* likewise */
+#define SETTING_REQUEST_IDS      "request_ids"      /* ids of queued requests up to this one may have been used */
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "common/coap/option.h"
 #include "common/coap/stored_message.h"
+#include "server/awake.h"
 #include "server/observation.h"
 
 struct operation {
@@ -16,6 +17,9 @@ struct operation {
     /* An answer that waits for a commit. */
     struct stored_message *answer;
     struct operation_result result;
+    const struct link *link; /* only to compare: whom it was sent to … */
+    uint64_t registration;   /* … and of which registration, */
+    uint32_t slot;           /* in this slot */
 };
 
 static enum operation_outcome outcome_of(enum coap_call_result result) {
@@ -33,6 +37,8 @@ static enum operation_outcome outcome_of(enum coap_call_result result) {
         return OPERATION_UNFINISHED;
     case COAP_CALL_CANCELLED:
         return OPERATION_GONE;
+    case COAP_CALL_WITHDRAWN:
+        return OPERATION_NOT_SENT;
     }
     return OPERATION_GONE;
 }
@@ -50,9 +56,21 @@ static struct operation_result result_of(const struct coap_reply *reply) {
                                      .retransmissions = reply->retransmissions};
 }
 
+/* T §6.5: a device in queue mode that leaves a request without an ACK is asleep. */
+static void note_silence(const struct operation *operation) {
+    struct server *server = operation->server;
+    struct registration *r = directory_at(server->directory, operation->slot);
+    if (r == NULL || r->id != operation->registration || r->link != operation->link || !r->queue_mode)
+        return;
+    awake_lost(server, r, "a request was not answered");
+    coap_withdraw_calls(server->coap, r->link);
+}
+
 static void finish(struct operation *operation, const struct operation_result *result) {
     operation_fn *done = operation->done;
     void *done_arg = operation->arg;
+    if (result->outcome == OPERATION_NO_ACK)
+        note_silence(operation);
     free(operation);
     done(done_arg, result);
 }
@@ -208,17 +226,44 @@ static bool send_request(struct operation *operation, struct registration *r, co
     return operation->call != NULL;
 }
 
+enum operation_refusal operation_check(const struct server *server, struct slice endpoint,
+                                       const struct operation_request *request) {
+    struct coap_message message;
+    struct coap_uint scratch[2];
+    const struct registration *r = directory_find(server->directory, endpoint);
+    if (r == NULL)
+        return OPERATION_NOT_REGISTERED;
+    if (request->cancels != 0)
+        return observation_find(r, request->cancels) == NULL ? OPERATION_NOT_OBSERVED : OPERATION_ACCEPTED;
+    bool fits = operation_compose(r, request, &message, scratch) && coap_call_fits(server->coap, &message);
+    return fits ? OPERATION_ACCEPTED : OPERATION_MALFORMED;
+}
+
+/* An observation that waits to be begun again can end without a word. */
+static bool needs_no_device(const struct registration *r, const struct operation_request *request) {
+    return request->cancels != 0 && observation_find(r, request->cancels)->state == OBSERVATION_WAITING;
+}
+
 struct operation *operation_start(struct server *server, struct slice endpoint, const struct operation_request *request,
                                   operation_fn *done, void *arg, enum operation_refusal *refusal) {
     struct registration *r = directory_find(server->directory, endpoint);
-    *refusal = OPERATION_NOT_REGISTERED;
-    if (r == NULL)
+    *refusal = operation_check(server, endpoint, request);
+    if (*refusal != OPERATION_ACCEPTED)
+        return NULL;
+    *refusal = OPERATION_ASLEEP;
+    if (!awake_is(r) && !request->even_asleep && !needs_no_device(r, request))
         return NULL;
     *refusal = OPERATION_QUEUE_FULL;
     struct operation *operation = malloc(sizeof *operation);
     if (operation == NULL)
         return NULL;
-    *operation = (struct operation){.server = server, .done = done, .arg = arg, .cancels = request->cancels};
+    *operation = (struct operation){.server = server,
+                                    .done = done,
+                                    .arg = arg,
+                                    .cancels = request->cancels,
+                                    .link = r->link,
+                                    .registration = r->id,
+                                    .slot = r->slot};
     if (!send_request(operation, r, request, refusal)) {
         free(operation);
         return NULL;

@@ -1,6 +1,7 @@
 /* What the server asks of a device (Core 1.2 §6.3): one CoAP request to a registered device, and its answer. Requests to
  * one device go out in order, NSTART of them at a time. A device that registers anew, deregisters or runs out ends what
- * is under way. */
+ * is under way. One in queue mode is asked nothing while it sleeps; when it leaves a request without an ACK it counts as
+ * asleep, and what was to go out next is not sent (T §6.5). */
 #ifndef BERTH_SERVER_OPERATION_H
 #define BERTH_SERVER_OPERATION_H
 
@@ -18,6 +19,7 @@ struct operation_request {
     int accept;         /* content format, or COAP_FORMAT_NONE */
     int content_format; /* of the payload, or COAP_FORMAT_NONE */
     bool is_absolute;
+    bool even_asleep;                  /* send it to a sleeping device, too */
     bool is_non_confirmable;           /* sent once as NON (RFC 7252 §4.3) */
     uint32_t response_timeout_ms;      /* from the ACK, or a NON, to the response; 0: as configured */
     const struct coap_option *options; /* further ones */
@@ -36,6 +38,7 @@ enum operation_outcome {
     OPERATION_GONE,        /* the registration ended, or the server stops */
     OPERATION_ENDED,       /* an observation that waited to be begun again is over; nobody had to be asked */
     OPERATION_NOT_STORED,  /* the device has answered, but its observation (or the end of it) could not be stored */
+    OPERATION_NOT_SENT,    /* the device fell asleep before its turn came */
 };
 
 struct operation_result {
@@ -56,11 +59,16 @@ typedef void operation_fn(void *arg, const struct operation_result *result);
 enum operation_refusal {
     OPERATION_ACCEPTED,
     OPERATION_NOT_REGISTERED,
+    OPERATION_ASLEEP,     /* the device is in queue mode and does not listen now */
     OPERATION_QUEUE_FULL, /* too many requests wait for this device */
     OPERATION_MALFORMED,  /* path, query or options don't fit into a message */
     OPERATION_TOO_MANY_OBSERVATIONS,
     OPERATION_NOT_OBSERVED, /* there is no observation to be cancelled */
 };
+
+/* What operation_start would say now, but for OPERATION_ASLEEP and OPERATION_QUEUE_FULL, which pass. */
+enum operation_refusal operation_check(const struct server *server, struct slice endpoint,
+                                       const struct operation_request *request);
 
 /* NULL: *refusal says why. */
 struct operation *operation_start(struct server *server, struct slice endpoint, const struct operation_request *request,

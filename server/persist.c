@@ -270,6 +270,10 @@ void persist_observation_ids(struct server *server) {
         reserve(server, SETTING_OBSERVATION_IDS, server->next_observation_id, server->reserved_observation_id);
 }
 
+uint64_t persist_request_ids(struct server *server, uint64_t last, uint64_t reserved) {
+    return reserve(server, SETTING_REQUEST_IDS, last, reserved);
+}
+
 void persist_clock(struct server *server) {
     put_number(server, SETTING_CLOCK_LEAPT, server->clock.leapt_ms);
 }

@@ -30,6 +30,10 @@ void persist_event_numbers(struct server *server);
 void persist_registration_ids(struct server *server);
 void persist_observation_ids(struct server *server);
 
+/* Likewise for ids of queued requests: `last` is in use, numbers up to `reserved` may be used. Returns the number up to
+ * which they may from now on. */
+uint64_t persist_request_ids(struct server *server, uint64_t last, uint64_t reserved);
+
 /* How far protocol time has been leapt. */
 void persist_clock(struct server *server);
 

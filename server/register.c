@@ -392,14 +392,16 @@ void register_update(struct server *server, const struct coap_request *request, 
         refuse_request(server, request, registration_endpoint(r), COAP_5_03_SERVICE_UNAVAILABLE, "out of memory");
         return;
     }
+    /* In LwM2M 1.0 queue mode is part of the binding, which an Update replaces. Since 1.1 it has a parameter, whose absence
+     * changes nothing. */
+    bool queue_mode = p.queue_mode || (r->queue_mode && !(r->version == LWM2M_1_0 && p.has_binding));
     bool fields_change = (p.has_lifetime && p.lifetime_s != r->lifetime_s) ||
-                         (p.has_binding && p.binding != r->binding) || (p.queue_mode && !r->queue_mode);
+                         (p.has_binding && p.binding != r->binding) || queue_mode != r->queue_mode;
     if (p.has_lifetime)
         r->lifetime_s = p.lifetime_s;
     if (p.has_binding)
         r->binding = p.binding;
-    if (p.queue_mode)
-        r->queue_mode = true;
+    r->queue_mode = queue_mode;
     bool moved = move_to_link(server, r, request->link);
     expiry_refresh(server, r);
     struct event event = {.type = EVENT_UPDATED,

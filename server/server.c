@@ -11,6 +11,8 @@
 #include "server/names.h"
 #include "server/objects.h"
 #include "server/persist.h"
+#include "server/queue.h"
+#include "server/queue_settings.h"
 #include "server/route.h"
 
 /* ---- what the layers below report ---- */
@@ -189,7 +191,8 @@ static bool load_all(struct server *server, char *error, size_t error_size) {
     server->heartbeat_s = loading.now_ms / 1000;
     if (!objects_load(server, error, error_size) ||
         !store_load_registrations(server->store, load, &loading, error, error_size) ||
-        !observations_load(server, error, error_size))
+        !observations_load(server, error, error_size) || !queue_settings_load(server, error, error_size) ||
+        !queue_start(server, read_number(server, SETTING_REQUEST_IDS), error, error_size))
         return false;
     if (loading.skipped > 0)
         log_write(LOG_WARN, "server", "%zu registrations cannot be reached through any listener and are left out",
@@ -247,6 +250,8 @@ static void stop(struct server *server) {
             timer_cancel(&server->wheel, &r->expiry);
             contact_ended(server, r, EVENT_TYPE_COUNT);
         }
+        queue_stop(server);
+        queue_settings_clear(server);
     }
     if (server->coap != NULL)
         coap_endpoint_free(server->coap);
@@ -369,7 +374,8 @@ struct pending_reset {
     struct server *server;
     store_done_fn *done;
     void *arg;
-    uint64_t before_id; /* registrations from this id on came later */
+    uint64_t before_id;         /* registrations from this id on came later */
+    uint64_t before_request_id; /* queued requests likewise */
     unsigned scopes;
 };
 
@@ -398,6 +404,8 @@ static void on_reset(void *arg, enum store_result result) {
             contact_ended(server, r, EVENT_TYPE_COUNT);
             directory_remove(server->directory, r);
         }
+        queue_drop_before(server, pending->before_request_id);
+        queue_settings_clear(server);
     }
     if (result == STORE_OK && (pending->scopes & SERVER_RESET_EVENTS) != 0)
         event_log_clear(server->events);
@@ -411,7 +419,7 @@ void server_reset(struct server *server, unsigned scopes, store_done_fn *done, v
         done(arg, STORE_IO);
         return;
     }
-    *pending = (struct pending_reset){server, done, arg, server->next_registration_id, scopes};
+    *pending = (struct pending_reset){server, done, arg, server->next_registration_id, queue_next_id(server), scopes};
     enum store_result result = STORE_OK;
     if ((scopes & SERVER_RESET_DEVICES) != 0) {
         mark_leaving(server, pending->before_id, true);

@@ -21,6 +21,9 @@ struct unsaved_ids {
     size_t count, cap;
 };
 
+struct queues;               /* server/queue.h */
+struct queue_settings_table; /* server/queue_settings.h */
+
 struct server {
     uv_loop_t *loop;
     const struct config *config;
@@ -46,6 +49,9 @@ struct server {
     size_t dirty_count, dirty_cap;
     struct unsaved_ids unsaved_deletions;             /* of registrations */
     struct unsaved_ids unsaved_observation_deletions; /* of observations */
+    struct queues *queues;                            /* requests that wait for their devices */
+    struct queue_settings_table *queue_settings;      /* NULL: none */
+    size_t awake_count;                               /* devices in queue mode that are awake */
     uint64_t started_at_ms;
 };
 
@@ -69,7 +75,7 @@ size_t server_leap(struct server *server, uint64_t by_ms);
 /* Take a registration out of the directory and say so (DEREGISTERED); its deletion is stored or on its way. */
 void server_drop(struct server *server, struct registration *registration, enum event_type type);
 
-/* A clean slate: forget all devices (no events), and/or the event log. Answers after the commit. */
+/* A clean slate: forget all devices, their queued requests and what is set for them (no events), and/or the event log. Answers after the commit. */
 enum server_reset { SERVER_RESET_DEVICES = 1, SERVER_RESET_EVENTS = 2 };
 void server_reset(struct server *server, unsigned scopes, store_done_fn *done, void *arg);
 

@@ -51,11 +51,19 @@ static const enum problem_kind devices_forget_problems[] = {PROBLEM_NOT_REGISTER
     "{\"type\":\"string\",\"examples\":[\"tlv\",\"senml-cbor\",\"senml-json\",\"lwm2m-cbor\",\"cbor\",\"text\"," \
     "\"opaque\",\"json\",\"none\",\"11542\"]}"
 #define SWITCH_SCHEMA "{\"type\":\"integer\",\"enum\":[0,1]}"
+#define PREFER_PARAMETER                                                                                           \
+    {                                                                                                              \
+        "Prefer", "header", TEXT_SCHEMA,                                                                           \
+            "respond-async: put it into the device's queue and answer 202 at once. respond-async; expires=1h: it " \
+            "waits so long for the device, from 1s to 30d."                                                        \
+    }
+#define QUEUED_ANSWER \
+    { 202, JSON, "Queued", "It waits for the device; Location is where its result will be." }
 #define FORCE_PARAMETER                                                                                          \
     {                                                                                                            \
         "force", "query", SWITCH_SCHEMA,                                                                         \
-            "1: send it although the standard or the device's version does not allow it, and without a look at " \
-            "definitions."                                                                                       \
+            "1: send it although the standard or the device's version does not allow it, or the device sleeps, " \
+            "and without a look at definitions."                                                                 \
     }
 #define RESPONSE_TIMEOUT_PARAMETER                                                                              \
     {                                                                                                           \
@@ -70,12 +78,13 @@ static const enum problem_kind devices_forget_problems[] = {PROBLEM_NOT_REGISTER
 #define ACCEPT_PARAMETER \
     { "Accept", "header", TEXT_SCHEMA, "The form of the answer, application/json by default." }
 
-static const struct route_parameter read_parameters[] = {FORMAT_PARAMETER,           NAMES_PARAMETER,  FORCE_PARAMETER,
-                                                         RESPONSE_TIMEOUT_PARAMETER, ACCEPT_PARAMETER, END_PARAMETERS};
+static const struct route_parameter read_parameters[] = {
+    FORMAT_PARAMETER, NAMES_PARAMETER,  FORCE_PARAMETER, RESPONSE_TIMEOUT_PARAMETER,
+    ACCEPT_PARAMETER, PREFER_PARAMETER, END_PARAMETERS};
 static const struct route_parameter write_parameters[] = {FORMAT_PARAMETER, FORCE_PARAMETER, RESPONSE_TIMEOUT_PARAMETER,
+                                                          PREFER_PARAMETER, END_PARAMETERS};
+static const struct route_parameter force_parameters[] = {FORCE_PARAMETER, RESPONSE_TIMEOUT_PARAMETER, PREFER_PARAMETER,
                                                           END_PARAMETERS};
-static const struct route_parameter force_parameters[] = {FORCE_PARAMETER, RESPONSE_TIMEOUT_PARAMETER, END_PARAMETERS};
-static const struct route_parameter request_parameters[] = {RESPONSE_TIMEOUT_PARAMETER, END_PARAMETERS};
 #define INSTANCE_PARAMETER                                                                         \
     {                                                                                              \
         "instance", "query", "{\"type\":\"integer\",\"minimum\":0,\"maximum\":65534}",             \
@@ -87,16 +96,18 @@ static const struct route_parameter update_parameters[] = {
     INSTANCE_PARAMETER,
     FORCE_PARAMETER,
     RESPONSE_TIMEOUT_PARAMETER,
+    PREFER_PARAMETER,
     END_PARAMETERS,
 };
-static const struct route_parameter server_object_parameters[] = {INSTANCE_PARAMETER, FORCE_PARAMETER,
-                                                                  RESPONSE_TIMEOUT_PARAMETER, END_PARAMETERS};
+static const struct route_parameter server_object_parameters[] = {
+    INSTANCE_PARAMETER, FORCE_PARAMETER, RESPONSE_TIMEOUT_PARAMETER, PREFER_PARAMETER, END_PARAMETERS};
 static const struct route_parameter discover_parameters[] = {
     {"depth", "query", "{\"type\":\"integer\",\"minimum\":0,\"maximum\":3}",
      "How many levels below the path are told (LwM2M 1.2)."},
     FORCE_PARAMETER,
     RESPONSE_TIMEOUT_PARAMETER,
     ACCEPT_PARAMETER,
+    PREFER_PARAMETER,
     END_PARAMETERS,
 };
 static const struct route_answer data_answers[] = {
@@ -106,27 +117,34 @@ static const struct route_answer data_answers[] = {
     {200, "application/senml+cbor", NULL, "The same as SenML CBOR."},
     {200, "application/cbor", NULL, "One value as a CBOR item; more as LwM2M CBOR has them."},
     {200, "application/octet-stream", NULL, "The payload as it came."},
+    QUEUED_ANSWER,
     END_ANSWERS,
 };
 static const struct route_answer discover_answers[] = {
     {200, JSON, "Links", "What is there, and its attributes."},
     {200, "application/link-format", NULL, "The payload as it came."},
+    QUEUED_ANSWER,
     END_ANSWERS,
 };
-static const struct route_answer done_answers[] = {{204, NULL, NULL, "The device has done it."}, END_ANSWERS};
+static const struct route_answer done_answers[] = {
+    {204, NULL, NULL, "The device has done it."}, QUEUED_ANSWER, END_ANSWERS};
 static const struct route_answer update_answers[] = {
     {204, NULL, NULL, "The device is going to update its registration."},
     {200, JSON, "Device", "With wait=1: it has done so."},
+    QUEUED_ANSWER,
     END_ANSWERS,
 };
 static const struct route_answer attributes_answers[] = {
     {204, NULL, NULL, "The device has done it. The header Berth-Warning says what is legal in it, and doubtful."},
+    QUEUED_ANSWER,
     END_ANSWERS,
 };
 static const struct route_answer create_answers[] = {
-    {201, NULL, NULL, "The device has created it. Location is its path, when that is known."}, END_ANSWERS};
+    {201, NULL, NULL, "The device has created it. Location is its path, when that is known."},
+    QUEUED_ANSWER,
+    END_ANSWERS};
 static const struct route_answer request_answers[] = {
-    {200, JSON, "CoapAnswer", "What the device answered, errors too."}, END_ANSWERS};
+    {200, JSON, "CoapAnswer", "What the device answered, errors too."}, QUEUED_ANSWER, END_ANSWERS};
 static const struct route_body data_bodies[] = {
     {"text/plain", NULL},
     {"application/senml+json", NULL},
@@ -139,8 +157,9 @@ static const struct route_body data_bodies[] = {
     {NULL, NULL},
 };
 static const struct route_body text_bodies[] = {{"text/plain", NULL}, {NULL, NULL}};
-#define DEVICE_PROBLEMS \
-    PROBLEM_NOT_REGISTERED, PROBLEM_REGISTRATION_GONE, PROBLEM_QUEUE_FULL, PROBLEM_UNFINISHED, PROBLEM_NO_ANSWER
+#define DEVICE_PROBLEMS                                                                                           \
+    PROBLEM_NOT_REGISTERED, PROBLEM_REGISTRATION_GONE, PROBLEM_QUEUE_FULL, PROBLEM_UNFINISHED, PROBLEM_NO_ANSWER, \
+        PROBLEM_ASLEEP
 static const enum problem_kind request_problems[] = {PROBLEM_BAD_BODY, DEVICE_PROBLEMS, PROBLEM_KIND_COUNT};
 static const enum problem_kind operation_problems[] = {
     PROBLEM_NOT_FOUND, PROBLEM_BAD_BODY,    PROBLEM_NOT_SENT,     PROBLEM_NOT_ACCEPTABLE, PROBLEM_MEDIA_TYPE,
@@ -167,9 +186,10 @@ static const struct route_parameter unobserve_parameters[] = {
     {"id", "query", "{\"type\":\"integer\",\"minimum\":1}",
      "Only the observation of this number, if it is of this path."},
     FORCE_PARAMETER,
+    PREFER_PARAMETER,
     END_PARAMETERS,
 };
-static const struct route_parameter mode_parameters[] = {MODE_PARAMETER, END_PARAMETERS};
+static const struct route_parameter mode_parameters[] = {MODE_PARAMETER, PREFER_PARAMETER, END_PARAMETERS};
 static const struct route_answer observe_answers[] = {
     {200, JSON, "Data",
      "The first value. The header Observation has the number of the observation, which is stored, or `none`: the "
@@ -180,10 +200,12 @@ static const struct route_answer observe_answers[] = {
     {200, "application/senml+cbor", NULL, "The same as SenML CBOR."},
     {200, "application/cbor", NULL, "One value as a CBOR item; more as LwM2M CBOR has them."},
     {200, "application/octet-stream", NULL, "The payload as it came."},
+    QUEUED_ANSWER,
     END_ANSWERS,
 };
 static const struct route_answer unobserve_answers[] = {
     {204, NULL, NULL, "It is over. It is over here also when the device does not answer, or answers with an error."},
+    QUEUED_ANSWER,
     END_ANSWERS};
 static const enum problem_kind observe_problems[] = {
     PROBLEM_NOT_FOUND, PROBLEM_BAD_BODY,    PROBLEM_NOT_SENT,     PROBLEM_NOT_ACCEPTABLE, PROBLEM_TOO_MANY_OBSERVATIONS,
@@ -206,6 +228,38 @@ static const struct route_answer observations_get_answers[] = {{200, JSON, "Obse
 static const enum problem_kind observations_list_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_KIND_COUNT};
 static const enum problem_kind observations_get_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_NOT_OBSERVED,
                                                               PROBLEM_KIND_COUNT};
+
+/* ---- queues ---- */
+
+#define TIMEOUT_PARAMETER \
+    { "timeout", "query", DURATION_SCHEMA, "Wait so long for its end, at most 10 minutes." }
+
+static const struct route_parameter queued_parameters[] = {TIMEOUT_PARAMETER, END_PARAMETERS};
+static const struct route_answer queued_get_answers[] = {
+    {200, JSON, "QueuedRequest", "The request, and when it is over its response."}, END_ANSWERS};
+static const struct route_answer queued_response_answers[] = {
+    {200, JSON, "Any", "What the call would have been answered, whatever that is: with its status, header and body."},
+    {200, "text/plain", NULL, "Likewise."},
+    {200, "application/senml+json", NULL, "Likewise."},
+    {200, "application/senml+cbor", NULL, "Likewise."},
+    {200, "application/cbor", NULL, "Likewise."},
+    {200, "application/octet-stream", NULL, "Likewise."},
+    {200, "application/link-format", NULL, "Likewise."},
+    {201, NULL, NULL, "Likewise."},
+    {204, NULL, NULL, "Likewise."},
+    END_ANSWERS,
+};
+static const enum problem_kind queued_get_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_TIMEOUT, PROBLEM_KIND_COUNT};
+static const enum problem_kind queued_response_problems[] = {
+    PROBLEM_NOT_FOUND,   PROBLEM_TIMEOUT,      PROBLEM_NOT_OVER, PROBLEM_CANCELLED,        PROBLEM_EXPIRED,
+    PROBLEM_UNDECODABLE, PROBLEM_DEVICE_ERROR, DEVICE_PROBLEMS,  PROBLEM_RESULT_TOO_LARGE, PROBLEM_KIND_COUNT,
+};
+static const enum problem_kind queued_delete_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_NOT_OVER, PROBLEM_STORE,
+                                                           PROBLEM_KIND_COUNT};
+static const struct route_answer queue_get_answers[] = {
+    {200, JSON, "Queue", "What waits for the device, in order, and what is set."}, END_ANSWERS};
+static const enum problem_kind queue_get_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_KIND_COUNT};
+static const enum problem_kind queue_put_problems[] = {PROBLEM_BAD_BODY, PROBLEM_STORE, PROBLEM_KIND_COUNT};
 
 /* ---- events ---- */
 
@@ -316,7 +370,7 @@ static const struct route routes[] = {
      .handler = v1_requests_post,
      .operation = "sendRequest",
      .summary = "Any CoAP request, and the answer as it comes.",
-     .parameters = request_parameters,
+     .parameters = force_parameters,
      .body = "CoapRequest",
      .answers = request_answers,
      .problems = request_problems},
@@ -357,6 +411,51 @@ static const struct route routes[] = {
      .body = "MuteSend",
      .answers = done_answers,
      .problems = server_object_problems},
+    {.method = "GET",
+     .path = "/v1/devices/{endpoint}/queue",
+     .handler = v1_queue_get,
+     .operation = "getQueue",
+     .summary = "The requests that wait for a device.",
+     .answers = queue_get_answers,
+     .problems = queue_get_problems},
+    {.method = "PUT",
+     .path = "/v1/devices/{endpoint}/queue",
+     .handler = v1_queue_put,
+     .operation = "setQueue",
+     .summary = "Set the awake window of a device and the limit of its queue; also before it registers.",
+     .body = "QueueSettings",
+     .answers = stored_answers,
+     .problems = queue_put_problems},
+    {.method = "DELETE",
+     .path = "/v1/devices/{endpoint}/queue",
+     .handler = v1_queue_delete,
+     .operation = "cancelQueue",
+     .summary = "Cancel every request that waits for a device; not the one that is being done.",
+     .answers = stored_answers,
+     .problems = devices_forget_problems},
+    {.method = "GET",
+     .path = "/v1/requests/{id}",
+     .handler = v1_queued_get,
+     .operation = "getQueuedRequest",
+     .summary = "A request that was put into a queue with Prefer: respond-async, now or when it is over.",
+     .parameters = queued_parameters,
+     .answers = queued_get_answers,
+     .problems = queued_get_problems},
+    {.method = "GET",
+     .path = "/v1/requests/{id}/response",
+     .handler = v1_queued_get_response,
+     .operation = "getQueuedResponse",
+     .summary = "Its response itself.",
+     .parameters = queued_parameters,
+     .answers = queued_response_answers,
+     .problems = queued_response_problems},
+    {.method = "DELETE",
+     .path = "/v1/requests/{id}",
+     .handler = v1_queued_delete,
+     .operation = "cancelQueuedRequest",
+     .summary = "Cancel a request that waits, or forget one that is over.",
+     .answers = stored_answers,
+     .problems = queued_delete_problems},
     {.method = "GET",
      .path = "/v1/devices/{endpoint}/{object}",
      .handler = v1_read,

@@ -261,17 +261,25 @@ static void split_target(struct http_request *request, struct slice target) {
     request->query = mark == NULL ? SLICE_NONE : slice_from(target, (size_t)(mark + 1 - target.data));
 }
 
-struct slice http_header(const struct http_request *request, const char *name) {
+struct slice http_header_next(const struct http_request *request, const char *name, size_t *at) {
+    if (request->internal != NULL)
+        return (*at)++ == 0 ? request->internal->header(request, name) : SLICE_NONE;
     const struct pile *head = &connection_of(request)->head;
-    size_t at = head->len == 0 ? 0 : strlen((const char *)head->data) + 1; /* past the target */
-    while (at < head->len) {
-        const char *field = (const char *)head->data + at;
+    if (*at == 0)
+        *at = head->len == 0 ? 0 : strlen((const char *)head->data) + 1; /* past the target */
+    while (*at < head->len) {
+        const char *field = (const char *)head->data + *at;
         const char *value = field + strlen(field) + 1;
+        *at = (size_t)(value - (const char *)head->data) + strlen(value) + 1;
         if (strcmp(field, name) == 0)
             return slice_str(value);
-        at = (size_t)(value - (const char *)head->data) + strlen(value) + 1;
     }
     return SLICE_NONE;
+}
+
+struct slice http_header(const struct http_request *request, const char *name) {
+    size_t at = 0;
+    return http_header_next(request, name, &at);
 }
 
 static int on_headers_complete(llhttp_t *parser) {
@@ -507,6 +515,10 @@ static void end_request(struct http_connection *c) {
 }
 
 void http_respond(struct http_request *request, const struct http_response *response) {
+    if (request->internal != NULL) {
+        request->internal->respond(request, response);
+        return;
+    }
     struct http_connection *c = connection_of(request);
     uint8_t memory[2048];
     struct buffer head = buffer_over(memory, sizeof memory);

@@ -28,6 +28,8 @@ struct http_request {
     void (*gone)(struct http_request *request);
     void (*resume)(struct http_request *request); /* called after http_wake, and when all output has left */
     void *arg;
+
+    const struct http_internal *internal; /* NULL: it came over a connection */
 };
 
 struct http_response {
@@ -35,6 +37,12 @@ struct http_response {
     const char *content_type; /* NULL: no body */
     const char *headers;      /* further header lines, each ended by CRLF; NULL: none */
     struct slice body;
+};
+
+/* A request that the program makes itself, and whose answer it takes, has these. It may not be woken or streamed to. */
+struct http_internal {
+    struct slice (*header)(const struct http_request *request, const char *name); /* as http_header */
+    void (*respond)(struct http_request *request, const struct http_response *response);
 };
 
 /* `handle` and `refused` answer a request. A refused one is malformed or over a limit: only its connection is known. */
@@ -60,6 +68,9 @@ void http_close(struct http *http);
 
 /* The value of the first header field of that name, in lower case; data is NULL when there is none. */
 struct slice http_header(const struct http_request *request, const char *name);
+
+/* The next one of that name; *at is 0 for the first. */
+struct slice http_header_next(const struct http_request *request, const char *name, size_t *at);
 
 void http_respond(struct http_request *request, const struct http_response *response);
 

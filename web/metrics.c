@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "server/observation.h"
+#include "server/queue.h"
 #include "web/probes.h"
 #include "web/web.h"
 
@@ -68,6 +69,14 @@ static void put_store(struct buffer *out, const struct server *server) {
                store.queued_bytes);
 }
 
+static void put_queues(struct buffer *out, const struct server *server) {
+    struct queue_counters queues = queue_counters(server);
+    put_number(out, "berth_awake_devices", "gauge", "Devices in queue mode that are awake.", server->awake_count);
+    put_number(out, "berth_queued_requests", "gauge", "Requests that wait for their devices.", queues.waiting);
+    put_number(out, "berth_queue_results", "gauge", "Results of such requests that are kept.", queues.results);
+    put_number(out, "berth_queue_bytes", "gauge", "Memory of both.", queues.bytes);
+}
+
 static void put_events(struct buffer *out, const struct server *server) {
     describe(out, "berth_events_total", "counter", "Events since the start.");
     for (enum event_type type = 0; type < EVENT_TYPE_COUNT; type++)
@@ -108,6 +117,7 @@ void metrics_get(const struct call *call) {
                observation_counters(server).observations);
     put_number(&out, "berth_notifications_total", "counter", "Notifications received, first answers included.",
                observation_counters(server).notifications);
+    put_queues(&out, server);
     put_coap(&out, server);
     put_events(&out, server);
     put_store(&out, server);

@@ -24,7 +24,9 @@ static const struct {
     [PROBLEM_REQUEST_TIMEOUT] = {"request-timeout", "The request took too long to arrive", 408},
     [PROBLEM_TIMEOUT] = {"timeout", "What was waited for did not happen in time", 408},
     [PROBLEM_UNEXPECTED_EVENT] = {"unexpected-event", "What should not have happened did", 409},
+    [PROBLEM_NOT_OVER] = {"not-over", "The request is not over yet", 409},
     [PROBLEM_REGISTRATION_GONE] = {"registration-gone", "The registration ended meanwhile", 410},
+    [PROBLEM_CANCELLED] = {"cancelled", "The request was cancelled", 410},
     [PROBLEM_TOO_LARGE] = {"too-large", "The request body is too large", 413},
     [PROBLEM_TARGET_TOO_LONG] = {"target-too-long", "The request target is too long", 414},
     [PROBLEM_MEDIA_TYPE] = {"unsupported-media-type", "The body has a type that is not taken here", 415},
@@ -37,10 +39,13 @@ static const struct {
     [PROBLEM_UNDECODABLE] = {"undecodable-answer", "The answer of the device cannot be decoded", 502},
     [PROBLEM_UNFINISHED] = {"unfinished-answer", "The answer of the device did not arrive as a whole", 502},
     [PROBLEM_STORE] = {"store-failed", "The change could not be stored", 503},
+    [PROBLEM_ASLEEP] = {"asleep", "The device is asleep", 503},
     [PROBLEM_NOT_READY] = {"not-ready", "The server is not ready", 503},
     [PROBLEM_OVERLOADED] = {"overloaded", "The server is at a limit", 503},
     [PROBLEM_NO_ANSWER] = {"no-answer", "The device did not answer", 504},
+    [PROBLEM_EXPIRED] = {"expired", "The request waited too long for the device", 504},
     [PROBLEM_VERSION] = {"http-version", "The HTTP version is not supported", 505},
+    [PROBLEM_RESULT_TOO_LARGE] = {"result-too-large", "The result is too large to be kept", 507},
 };
 
 const char *problem_slug(enum problem_kind kind) {

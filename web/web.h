@@ -7,6 +7,8 @@
 
 struct event_stream;
 struct http;
+struct http_request;
+struct replay; /* web/v1/replay.h */
 
 struct web {
     struct server *server;
@@ -16,12 +18,16 @@ struct web {
     uint64_t started_s;   /* Unix time of the wall clock */
     uv_timer_t heartbeat; /* runs while there are streams */
     struct event_stream *streams;
-    unsigned waiting; /* requests whose answer waits for an event (waiters) or a device (device calls) */
-    unsigned handles; /* not closed yet */
+    struct replay *replays; /* queued requests that are being run */
+    unsigned waiting;       /* requests whose answer waits for an event (waiters) or a device (device calls) */
+    unsigned handles;       /* not closed yet */
 };
 
 /* Listen on server->config->http. NULL with one line in `error`. */
 struct web *web_start(struct server *server, char *error, size_t error_size);
+
+/* Answer a request: find its route, see whether it may, and call the handler. What the program asks itself may. */
+void web_handle(void *web, struct http_request *request);
 
 /* "http://127.0.0.1:8080", with the real port; lives as long as `web`. */
 const char *web_uri(const struct web *web);

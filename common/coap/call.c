@@ -376,6 +376,31 @@ void coap_cancel_calls(struct coap_endpoint *endpoint, struct link *link) {
     peer_settle(peer);
 }
 
+static struct coap_call *first_waiting(const struct coap_peer *peer) {
+    struct coap_call *call = peer->calls;
+    while (call != NULL && call->state != CALL_WAITING)
+        call = call->next;
+    return call;
+}
+
+void coap_withdraw_calls(struct coap_endpoint *endpoint, struct link *link) {
+    struct coap_peer *peer = link->coap;
+    struct coap_call *call;
+    (void)endpoint;
+    if (peer == NULL)
+        return;
+    peer->busy++;
+    while ((call = first_waiting(peer)) != NULL) { /* `done` may cancel others */
+        struct coap_reply reply = {.result = COAP_CALL_WITHDRAWN};
+        coap_call_fn *done = call->done;
+        void *arg = call->arg;
+        free_call(call);
+        done(arg, &reply);
+    }
+    peer->busy--;
+    peer_settle(peer);
+}
+
 /* ---- responses ---- */
 
 static void restart(struct coap_call *call) {
@@ -613,6 +638,8 @@ const char *coap_call_result_text(enum coap_call_result result) {
         return "the block-wise transfer could not be completed";
     case COAP_CALL_CANCELLED:
         return "cancelled";
+    case COAP_CALL_WITHDRAWN:
+        return "withdrawn before it was sent";
     }
     return "";
 }

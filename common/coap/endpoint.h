@@ -120,6 +120,7 @@ enum coap_call_result {
     COAP_CALL_TOO_LARGE,   /* the response body exceeds max_body */
     COAP_CALL_INCOMPLETE,  /* a block-wise transfer could not be completed */
     COAP_CALL_CANCELLED,   /* by us */
+    COAP_CALL_WITHDRAWN,   /* by us, before anything of it was sent */
 };
 
 const char *coap_call_result_text(enum coap_call_result result);
@@ -164,6 +165,9 @@ void coap_cancel_calls(struct coap_endpoint *endpoint, struct link *link);
 
 /* Likewise every call there is. */
 void coap_end_calls(struct coap_endpoint *endpoint);
+
+/* Fail every call on this link that still waits for its turn (NSTART) with COAP_CALL_WITHDRAWN. */
+void coap_withdraw_calls(struct coap_endpoint *endpoint, struct link *link);
 
 /* Send a ping (empty CON, RFC 7252 §4.3); `done` gets COAP_CALL_RESET when it was answered. */
 struct coap_call *coap_ping(struct coap_endpoint *endpoint, struct link *link, coap_call_fn *done, void *arg);

@@ -123,6 +123,9 @@ def test_paths_that_are_not_described_are_404(berth):
         assert berth.http("GET", path).status == 404, path
 
 
+RESOURCE = "/v1/devices/{endpoint}/{object}/{instance}/{resource}"
+
+
 def at(path: str) -> str:
     """The path of the OpenAPI document for a path below a device."""
     names = iter(["object", "instance", "resource", "resource_instance"])
@@ -191,6 +194,8 @@ def test_answers_are_as_described(berth, document, start_device):
     reference.line("Device ID:", partly=True)
     device = berth.register("dev1", links='</>;rt="oma.lwm2m",</1/0>;x,</3/0>', extra=["y=1", "sms=123"])
     berth.register("ever", lifetime=0)
+    berth.register("asleep", lifetime=3600, extra=["Q"])
+    berth.leap("94s")
     device.update()
     calls = [
         (method, "/v1/devices/{endpoint}" + at(target.partition("?")[0]), "/v1/devices/ref" + target, body)
@@ -203,6 +208,31 @@ def test_answers_are_as_described(berth, document, start_device):
         ("get", "/v1/devices/{endpoint}", "/v1/devices/x?wait=deregistered", None),
         ("get", "/v1/devices/{endpoint}", "/v1/devices/x", None),
         ("get", "/v1/devices/{endpoint}", "/v1/devices/x?wait=registered&timeout=0s", None),
+        ("get", RESOURCE, "/v1/devices/ref/3/0/9", None, {"Prefer": "respond-async"}),
+        ("get", RESOURCE, "/v1/devices/ref/3/0/99", None, {"Prefer": "respond-async"}),
+        ("put", RESOURCE, "/v1/devices/ref/3/0/14", "+01:00", {"Prefer": "respond-async"}),
+        ("get", RESOURCE, "/v1/devices/ref/3/0/9", None, {"Prefer": "respond-async; expires=x"}),
+        ("get", "/v1/requests/{id}", "/v1/requests/1?timeout=10s", None),
+        ("get", "/v1/requests/{id}", "/v1/requests/2?timeout=10s", None),
+        ("get", "/v1/requests/{id}", "/v1/requests/9", None),
+        ("get", "/v1/requests/{id}/response", "/v1/requests/1/response", None),
+        ("get", "/v1/requests/{id}/response", "/v1/requests/2/response", None),
+        ("get", "/v1/requests/{id}/response", "/v1/requests/3/response?timeout=10s", None),
+        ("delete", "/v1/requests/{id}", "/v1/requests/1", None),
+        ("delete", "/v1/requests/{id}", "/v1/requests/1", None),
+        ("put", "/v1/devices/{endpoint}/queue", "/v1/devices/asleep/queue", {"limit": 3, "awake_window": "1500ms"}),
+        ("put", "/v1/devices/{endpoint}/queue", "/v1/devices/asleep/queue", {"limit": 0}),
+        ("get", RESOURCE, "/v1/devices/asleep/3/0/9", None),
+        ("get", RESOURCE, "/v1/devices/asleep/3/0/9", None, {"Prefer": "respond-async"}),
+        ("get", "/v1/requests/{id}", "/v1/requests/4", None),
+        ("get", "/v1/requests/{id}", "/v1/requests/4?timeout=0s", None),
+        ("get", "/v1/requests/{id}/response", "/v1/requests/4/response", None),
+        ("get", "/v1/devices/{endpoint}/queue", "/v1/devices/asleep/queue", None),
+        ("get", "/v1/devices/{endpoint}/queue", "/v1/devices/x/queue", None),
+        ("delete", "/v1/devices/{endpoint}/queue", "/v1/devices/asleep/queue", None),
+        ("delete", "/v1/devices/{endpoint}/queue", "/v1/devices/x/queue", None),
+        ("get", "/v1/requests/{id}", "/v1/requests/4", None),
+        ("get", "/v1/requests/{id}/response", "/v1/requests/4/response", None),
         ("get", "/v1/events", "/v1/events?poll=1&after=0", None),
         ("get", "/v1/events", "/v1/events?types=x", None),
         ("get", "/v1/events/last", "/v1/events/last", None),
@@ -239,9 +269,9 @@ def test_answers_are_as_described(berth, document, start_device):
         ("post", "/v1/reset", "/v1/reset?scope=x", None),
         ("post", "/v1/reset", "/v1/reset", None),
     ]
-    assert {(method, path) for method, path, _, _ in calls} == {(m, p) for p, m, _ in operations(document)}
-    for method, path, target, body in calls:
-        answer = berth.http(method.upper(), target, body)
+    assert {(method, path) for method, path, *_ in calls} == {(m, p) for p, m, _ in operations(document)}
+    for method, path, target, body, *headers in calls:
+        answer = berth.http(method.upper(), target, body, *headers)
         described = document["paths"][path][method]["responses"].get(str(answer.status))
         assert described is not None, f"{target} gave {answer.status}"
         content_type = answer.headers["Content-Type"]

@@ -5,7 +5,12 @@
 #include <stdlib.h>
 
 #include "common/base/duration.h"
+#include "web/prefer.h"
 #include "web/v1/device_problem.h"
+#include "web/v1/replay.h"
+#include "web/v1/respond_async.h"
+
+enum { BUSY_RETRY_MS = 1000 };
 
 struct device_memory {
     struct device_memory *next;
@@ -71,6 +76,7 @@ void *device_call_new(const struct call *call, size_t size, const char *target, 
     device_call->request = call->request;
     device_call->answered = answered;
     device_call->response_timeout_ms = response_timeout_ms;
+    device_call->even_asleep = slice_is(query_get(&call->query, "force"), "1");
     call->request->arg = device_call;
     call->request->gone = on_gone;
     call->web->waiting++;
@@ -103,32 +109,93 @@ static void refuse_unregistered(struct device_call *call) {
     problem_send_not_registered(request, slice_of(name, len));
 }
 
+/* What was queued has not reached the device, and shall. */
+static bool belongs_into_queue(const struct device_call *call, const struct operation_result *result) {
+    if (!replay_is(call->request))
+        return false;
+    switch (result->outcome) {
+    case OPERATION_GONE: /* should the registration have ended, so will what waits for it */
+    case OPERATION_NOT_SENT:
+        return true;
+    case OPERATION_NO_ACK: {
+        const struct registration *r = directory_find(call->web->server->directory, call->endpoint);
+        return r != NULL && r->queue_mode;
+    }
+    default:
+        return false;
+    }
+}
+
 static void on_result(void *arg, const struct operation_result *result) {
     struct device_call *call = arg;
     call->operation = NULL;
-    call->answered(call, result);
+    if (belongs_into_queue(call, result))
+        replay_put_back(device_call_end(call), 0);
+    else
+        call->answered(call, result);
 }
 
-void device_call_send(struct device_call *call, const struct operation_request *request) {
-    enum operation_refusal refusal;
-    struct operation_request timed = *request;
-    timed.response_timeout_ms = call->response_timeout_ms;
-    call->method = request->method;
-    call->operation = operation_start(call->web->server, call->endpoint, &timed, on_result, call, &refusal);
-    if (call->operation != NULL)
-        return;
-    if (refusal == OPERATION_NOT_REGISTERED)
+static void refuse(struct device_call *call, enum operation_refusal refusal) {
+    switch (refusal) {
+    case OPERATION_NOT_REGISTERED:
         refuse_unregistered(call);
-    else if (refusal == OPERATION_QUEUE_FULL)
+        break;
+    case OPERATION_ASLEEP:
+        device_problem_asleep(call);
+        break;
+    case OPERATION_QUEUE_FULL:
         device_call_refuse(call, PROBLEM_QUEUE_FULL, "As many requests wait for \"%.*s\" as may. Try again later.",
                            (int)call->endpoint.len, (const char *)call->endpoint.data);
-    else if (refusal == OPERATION_TOO_MANY_OBSERVATIONS)
+        break;
+    case OPERATION_TOO_MANY_OBSERVATIONS:
         device_call_refuse(call, PROBLEM_TOO_MANY_OBSERVATIONS,
                            "No more may be observed: --max-observations-per-device and --max-observations are limits.");
-    else if (refusal == OPERATION_NOT_OBSERVED)
+        break;
+    case OPERATION_NOT_OBSERVED:
         device_call_refuse(call, PROBLEM_NOT_OBSERVED, "There is no such observation.");
-    else
+        break;
+    case OPERATION_ACCEPTED:
+    case OPERATION_MALFORMED:
         device_call_refuse(call, PROBLEM_BAD_REQUEST,
                            "Path, query and options do not fit into a CoAP message (at most 255 bytes each, about 1000 "
                            "together), or the payload is larger than --max-body allows.");
+        break;
+    }
+}
+
+static void send_now(struct device_call *call, const struct operation_request *request) {
+    struct operation_request sent = *request;
+    enum operation_refusal refusal;
+    sent.response_timeout_ms = call->response_timeout_ms;
+    sent.even_asleep = call->even_asleep;
+    call->method = request->method;
+    call->operation = operation_start(call->web->server, call->endpoint, &sent, on_result, call, &refusal);
+    if (call->operation != NULL)
+        return;
+    if (replay_is(call->request) && (refusal == OPERATION_ASLEEP || refusal == OPERATION_QUEUE_FULL))
+        replay_put_back(device_call_end(call), BUSY_RETRY_MS);
+    else
+        refuse(call, refusal);
+}
+
+void device_call_send(struct device_call *call, const struct operation_request *request) {
+    struct prefer prefer = {0};
+    if (replay_is(call->request)) {
+        send_now(call, request);
+        return;
+    }
+    if (!prefer_read(call->request, &prefer)) {
+        device_call_refuse(call, PROBLEM_BAD_REQUEST,
+                           "expires of Prefer: respond-async must be a duration from 1s to 30d, like 3600s or 1h.");
+        return;
+    }
+    if (!prefer.respond_async) {
+        send_now(call, request);
+        return;
+    }
+    enum operation_refusal refusal = operation_check(call->web->server, call->endpoint, request);
+    if (refusal == OPERATION_ACCEPTED)
+        respond_async(call, prefer.expires_ms);
+    else
+        refuse(call, refusal);
 }

@@ -1,5 +1,6 @@
 /* A request of HTTP that asks something of a device: it waits until the device has answered. When the client hangs up,
- * what was asked is cancelled. */
+ * what was asked is cancelled. With `Prefer: respond-async` it is put into the device's queue instead (respond_async.h),
+ * at the point where it would be sent, and comes again from there as a replay (replay.h). */
 #ifndef BERTH_WEB_V1_DEVICE_CALL_H
 #define BERTH_WEB_V1_DEVICE_CALL_H
 
@@ -23,6 +24,7 @@ struct device_call {
     struct slice endpoint;
     const char *target;           /* for people: "/3/0/9" */
     uint8_t method;               /* of the last CoAP request */
+    bool even_asleep;             /* force=1: it is sent to a sleeping device, too */
     uint32_t response_timeout_ms; /* as the call asks for; 0: as configured */
     struct operation *operation;
     struct device_memory *memory;

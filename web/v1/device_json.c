@@ -4,10 +4,9 @@
 
 #include "common/lwm2m/link_format.h"
 #include "common/lwm2m/object_version.h"
+#include "server/awake.h"
 #include "web/document.h"
 #include "web/v1/link_json.h"
-
-enum { AWAKE_MS = 93000 }; /* MAX_TRANSMIT_WAIT after its last message a client with queue mode sleeps (T §6.5) */
 
 static void set(json_t *object, const char *name, json_t *value) {
     json_object_set_new(object, name, value);
@@ -130,11 +129,7 @@ static json_t *security_json(void) {
     return security;
 }
 
-bool device_is_awake(const struct registration *r, uint64_t now_ms) {
-    return !r->queue_mode || now_ms < r->updated_at_ms + AWAKE_MS;
-}
-
-json_t *device_json(const struct registration *r, uint64_t now_ms) {
+json_t *device_json(const struct registration *r) {
     bool for_ever = r->lifetime_s == 0;
     struct slice root = registration_root(r);
     json_t *device = json_object();
@@ -153,7 +148,7 @@ json_t *device_json(const struct registration *r, uint64_t now_ms) {
     set(device, "version", json_string(registration_version_text(r)));
     set(device, "binding", binding_json(r));
     set(device, "queue_mode", json_boolean(r->queue_mode));
-    set(device, "awake", json_boolean(device_is_awake(r, now_ms)));
+    set(device, "awake", json_boolean(awake_is(r)));
     set(device, "objects", objects_json(registration_links(r), r->version));
     set(device, "content_formats", content_formats_json(registration_links(r)));
     set(device, "location", document_location(registration_location(r)));

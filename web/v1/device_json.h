@@ -6,10 +6,6 @@
 
 #include "server/registration.h"
 
-/* `now_ms` is protocol time: it decides whether a client with queue mode is awake. */
-json_t *device_json(const struct registration *registration, uint64_t now_ms);
-
-/* Whether the client listens now: without queue mode always, with it for a while after it was heard. */
-bool device_is_awake(const struct registration *registration, uint64_t now_ms);
+json_t *device_json(const struct registration *registration);
 
 #endif

@@ -110,6 +110,31 @@ static void send_device_error(struct device_call *call, const struct operation_r
     document_send(device_call_end(call), status, "application/problem+json", headers_text, document);
 }
 
+/* It is heard again when its lifetime is over at the latest, if it does not end. */
+static const char *retry_after_header(const struct device_call *call, char *out, size_t size) {
+    const struct server *server = call->web->server;
+    const struct registration *r = directory_find(server->directory, call->endpoint);
+    uint64_t now_ms = clock_now_ms(&server->clock), seconds = 86400;
+    if (r != NULL && r->expires_at_ms != UINT64_MAX)
+        seconds = r->expires_at_ms > now_ms + 1000 ? (r->expires_at_ms - now_ms) / 1000 : 1;
+    snprintf(out, size, "Retry-After: %llu\r\n", (unsigned long long)seconds);
+    return out;
+}
+
+void device_problem_asleep(struct device_call *call) {
+    char detail_text[DETAIL_MAX], header[64];
+    struct buffer detail = buffer_over(detail_text, sizeof detail_text);
+    json_t *members = json_object();
+    json_object_set_new(members, "endpoint", document_text(call->endpoint));
+    json_object_set_new(members, "path", json_string(call->target));
+    put_request(&detail, call);
+    retry_after_header(call, header, sizeof header);
+    problem_send_with(device_call_end(call), PROBLEM_ASLEEP, members, header,
+                      "%.*s: nothing was sent, since the device is in queue mode and does not listen now. With "
+                      "Prefer: respond-async the request waits for it.",
+                      (int)detail.len, detail_text);
+}
+
 static void send_unanswered(struct device_call *call, const struct operation_result *result) {
     static const struct {
         enum problem_kind kind;
@@ -120,16 +145,21 @@ static void send_unanswered(struct device_call *call, const struct operation_res
         [OPERATION_RESET] = {PROBLEM_NO_ANSWER, "reset", "the device answered with a Reset"},
         [OPERATION_UNFINISHED] = {PROBLEM_UNFINISHED, "unfinished",
                                   "the answer in blocks is too large, or changed while it was fetched"},
+        [OPERATION_NOT_SENT] = {PROBLEM_ASLEEP, "not-sent", "the device fell asleep before it was sent"},
         [OPERATION_GONE] = {PROBLEM_REGISTRATION_GONE, "gone", "the registration ended meanwhile"},
         [OPERATION_NOT_STORED] = {PROBLEM_STORE, "not-stored", "the device has answered, but it could not be stored"},
     };
-    char text[DETAIL_MAX];
+    char text[DETAIL_MAX], retry_after[64], *headers = NULL;
     struct buffer detail = buffer_over(text, sizeof text);
     json_t *members = members_of(call, result);
+    if (outcomes[result->outcome].kind == PROBLEM_ASLEEP) {
+        retry_after_header(call, retry_after, sizeof retry_after);
+        headers = retry_after;
+    }
     json_object_set_new(members, "outcome", json_string(outcomes[result->outcome].outcome));
     json_object_set_new(members, "retransmissions", json_integer(result->retransmissions));
     put_request(&detail, call);
-    problem_send_with(device_call_end(call), outcomes[result->outcome].kind, members, NULL, "%.*s: %s.",
+    problem_send_with(device_call_end(call), outcomes[result->outcome].kind, members, headers, "%.*s: %s.",
                       (int)detail.len, text, outcomes[result->outcome].words);
 }
 
@@ -162,6 +192,6 @@ void device_problem_undecodable(struct device_call *call, const struct operation
     put_request(&detail, call);
     device_put_headers(&headers, result);
     headers_text[headers.len] = '\0';
-    problem_send_with(device_call_end(call), PROBLEM_UNDECODABLE, members, headers_text, "%.*s: %s.", (int)detail.len, text,
-                      why);
+    problem_send_with(device_call_end(call), PROBLEM_UNDECODABLE, members, headers_text, "%.*s: %s.", (int)detail.len,
+                      text, why);
 }

@@ -32,6 +32,9 @@ bool device_problem_if_any(struct device_call *call, const struct operation_resu
 bool device_problem_if_any_with(struct device_call *call, const struct operation_result *result, json_t *members,
                                 const char *remark);
 
+/* End the call: the device is in queue mode and sleeps. 503, with Retry-After. */
+void device_problem_asleep(struct device_call *call);
+
 /* End the call: the device answered with success, but not with what can be used. `why` says what is wrong with it. */
 void device_problem_undecodable(struct device_call *call, const struct operation_result *result, const char *why);
 

@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "server/awake.h"
 #include "web/document.h"
 #include "web/glob.h"
 #include "web/input.h"
@@ -57,7 +58,7 @@ void v1_devices_list(const struct call *call) {
             break;
         if (glob.data != NULL && !glob_match(glob, registration_endpoint(r)))
             continue;
-        json_array_append_new(items, device_json(r, clock_now_ms(&call->web->server->clock)));
+        json_array_append_new(items, device_json(r));
         bytes += json_estimate(r);
     }
     /* The cursor is the slot to go on with; there is none when the end has been seen. */
@@ -76,7 +77,7 @@ static void send_device(struct web *web, struct http_request *request, struct sl
     if (r == NULL)
         problem_send_not_registered(request, endpoint);
     else
-        document_ok(request, device_json(r, clock_now_ms(&web->server->clock)));
+        document_ok(request, device_json(r));
 }
 
 static void send_deregistered(struct http_request *request, struct slice endpoint) {
@@ -92,13 +93,14 @@ enum device_state { WAIT_REGISTERED, WAIT_UPDATED, WAIT_DEREGISTERED, WAIT_AWAKE
 
 static const struct {
     const char *name;
-    uint32_t events;  /* each of them makes it so */
+    uint32_t events;  /* each of them makes it so, WAIT_AWAKE if it then is so */
     const char *verb; /* what did not happen */
 } waits[WAIT_COUNT] = {
     [WAIT_REGISTERED] = {"registered", 1 << EVENT_REGISTERED | 1 << EVENT_REPLACED, "register"},
     [WAIT_UPDATED] = {"updated", 1 << EVENT_UPDATED, "update its registration"},
     [WAIT_DEREGISTERED] = {"deregistered", 1 << EVENT_DEREGISTERED | 1 << EVENT_EXPIRED, "deregister or expire"},
-    [WAIT_AWAKE] = {"awake", 1 << EVENT_REGISTERED | 1 << EVENT_REPLACED | 1 << EVENT_UPDATED, "wake up"},
+    [WAIT_AWAKE] = {"awake", 1 << EVENT_REGISTERED | 1 << EVENT_REPLACED | 1 << EVENT_UPDATED | 1 << EVENT_AWAKE,
+                    "wake up"},
 };
 
 struct device_waiter {
@@ -123,10 +125,26 @@ static void answer_wait(struct web *web, struct http_request *request, enum devi
         send_device(web, request, endpoint);
 }
 
+static bool is_so_now(const struct server *server, enum device_state state, struct slice endpoint) {
+    const struct registration *r = directory_find(server->directory, endpoint);
+    switch (state) {
+    case WAIT_REGISTERED:
+        return r != NULL;
+    case WAIT_DEREGISTERED:
+        return r == NULL;
+    case WAIT_AWAKE:
+        return r != NULL && awake_is(r);
+    default:
+        return false;
+    }
+}
+
 static void on_event(struct waiter *waiter, const struct event *event) {
     struct device_waiter *w = (struct device_waiter *)waiter;
     if (!makes_it_so(w->state, waited_for(w), event))
         return;
+    if (w->state == WAIT_AWAKE && !is_so_now(waiter->web->server, w->state, waited_for(w)))
+        return; /* a device in queue mode: `awake` comes when it has its answer */
     answer_wait(waiter->web, waiter_stop(waiter), w->state, waited_for(w));
     free(w);
 }
@@ -146,20 +164,6 @@ static void on_free(struct waiter *waiter) {
 }
 
 static const struct waiter_handlers device_waiting = {.event = on_event, .timed_out = on_timed_out, .free = on_free};
-
-static bool is_so_now(const struct server *server, enum device_state state, struct slice endpoint) {
-    const struct registration *r = directory_find(server->directory, endpoint);
-    switch (state) {
-    case WAIT_REGISTERED:
-        return r != NULL;
-    case WAIT_DEREGISTERED:
-        return r == NULL;
-    case WAIT_AWAKE:
-        return r != NULL && device_is_awake(r, clock_now_ms(&server->clock));
-    default:
-        return false;
-    }
-}
 
 /* Whether it became so in an event after number `after`. */
 static bool was_so(const struct server *server, enum device_state state, struct slice endpoint, uint64_t after) {

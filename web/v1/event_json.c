@@ -4,12 +4,13 @@
 #include <stdlib.h>
 
 #include "common/base/text.h"
+#include "server/queue.h"
 #include "web/document.h"
 
-const char *const event_json_fields[] = {"id",       "ts",          "type",       "endpoint", "location",
-                                         "previous", "lifetime_s",  "address",    "detail",   "coap_code",
-                                         "path",     "value",       "value_type", "time",     "observation",
-                                         "sequence", "confirmable", "stale",      NULL};
+const char *const event_json_fields[] = {"id",         "ts",      "type",        "endpoint",  "location",    "previous",
+                                         "lifetime_s", "address", "detail",      "coap_code", "path",        "value",
+                                         "value_type", "time",    "observation", "sequence",  "confirmable", "stale",
+                                         "request",    "state",   "status",      NULL};
 
 static void set(json_t *object, const char *name, json_t *value) {
     json_object_set_new(object, name, value);
@@ -88,6 +89,13 @@ static void set_observation(json_t *object, const struct event *event) {
         set(object, "stale", json_true());
 }
 
+static void set_request(json_t *object, const struct event_request *request) {
+    set(object, "request", json_integer((json_int_t)request->id));
+    set(object, "state", json_string(queue_state_name((enum queue_state)request->state)));
+    if (request->status != 0)
+        set(object, "status", json_integer(request->status));
+}
+
 json_t *event_json(const struct event *event) {
     json_t *object = json_object();
     set(object, "id", json_integer((json_int_t)event->id));
@@ -113,6 +121,8 @@ json_t *event_json(const struct event *event) {
         set_node(object, &event->node);
     else if (event->has_node)
         set_path(object, &event->node.path);
+    if (event->request.id > 0)
+        set_request(object, &event->request);
     return object;
 }
 

@@ -13,6 +13,8 @@ route_fn v1_objects_list, v1_objects_get, v1_objects_get_version;
 route_fn v1_objects_put, v1_objects_put_version;
 route_fn v1_objects_delete, v1_objects_delete_version;
 route_fn v1_requests_post;
+route_fn v1_queued_get, v1_queued_get_response, v1_queued_delete;
+route_fn v1_queue_get, v1_queue_put, v1_queue_delete;
 route_fn v1_read, v1_discover;
 route_fn v1_write_replace, v1_write_update, v1_create;
 route_fn v1_execute, v1_delete, v1_write_attributes;

@@ -46,7 +46,8 @@ static void test_an_event_comes_back_as_it_was_published(void **state) {
                            .detail = slice_str("a sentence"),
                            .address = {.family = ADDRESS_IPV6, .port = 5683, .scope = 3, .ip = {0xfe, 0x80, [15] = 7}},
                            .lifetime_s = 86400,
-                           .coap_code = 0x84};
+                           .coap_code = 0x84,
+                           .request = {.id = 1ull << 40, .status = 404, .state = 3}};
     struct event v4 = {.type = EVENT_REJECTED, .address = {.family = ADDRESS_IPV4, .port = 1, .ip = {192, 0, 2, 9}}};
     struct event none = {.type = EVENT_ODDITY};
     event_publish(log, &before);
@@ -66,11 +67,15 @@ static void test_an_event_comes_back_as_it_was_published(void **state) {
     assert_true(address_equal(&after.address, &before.address));
     assert_int_equal(after.lifetime_s, 86400);
     assert_int_equal(after.coap_code, 0x84);
+    assert_int_equal(after.request.id, 1ull << 40);
+    assert_int_equal(after.request.status, 404);
+    assert_int_equal(after.request.state, 3);
 
     assert_true(event_after(log, 1, &after));
     assert_int_equal(after.ts_ms, 1780000001000);
     assert_true(address_equal(&after.address, &v4.address));
     assert_int_equal(after.endpoint.len, 0);
+    assert_int_equal(after.request.id, 0);
 
     assert_true(event_after(log, 2, &after));
     assert_true(address_equal(&after.address, &none.address));
