@@ -257,6 +257,22 @@ static void test_MSG_39_nstart(void **state) {
     assert_int_equal(rig.replies, 3);
 }
 
+static void test_withdrawn_calls_are_those_that_wait_for_their_turn(void **state) {
+    (void)state;
+    ask();
+    struct coap_message first = answer_of(COAP_ACK, COAP_2_05_CONTENT, asked.mid);
+    rig_call(&rig, COAP_PUT, slice_str("1"));
+    rig_call(&rig, COAP_PUT, slice_str("2"));
+    coap_withdraw_calls(rig.endpoint, &rig.links[0]);
+    assert_int_equal(rig.replies, 2);
+    assert_int_equal(rig.reply.result, COAP_CALL_WITHDRAWN);
+    rig_hear_message(&rig, &first);
+    assert_int_equal(rig.replies, 3);
+    assert_int_equal(rig.reply.result, COAP_CALL_REPLY);
+    rig_silent(&rig);
+    coap_withdraw_calls(rig.endpoint, &rig.links[1]); /* has never been asked anything */
+}
+
 static void nstart_two(struct coap_params *params) {
     params->nstart = 2;
     params->max_calls_per_peer = 3;
@@ -406,6 +422,7 @@ int main(void) {
         TEST(test_MSG_37_acknowledged_but_no_response),
         TEST(test_MSG_38_message_ids_rise_by_one_and_wrap),
         TEST(test_MSG_39_nstart),
+        TEST(test_withdrawn_calls_are_those_that_wait_for_their_turn),
         cmocka_unit_test_setup_teardown(test_MSG_39_nstart_is_a_parameter_and_the_queue_has_an_end, start_nstart_two,
                                         stop),
         TEST(test_MSG_40_messages_are_small_enough),

@@ -104,6 +104,14 @@ static void test_values_of_every_kind(void **state) {
     assert_true(config.coap.ack_random_factor == 1.25);
     assert_int_equal(config.coap.nstart, 3);
     assert_int_equal(config.log_level, LOG_DEBUG);
+    assert_int_equal(parse("--awake-window=20s", "--queue-limit=3", "--queue-expiry=2h"), CONFIG_RUN);
+    assert_int_equal(config.awake_window_ms, 20000);
+    assert_int_equal(config.queue_limit, 3);
+    assert_int_equal(config.queue_expiry_ms, 7200000);
+    assert_int_equal(config.queue_delay_ms, 0);
+    assert_int_equal(parse("--queue-delay=500ms", NULL, NULL), CONFIG_RUN);
+    assert_int_equal(config.queue_delay_ms, 500);
+    assert_int_equal(config.awake_window_ms, 93000);
     assert_int_equal(parse("--http=off", "--durability=full", "--log-format=json"), CONFIG_RUN);
     assert_false(config.http_enabled);
     assert_int_equal(config.durability, STORE_FULL);
@@ -123,7 +131,9 @@ static void test_mistakes_are_one_line(void **state) {
         "--api-key=",        "--nonsense",
         "--http-max-body=0", "--transfer-timeout=1s",
         "--data=",           "stray",
-        "--objects=",
+        "--objects=",        "--awake-window=0",
+        "--queue-limit=0",   "--queue-expiry=31d",
+        "--queue-delay=2m",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect_usage(bad[i], NULL);

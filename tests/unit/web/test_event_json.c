@@ -95,6 +95,20 @@ static void test_end_of_an_observation_has_a_path_and_no_value(void **state) {
                 "\"detail\":\"why\",\"coap_code\":\"4.04\",\"observation\":5,\"path\":\"/3/0/9\"}");
 }
 
+static void test_request_completed_tells_the_request(void **state) {
+    (void)state;
+    assert_json((struct event){.id = 11,
+                               .type = EVENT_REQUEST_COMPLETED,
+                               .endpoint = slice_str("dev1"),
+                               .coap_code = 0x45,
+                               .request = {.id = 17, .status = 200, .state = 2}},
+                "{\"id\":11,\"ts\":\"1970-01-01T00:00:00.000Z\",\"type\":\"request_completed\",\"endpoint\":\"dev1\","
+                "\"coap_code\":\"2.05\",\"request\":17,\"state\":\"completed\",\"status\":200}");
+    assert_json((struct event){.id = 12, .type = EVENT_REQUEST_COMPLETED, .request = {.id = 18, .state = 4}},
+                "{\"id\":12,\"ts\":\"1970-01-01T00:00:00.000Z\",\"type\":\"request_completed\",\"endpoint\":null,"
+                "\"request\":18,\"state\":\"expired\"}");
+}
+
 static void test_types_are_parsed_from_a_list(void **state) {
     event_types types;
     struct slice unknown;
@@ -136,6 +150,7 @@ int main(void) {
         cmocka_unit_test(test_rejected_without_a_device),
         cmocka_unit_test(test_notification_has_its_observation_and_value),
         cmocka_unit_test(test_end_of_an_observation_has_a_path_and_no_value),
+        cmocka_unit_test(test_request_completed_tells_the_request),
         cmocka_unit_test(test_types_are_parsed_from_a_list),
         cmocka_unit_test(test_unknown_type_is_named),
         cmocka_unit_test(test_filter_compares_type_and_endpoint),
