@@ -35,7 +35,14 @@ static unsigned bit(enum attribute which) {
 }
 
 static bool has(const struct attributes *attributes, enum attribute which) {
-    return (attributes->set & bit(which)) != 0;
+    return attributes_have(attributes, which);
+}
+
+void attributes_inherit(struct attributes *attributes, const struct attributes *above) {
+    for (enum attribute i = 0; i < ATTRIBUTE_COUNT; i++) {
+        if (!has(attributes, i) && has(above, i))
+            attributes_set(attributes, i, above->values[i]);
+    }
 }
 
 /* ---- the list ---- */
@@ -63,14 +70,18 @@ struct attributes attribute_list_effective(const struct attribute_list *list, co
     struct lwm2m_path above = *path;
     while (above.len-- > 1) {
         struct attributes inherited = attribute_list_at(list, &above);
-        for (enum attribute i = 0; i < ATTRIBUTE_COUNT; i++) {
-            if (!has(&effective, i) && has(&inherited, i)) {
-                effective.set = (uint16_t)(effective.set | bit(i));
-                effective.values[i] = inherited.values[i];
-            }
-        }
+        attributes_inherit(&effective, &inherited);
     }
     return effective;
+}
+
+void attribute_list_remove(struct attribute_list *list, const struct lwm2m_path *path) {
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        if (!lwm2m_path_contains(path, &list->entries[i].path))
+            list->entries[kept++] = list->entries[i];
+    }
+    list->count = kept;
 }
 
 bool attribute_list_set(struct attribute_list *list, const struct lwm2m_path *path,

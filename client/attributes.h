@@ -1,5 +1,5 @@
 /* Notification attributes (Core 1.2 §7.3.2): what a server has attached to objects, instances, resources and resource
- * instances. They are judged, kept and shown; nothing is observed yet that they could have an effect on. */
+ * instances. When they make a notification due is the matter of notification_rule.h. */
 #ifndef BERTH_CLIENT_ATTRIBUTES_H
 #define BERTH_CLIENT_ATTRIBUTES_H
 
@@ -30,6 +30,23 @@ struct attribute_list {
     size_t count, cap;
 };
 
+static inline bool attributes_have(const struct attributes *attributes, enum attribute which) {
+    return (attributes->set & 1u << which) != 0;
+}
+
+/* The value; 0 when there is none. */
+static inline double attributes_get(const struct attributes *attributes, enum attribute which) {
+    return attributes_have(attributes, which) ? attributes->values[which] : 0;
+}
+
+static inline void attributes_set(struct attributes *attributes, enum attribute which, double value) {
+    attributes->set = (uint16_t)(attributes->set | 1u << which);
+    attributes->values[which] = value;
+}
+
+/* Take from `above` what `attributes` does not have. */
+void attributes_inherit(struct attributes *attributes, const struct attributes *above);
+
 void attribute_list_free(struct attribute_list *list);
 
 /* What is attached to this very path. */
@@ -37,6 +54,9 @@ struct attributes attribute_list_at(const struct attribute_list *list, const str
 
 /* What holds for it: where it has no value of its own, the next path above it that has one gives it. */
 struct attributes attribute_list_effective(const struct attribute_list *list, const struct lwm2m_path *path);
+
+/* Detach everything from the path and what is below it. */
+void attribute_list_remove(struct attribute_list *list, const struct lwm2m_path *path);
 
 /* Attach these and nothing else. False when there is no memory. */
 bool attribute_list_set(struct attribute_list *list, const struct lwm2m_path *path,

@@ -3,14 +3,27 @@
 #include <stdlib.h>
 
 #include "client/request.h"
+#include "client/tick.h"
+#include "common/lwm2m/object_file.h"
+#include "common/lwm2m/object_version.h"
 
 enum { COAP_PORT = 5683 };
+
+static const struct object_kind *const kinds[] = {
+    &server_kind,         &access_control_kind, &device_kind,   &connectivity_kind, &firmware_kind,
+    &location_kind,       &statistics_kind,     &software_kind, &portfolio_kind,    &digital_input_kind,
+    &digital_output_kind, &temperature_kind,    &test_kind,     &large_kind,
+};
+
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 /* Only the server is listened to: a socket that is connected would not get anything else either. */
 static void on_datagram(void *arg, struct link *link, struct slice datagram) {
     struct device *device = arg;
-    if (link == device->server)
-        coap_receive(device->coap, link, datagram);
+    if (link != device->server || device->queue_mode.is_asleep)
+        return;
+    queue_mode_touch(&device->queue_mode);
+    coap_receive(device->coap, link, datagram);
 }
 
 static void on_request(void *arg, const struct coap_request *request) {
@@ -40,17 +53,109 @@ static bool open_link(struct device *device, char *error, size_t error_size) {
     return device->server != NULL;
 }
 
+/* ---- objects ---- */
+
+struct object *device_object(const struct device *device, uint16_t id) {
+    for (size_t i = 0; i < device->object_count; i++) {
+        if (device->objects[i].id == id)
+            return &device->objects[i];
+    }
+    return NULL;
+}
+
+/* The version that the device's release has (Core 1.2 Table E-1). */
+static void add_known(struct device *device, const struct object_kind *kind) {
+    struct object *object = &device->objects[device->object_count++];
+    struct catalogue_object definition;
+    uint16_t version;
+    if (kind->resources != NULL) {
+        object_init(object, device, kind, NULL);
+        return;
+    }
+    catalogue_version_parse(slice_str(lwm2m_object_version(device->options->version, kind->id)), &version);
+    catalogue_find(&(struct catalogue){.count = 0}, kind->id, version, &definition);
+    object_init(object, device, kind, &definition);
+}
+
+static int by_id(const void *a, const void *b) {
+    return (int)((const struct object *)a)->id - (int)((const struct object *)b)->id;
+}
+
+static bool add_defined(struct device *device, const struct catalogue_object *definition, char *error,
+                        size_t error_size) {
+    if (device_object(device, definition->id) != NULL) {
+        snprintf(error, error_size, "--object: object %u is one that the device has already", definition->id);
+        return false;
+    }
+    object_init(&device->objects[device->object_count++], device, &defined_kind, definition);
+    return true;
+}
+
+/* Of several versions in the files, the newest. */
+static bool add_loaded(struct device *device, char *error, size_t error_size) {
+    struct catalogue_object next = {.id = 0}, definition = {.id = 0};
+    for (size_t i = 0; i < device->options->object_file_count; i++) {
+        if (!object_file_load(&device->catalogue, device->options->object_files[i], error, error_size))
+            return false;
+    }
+    device->objects =
+        memory_or_exit(realloc(device->objects, (KINDS + device->catalogue.count) * sizeof *device->objects));
+    while (catalogue_next(&device->catalogue, next.id, next.version, &next)) {
+        if (next.source != CATALOGUE_FILE)
+            continue;
+        if (definition.rows != NULL && definition.id != next.id && !add_defined(device, &definition, error, error_size))
+            return false;
+        definition = next;
+    }
+    if (definition.rows != NULL && !add_defined(device, &definition, error, error_size))
+        return false;
+    qsort(device->objects, device->object_count, sizeof *device->objects, by_id);
+    return true;
+}
+
+static bool make_objects(struct device *device, char *error, size_t error_size) {
+    device->objects = memory_or_exit(calloc(KINDS, sizeof *device->objects));
+    for (size_t i = 0; i < KINDS; i++)
+        add_known(device, kinds[i]);
+    return add_loaded(device, error, error_size);
+}
+
+bool device_has_room(const struct device *device, size_t values, size_t bytes) {
+    for (size_t i = 0; i < device->object_count; i++) {
+        for (size_t k = 0; k < device->objects[i].instance_count; k++) {
+            values += device->objects[i].instances[k].cell_count;
+            bytes += device->objects[i].instances[k].bytes;
+        }
+    }
+    return values <= DEVICE_VALUES_MAX && bytes <= DEVICE_BYTES_MAX;
+}
+
+/* The periods of the server object hold for everything. */
+void device_changed(struct device *device, const struct lwm2m_path *path) {
+    if (path->len > 0 && path->ids[0] == server_kind.id)
+        observer_changed_all(&device->observer);
+    else
+        observer_changed(&device->observer, path);
+}
+
+/* ---- life ---- */
+
+/* What options say and servers change. */
+static void take_options(struct device *device) {
+    device->lifetime_s = device->options->lifetime_s;
+    memcpy(device->binding, device->options->binding, strlen(device->options->binding) + 1);
+    device->time_offset_s = 0;
+}
+
 static bool start(struct device *device, char *error, size_t error_size) {
     const struct coap_handlers handlers = {.request = on_request};
     clock_init(&device->clock, 0);
     timer_wheel_init(&device->wheel, clock_now_ms(&device->clock), device);
     device->report.clock = &device->clock;
-    device->lifetime_s = device->options->lifetime_s;
-    memcpy(device->binding, device->options->binding, strlen(device->options->binding) + 1);
-    server_object_init(&device->objects[0], device);
-    device_object_init(&device->objects[1], device);
-    temperature_object_init(&device->objects[2], device);
-    test_object_init(&device->objects[3], device);
+    device->random = device->options->seed;
+    take_options(device);
+    observer_init(&device->observer, device);
+    queue_mode_init(&device->queue_mode, device);
     registration_init(&device->registration, device);
     device->udp = udp_new(device->loop, on_datagram, device);
     ticker_start(&device->ticker, device->loop, &device->clock, &device->wheel);
@@ -59,7 +164,7 @@ static bool start(struct device *device, char *error, size_t error_size) {
         snprintf(error, error_size, "out of memory");
         return false;
     }
-    return open_link(device, error, error_size);
+    return make_objects(device, error, error_size) && open_link(device, error, error_size);
 }
 
 struct device *device_start(uv_loop_t *loop, const struct options *options, FILE *out, char *error, size_t error_size) {
@@ -76,7 +181,15 @@ struct device *device_start(uv_loop_t *loop, const struct options *options, FILE
         return NULL;
     }
     registration_register(&device->registration);
+    tick_start(device);
     return device;
+}
+
+static void cancel_timers(struct device *device) {
+    timer_cancel(&device->wheel, &device->restart);
+    timer_cancel(&device->wheel, &device->firmware);
+    timer_cancel(&device->wheel, &device->traffic.end);
+    tick_stop(device);
 }
 
 static void on_left(void *arg) {
@@ -88,7 +201,7 @@ void device_leave(struct device *device, void (*ended)(void *arg), void *arg) {
     bool leaving = device->ended != NULL;
     device->ended = ended;
     device->ended_arg = arg;
-    timer_cancel(&device->wheel, &device->reboot);
+    cancel_timers(device);
     if (leaving || !registration_deregister(&device->registration, on_left, device)) {
         registration_end(&device->registration);
         ended(arg);
@@ -97,26 +210,32 @@ void device_leave(struct device *device, void (*ended)(void *arg), void *arg) {
 
 void device_free(struct device *device) {
     registration_end(&device->registration);
-    timer_cancel(&device->wheel, &device->reboot);
+    observer_end(&device->observer);
+    queue_mode_end(&device->queue_mode);
+    cancel_timers(device);
     if (device->coap != NULL)
         coap_endpoint_free(device->coap);
     if (device->server != NULL)
         link_unref(device->server);
     udp_close(device->udp);
     ticker_close(&device->ticker);
-    for (size_t i = 0; i < DEVICE_OBJECTS; i++)
+    for (size_t i = 0; i < device->object_count; i++)
         object_free(&device->objects[i]);
+    free(device->objects);
+    catalogue_free(&device->catalogue);
     attribute_list_free(&device->attributes);
+    workspace_free(&device->payload);
+    workspace_free(&device->scratch);
     uv_run(device->loop, UV_RUN_NOWAIT); /* close callbacks; the handles lie in `device` */
     free(device);
 }
 
-struct object *device_object(struct device *device, uint16_t id) {
-    for (size_t i = 0; i < DEVICE_OBJECTS; i++) {
-        if (device->objects[i].id == id)
-            return &device->objects[i];
-    }
-    return NULL;
+/* ---- talking ---- */
+
+struct coap_call *device_call(struct device *device, const struct coap_message *message, coap_call_fn *done,
+                              void *arg) {
+    queue_mode_touch(&device->queue_mode);
+    return coap_call(device->coap, device->server, message, done, arg);
 }
 
 void device_add_server_path(const struct device *device, struct coap_message *message, const char *name) {
@@ -130,19 +249,76 @@ void device_add_server_path(const struct device *device, struct coap_message *me
     coap_option_add(message, COAP_URI_PATH, slice_str(name));
 }
 
-static void on_reboot(struct timer *timer, void *arg) {
-    (void)arg;
-    struct device *device = TIMER_OWNER(timer, struct device, reboot);
-    report_event(&device->report, "reboot", "Rebooting");
+/* splitmix64: what it is for needs to be even and repeatable, not secret. */
+double device_random_walk(struct device *device) {
+    uint64_t bits = device->random += 0x9e3779b97f4a7c15u;
+    bits = (bits ^ bits >> 30) * 0xbf58476d1ce4e5b9u;
+    bits = (bits ^ bits >> 27) * 0x94d049bb133111ebu;
+    bits ^= bits >> 31;
+    return (double)(bits >> 11) / (double)(1ull << 52) - 1;
+}
+
+/* ---- restarts ---- */
+
+static void restart(struct device *device) {
     device->time_offset_s = 0;
+    observer_end(&device->observer);
     attribute_list_free(&device->attributes);
     registration_register(&device->registration);
 }
 
-void device_reboot_soon(struct device *device) {
-    timer_schedule(&device->wheel, &device->reboot, clock_now_ms(&device->clock), on_reboot);
+static void on_reboot(struct timer *timer, void *arg) {
+    (void)arg;
+    struct device *device = TIMER_OWNER(timer, struct device, restart);
+    report_event(&device->report, "reboot", "Rebooting");
+    restart(device);
 }
 
+static void on_factory_reset(struct timer *timer, void *arg) {
+    (void)arg;
+    struct device *device = TIMER_OWNER(timer, struct device, restart);
+    report_event(&device->report, "factory_reset", "Factory reset");
+    observer_end(&device->observer);
+    take_options(device);
+    device->random = device->options->seed;
+    for (size_t i = 0; i < device->object_count; i++)
+        object_reset(&device->objects[i]);
+    restart(device);
+}
+
+static void on_disabled(void *arg) {
+    struct device *device = arg;
+    registration_register_after(&device->registration, device->disable_s * 1000);
+}
+
+static void on_disable(struct timer *timer, void *arg) {
+    (void)arg;
+    struct device *device = TIMER_OWNER(timer, struct device, restart);
+    char seconds[32];
+    snprintf(seconds, sizeof seconds, "for %llu s", (unsigned long long)device->disable_s);
+    report_text(&device->report, "disabled", slice_str("Disabled"), seconds);
+    if (!registration_deregister(&device->registration, on_disabled, device))
+        on_disabled(device);
+}
+
+static void restart_soon(struct device *device, timer_fn *fn) {
+    timer_schedule(&device->wheel, &device->restart, clock_now_ms(&device->clock), fn);
+}
+
+void device_reboot_soon(struct device *device) {
+    restart_soon(device, on_reboot);
+}
+
+void device_factory_reset_soon(struct device *device) {
+    restart_soon(device, on_factory_reset);
+}
+
+void device_disable_soon(struct device *device, uint64_t seconds) {
+    device->disable_s = seconds;
+    restart_soon(device, on_disable);
+}
+
+/* At once: nothing can be heard on the way, so nothing that waits for an answer may be set on the way either. */
 void device_leap(struct device *device, uint64_t by_ms) {
     clock_update(&device->clock);
     clock_leap(&device->clock, by_ms);

@@ -1,19 +1,32 @@
-/* One LwM2M device: its objects, its registration with one server, and what they stand on (clock, timers, socket, CoAP
- * endpoint). Nothing is global, so a process can have many. */
+/* One LwM2M device: its objects, its registration with one server, what that observes, and what they stand on (clock,
+ * timers, socket, CoAP endpoint). Nothing is global, so a process can have many. */
 #ifndef BERTH_CLIENT_DEVICE_H
 #define BERTH_CLIENT_DEVICE_H
 
 #include <uv.h>
 
 #include "client/attributes.h"
+#include "client/memory.h"
 #include "client/object.h"
+#include "client/observe.h"
 #include "client/options.h"
+#include "client/queue_mode.h"
 #include "client/register.h"
 #include "client/report.h"
 #include "common/net/ticker.h"
 #include "common/net/udp.h"
 
-enum { DEVICE_OBJECTS = 4 };
+enum {
+    DEVICE_VALUES_MAX = 16384,           /* that all objects have */
+    DEVICE_BYTES_MAX = 64 * 1024 * 1024, /* and the bytes of those that have some */
+};
+
+/* What object 7 counts from. */
+struct traffic {
+    bool is_collecting;
+    uint64_t sent_from, received_from;
+    struct timer end; /* of the Collection Period */
+};
 
 struct device {
     uv_loop_t *loop;
@@ -26,13 +39,23 @@ struct device {
     struct udp *udp;
     struct coap_endpoint *coap;
     struct link *server;
-    struct object objects[DEVICE_OBJECTS]; /* ascending by id */
+    struct catalogue catalogue; /* definitions from --object */
+    struct object *objects;     /* ascending by id */
+    size_t object_count;
     struct attribute_list attributes;
+    struct observer observer;
     struct registration registration;
-    uint32_t lifetime_s; /* what the next Register or Update says */
+    struct queue_mode queue_mode;
+    size_t open_sends;                 /* whose answers are awaited */
+    struct workspace payload, scratch; /* what is encoded, what decoding needs */
+    uint32_t lifetime_s;               /* what the next Register or Update says */
     char binding[OPTIONS_BINDING_MAX + 1];
     int64_t time_offset_s; /* of resource 3/0/13 to the clock */
-    struct timer reboot;
+    uint64_t random;       /* state of device_random_walk */
+    struct traffic traffic;
+    struct timer tick, firmware; /* the next tick; the end of installing */
+    struct timer restart;        /* something that is done once the request for it has been answered */
+    uint64_t disable_s;          /* how long, when that is it */
     void (*ended)(void *arg);
     void *ended_arg;
 };
@@ -48,13 +71,34 @@ void device_leave(struct device *device, void (*ended)(void *arg), void *arg);
 void device_free(struct device *device);
 
 /* NULL when there is no such object. */
-struct object *device_object(struct device *device, uint16_t id);
+struct object *device_object(const struct device *device, uint16_t id);
+
+/* Room for so many more values, and bytes of values. */
+bool device_has_room(const struct device *device, size_t values, size_t bytes);
+
+/* Something at or below this path is another than it was. */
+void device_changed(struct device *device, const struct lwm2m_path *path);
+
+/* A request to the server: as coap_call, and the device is awake for it. */
+struct coap_call *device_call(struct device *device, const struct coap_message *message, coap_call_fn *done, void *arg);
 
 /* Add the Uri-Path of a resource of the server's: the path of its URI, then `name`. */
 void device_add_server_path(const struct device *device, struct coap_message *message, const char *name);
 
-/* Forget the registration without a word and register anew, as after a power cycle, once what is under way is done. */
+/* A step of a walk, from -1 to 1; the same steps from the same --seed. */
+double device_random_walk(struct device *device);
+
+/* Once what is under way is done: */
+
+/* forget the registration without a word and register anew, as after a power cycle. Attributes, observations and the time
+ * that was set are gone, values stay; */
 void device_reboot_soon(struct device *device);
+
+/* the same, and everything is as it was at first; */
+void device_factory_reset_soon(struct device *device);
+
+/* deregister, and come back so many seconds later (Core 1.2 Appendix E.2, Disable). */
+void device_disable_soon(struct device *device, uint64_t seconds);
 
 /* Leap the device's time forward; what is due on the way happens now. */
 void device_leap(struct device *device, uint64_t by_ms);

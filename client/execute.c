@@ -5,7 +5,8 @@
 
 void execute_answer(const struct target *target, const struct coap_request *request, struct answer *answer) {
     int format = coap_content_format(request->message);
-    if (target->resource->execute == NULL) {
+    const struct behaviour *behaviour = target->resource->behaviour;
+    if ((target->resource->operations & OPERATION_E) == 0 || behaviour->execute == NULL) {
         answer_with(answer, COAP_4_05_METHOD_NOT_ALLOWED, "the resource cannot be executed");
         return;
     }
@@ -17,6 +18,6 @@ void execute_answer(const struct target *target, const struct coap_request *requ
         answer_with(answer, COAP_4_00_BAD_REQUEST, "the arguments are not well-formed");
         return;
     }
-    target->resource->execute(target->object);
-    answer->code = COAP_2_04_CHANGED;
+    const char *why = behaviour->execute(target->object, target->instance);
+    answer_with(answer, why == NULL ? COAP_2_04_CHANGED : COAP_4_05_METHOD_NOT_ALLOWED, why);
 }

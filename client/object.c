@@ -1,79 +1,188 @@
 #include "client/object.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "client/device.h"
-#include "common/lwm2m/object_version.h"
+#include "client/memory.h"
 
-static bool has_bytes(const struct lwm2m_value *value) {
-    return value->type == LWM2M_STRING || value->type == LWM2M_OPAQUE || value->type == LWM2M_CORELNK;
-}
+enum { VERSION_1_0 = 1 * 256 };
 
-static void *or_exit(void *memory) {
-    if (memory == NULL) {
-        fprintf(stderr, "berth-device: out of memory\n");
-        exit(EXIT_FAILURE);
+/* ---- definition ---- */
+
+static const struct behaviour *behaviour_of(const struct object_kind *kind, uint16_t id) {
+    static const struct behaviour none = {.id = 0};
+    for (size_t i = 0; i < kind->behaviour_count; i++) {
+        if (kind->behaviours[i].id == id)
+            return &kind->behaviours[i];
     }
-    return memory;
+    return kind->others != NULL ? kind->others : &none;
 }
 
-/* The first cell at or behind this one. */
-static size_t find_cell(const struct object *object, uint16_t resource, uint16_t instance) {
+/* Where the definition does not tell what may be done, everything that a value allows. */
+static uint8_t operations_of(const struct catalogue_resource *resource) {
+    return resource->operations == CATALOGUE_UNKNOWN ? OPERATION_R | OPERATION_W : resource->operations;
+}
+
+/* What only a bootstrap server reaches is left out. */
+static void define(struct object *object, const struct catalogue_object *definition) {
+    object->resources = memory_or_exit(calloc((size_t)definition->resource_count + 1, sizeof *object->resources));
+    for (size_t i = 0; i < definition->resource_count; i++) {
+        struct catalogue_resource resource = catalogue_resource_at(definition, i);
+        if (resource.operations == 0)
+            continue;
+        object->resources[object->resource_count++] =
+            (struct resource){.id = resource.id,
+                              .type = resource.type,
+                              .operations = operations_of(&resource),
+                              .multiple = resource.multiple,
+                              .mandatory = resource.mandatory,
+                              .behaviour = behaviour_of(object->kind, resource.id)};
+    }
+}
+
+static void define_by_kind(struct object *object) {
+    const struct object_kind *kind = object->kind;
+    object->resources = memory_or_exit(calloc(kind->resource_count, sizeof *object->resources));
+    for (; object->resource_count < kind->resource_count; object->resource_count++) {
+        struct resource *resource = &object->resources[object->resource_count];
+        *resource = kind->resources[object->resource_count];
+        resource->behaviour = behaviour_of(kind, resource->id);
+    }
+}
+
+void object_init(struct object *object, struct device *device, const struct object_kind *kind,
+                 const struct catalogue_object *definition) {
+    *object = (struct object){.id = definition == NULL ? kind->id : definition->id,
+                              .version = definition == NULL ? VERSION_1_0 : definition->version,
+                              .multiple = definition != NULL && definition->multiple,
+                              .kind = kind,
+                              .device = device};
+    object->creatable = object->multiple && kind->instances == INSTANCES_BY_DEFINITION;
+    if (definition == NULL)
+        define_by_kind(object);
+    else
+        define(object, definition);
+    object_reset(object);
+}
+
+static void free_instances(struct object *object) {
+    for (size_t i = 0; i < object->instance_count; i++)
+        instance_free(&object->instances[i]);
+    object->instance_count = 0;
+}
+
+void object_free(struct object *object) {
+    free_instances(object);
+    free(object->instances);
+    free(object->resources);
+}
+
+const struct resource *object_resource(const struct object *object, uint16_t id) {
+    size_t low = 0, high = object->resource_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (object->resources[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < object->resource_count && object->resources[low].id == id ? &object->resources[low] : NULL;
+}
+
+/* ---- instances ---- */
+
+/* The place of the first one at or behind this id. */
+static size_t find_instance(const struct object *object, uint16_t id) {
     size_t at = 0;
-    while (at < object->cell_count &&
-           (object->cells[at].resource < resource ||
-            (object->cells[at].resource == resource && object->cells[at].instance < instance)))
+    while (at < object->instance_count && object->instances[at].id < id)
         at++;
     return at;
 }
 
-static bool is_cell(const struct object *object, size_t at, uint16_t resource, uint16_t instance) {
-    return at < object->cell_count && object->cells[at].resource == resource && object->cells[at].instance == instance;
+struct instance *object_instance(const struct object *object, uint16_t id) {
+    size_t at = find_instance(object, id);
+    return at < object->instance_count && object->instances[at].id == id ? &object->instances[at] : NULL;
 }
 
-void object_free(struct object *object) {
-    for (size_t i = 0; i < object->cell_count; i++)
-        free(object->cells[i].owned);
-    free(object->cells);
-}
-
-static bool is_known(const struct object *object, const struct resource *resource) {
-    return resource->since <= object->device->options->version;
-}
-
-const struct resource *object_resource(const struct object *object, uint16_t id) {
-    for (size_t i = 0; i < object->resource_count; i++) {
-        if (object->resources[i].id == id)
-            return is_known(object, &object->resources[i]) ? &object->resources[i] : NULL;
+static struct instance *add_instance(struct object *object, uint16_t id) {
+    size_t at = find_instance(object, id);
+    if (object->instance_count == object->instance_cap) {
+        object->instance_cap = object->instance_cap == 0 ? 1 : 2 * object->instance_cap;
+        object->instances =
+            memory_or_exit(realloc(object->instances, object->instance_cap * sizeof *object->instances));
     }
-    return NULL;
+    memmove(&object->instances[at + 1], &object->instances[at],
+            (object->instance_count - at) * sizeof *object->instances);
+    object->instances[at] = (struct instance){.id = id};
+    object->instance_count++;
+    return &object->instances[at];
 }
 
-bool object_has(const struct object *object, const struct resource *resource) {
-    if (!is_known(object, resource))
-        return false;
-    if (resource->read != NULL || resource->execute != NULL || resource->mandatory)
-        return true;
-    size_t at = find_cell(object, resource->id, 0);
-    return at < object->cell_count && object->cells[at].resource == resource->id;
+void object_reset(struct object *object) {
+    free_instances(object);
+    object->kind->fill(object, add_instance(object, 0));
 }
 
-bool object_read(const struct object *object, const struct resource *resource, struct lwm2m_nodes *out) {
-    struct lwm2m_path path = {.ids = {object->id, 0, resource->id}, .len = 3};
-    if (resource->read != NULL)
-        return lwm2m_nodes_add(out, &path, resource->read(object));
-    size_t at = find_cell(object, resource->id, 0), first = at;
-    for (; at < object->cell_count && object->cells[at].resource == resource->id; at++) {
-        struct lwm2m_path instance = lwm2m_path_child(&path, object->cells[at].instance);
-        if (!lwm2m_nodes_add(out, resource->multiple ? &instance : &path, object->cells[at].value))
+static void tell(const struct object *object, const struct instance *instance) {
+    const struct lwm2m_path path = {.ids = {object->id, instance->id}, .len = 2};
+    device_changed(object->device, &path);
+}
+
+struct instance *object_create(struct object *object, uint16_t id) {
+    if (object->instance_count >= OBJECT_INSTANCES_MAX)
+        return NULL;
+    struct instance *instance = add_instance(object, id);
+    if (object->kind->fill_created != NULL)
+        object->kind->fill_created(object, instance);
+    tell(object, instance);
+    return instance;
+}
+
+void object_delete(struct object *object, uint16_t id) {
+    size_t at = find_instance(object, id);
+    tell(object, &object->instances[at]);
+    instance_free(&object->instances[at]);
+    object->instance_count--;
+    memmove(&object->instances[at], &object->instances[at + 1],
+            (object->instance_count - at) * sizeof *object->instances);
+}
+
+uint16_t object_free_id(const struct object *object) {
+    if (object->instance_count >= OBJECT_INSTANCES_MAX)
+        return LWM2M_ID_NONE;
+    uint16_t id = 0;
+    while (object_instance(object, id) != NULL)
+        id++;
+    return id;
+}
+
+/* ---- reading ---- */
+
+bool object_has(const struct instance *instance, const struct resource *resource) {
+    size_t count;
+    if ((resource->operations & OPERATION_E) != 0)
+        return resource->behaviour->execute != NULL;
+    return resource->behaviour->read != NULL || resource->mandatory || resource->operations == OPERATION_W ||
+           instance_cells(instance, resource->id, &count) != NULL;
+}
+
+bool object_read(const struct object *object, const struct instance *instance, const struct resource *resource,
+                 struct lwm2m_nodes *out) {
+    const struct lwm2m_path path = {.ids = {object->id, instance->id, resource->id}, .len = 3};
+    size_t count;
+    if (resource->behaviour->read != NULL)
+        return lwm2m_nodes_add(out, &path, resource->behaviour->read(object, instance));
+    const struct cell *cells = instance_cells(instance, resource->id, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct lwm2m_path below = lwm2m_path_child(&path, cells[i].instance);
+        if (!lwm2m_nodes_add(out, resource->multiple ? &below : &path, cells[i].value))
             return false;
     }
-    return at > first || lwm2m_nodes_add(out, &path, (struct lwm2m_value){.type = LWM2M_NONE});
+    return count > 0 || lwm2m_nodes_add(out, &path, (struct lwm2m_value){.type = LWM2M_NONE});
 }
 
-/* Of what was added since `first`, the instance that the path names. */
-static void keep_instance(struct lwm2m_nodes *nodes, size_t first, const struct lwm2m_path *path) {
+/* Of what was added since `first`, the resource instance that the path names. */
+static void keep_resource_instance(struct lwm2m_nodes *nodes, size_t first, const struct lwm2m_path *path) {
     size_t kept = first;
     for (size_t i = first; i < nodes->count; i++) {
         if (lwm2m_path_equal(&nodes->nodes[i].path, path))
@@ -82,84 +191,84 @@ static void keep_instance(struct lwm2m_nodes *nodes, size_t first, const struct 
     nodes->count = kept;
 }
 
-bool object_collect(const struct object *object, const struct lwm2m_path *path, struct lwm2m_nodes *out) {
+static bool collect_instance(const struct object *object, const struct instance *instance,
+                             const struct lwm2m_path *path, struct lwm2m_nodes *out) {
     size_t first = out->count;
     for (size_t i = 0; i < object->resource_count; i++) {
         const struct resource *resource = &object->resources[i];
         bool is_meant = path->len < 3 || path->ids[2] == resource->id;
-        if (is_meant && (resource->operations & OPERATION_R) != 0 && object_has(object, resource) &&
-            !object_read(object, resource, out))
+        if (is_meant && (resource->operations & OPERATION_R) != 0 && object_has(instance, resource) &&
+            !object_read(object, instance, resource, out))
             return false;
     }
     if (path->len == 4)
-        keep_instance(out, first, path);
+        keep_resource_instance(out, first, path);
     return true;
 }
 
+bool object_collect(const struct object *object, const struct lwm2m_path *path, struct lwm2m_nodes *out) {
+    for (size_t i = 0; i < object->instance_count; i++) {
+        const struct instance *instance = &object->instances[i];
+        if ((path->len < 2 || path->ids[1] == instance->id) && !collect_instance(object, instance, path, out))
+            return false;
+    }
+    return true;
+}
+
+/* ---- writing ---- */
+
+void object_changed(const struct object *object, const struct instance *instance, uint16_t resource) {
+    const struct lwm2m_path path = {.ids = {object->id, instance->id, resource}, .len = 3};
+    device_changed(object->device, &path);
+}
+
 bool object_accepts(const struct resource *resource, const struct lwm2m_value *value) {
-    return value->type == resource->type && (resource->accepts == NULL || resource->accepts(value));
+    return value->type == resource->type &&
+           (resource->behaviour->accepts == NULL || resource->behaviour->accepts(value));
 }
 
-void object_write(struct object *object, const struct resource *resource, uint16_t instance,
-                  const struct lwm2m_value *value) {
-    if (resource->write != NULL)
-        resource->write(object, value);
-    else
-        object_store(object, resource->id, instance, *value);
-}
-
-void object_store(struct object *object, uint16_t resource, uint16_t instance, struct lwm2m_value value) {
-    size_t at = find_cell(object, resource, instance);
-    bool is_there = is_cell(object, at, resource, instance);
-    uint8_t *owned = NULL;
-    if (has_bytes(&value)) {
-        owned = or_exit(malloc(value.bytes.len + 1));
-        if (value.bytes.len > 0)
-            memcpy(owned, value.bytes.data, value.bytes.len);
-        value.bytes.data = owned;
+void object_write(struct object *object, struct instance *instance, const struct resource *resource,
+                  uint16_t resource_instance, const struct lwm2m_value *value) {
+    if (resource->behaviour->write == NULL) {
+        object_store(object, instance, resource->id, resource_instance, *value);
+        return;
     }
-    if (is_there) {
-        free(object->cells[at].owned);
-    } else {
-        if (object->cell_count == object->cell_cap) {
-            object->cell_cap = object->cell_cap == 0 ? 32 : 2 * object->cell_cap;
-            object->cells = or_exit(realloc(object->cells, object->cell_cap * sizeof *object->cells));
-        }
-        memmove(&object->cells[at + 1], &object->cells[at], (object->cell_count - at) * sizeof *object->cells);
-        object->cell_count++;
+    resource->behaviour->write(object, instance, value);
+    object_changed(object, instance, resource->id);
+}
+
+void object_store(struct object *object, struct instance *instance, uint16_t resource, uint16_t resource_instance,
+                  struct lwm2m_value value) {
+    if (instance_set(instance, resource, resource_instance, value))
+        object_changed(object, instance, resource);
+}
+
+void object_clear(struct object *object, struct instance *instance, uint16_t resource) {
+    if (instance_clear(instance, resource))
+        object_changed(object, instance, resource);
+}
+
+void object_remove(struct object *object, struct instance *instance, uint16_t resource, uint16_t resource_instance) {
+    if (instance_remove(instance, resource, resource_instance))
+        object_changed(object, instance, resource);
+}
+
+/* ---- links ---- */
+
+void object_put_version(const struct object *object, struct buffer *out) {
+    char text[CATALOGUE_VERSION_TEXT_MAX];
+    if (object->version != VERSION_1_0)
+        buffer_printf(out, ";ver=%s", catalogue_version_text(object->version, text));
+}
+
+/* The object itself is listed when there is something to say of it, or it has no instances. */
+void object_put_links(const struct object *object, struct buffer *out) {
+    if (object->version != VERSION_1_0 || object->instance_count == 0) {
+        buffer_printf(out, "</%u>", object->id);
+        object_put_version(object, out);
+        if (object->instance_count > 0)
+            buffer_put_u8(out, ',');
     }
-    object->cells[at] = (struct cell){.resource = resource, .instance = instance, .value = value, .owned = owned};
-}
-
-const struct lwm2m_value *object_stored(const struct object *object, uint16_t resource, uint16_t instance) {
-    size_t at = find_cell(object, resource, instance);
-    return is_cell(object, at, resource, instance) ? &object->cells[at].value : NULL;
-}
-
-static void remove_cells(struct object *object, size_t first, size_t end) {
-    for (size_t i = first; i < end; i++)
-        free(object->cells[i].owned);
-    if (end > first)
-        memmove(&object->cells[first], &object->cells[end], (object->cell_count - end) * sizeof *object->cells);
-    object->cell_count -= end - first;
-}
-
-void object_clear(struct object *object, uint16_t resource) {
-    size_t first = find_cell(object, resource, 0), end = first;
-    while (end < object->cell_count && object->cells[end].resource == resource)
-        end++;
-    remove_cells(object, first, end);
-}
-
-void object_remove(struct object *object, uint16_t resource, uint16_t instance) {
-    size_t at = find_cell(object, resource, instance);
-    if (is_cell(object, at, resource, instance))
-        remove_cells(object, at, at + 1);
-}
-
-void object_put_links(const struct object *object, uint8_t version, struct buffer *out) {
-    const char *ver = lwm2m_object_version(version, object->id);
-    if (strcmp(ver, "1.0") != 0)
-        buffer_printf(out, "</%u>;ver=%s,", object->id, ver);
-    buffer_printf(out, "</%u/0>", object->id);
+    for (size_t i = 0; i < object->instance_count; i++)
+        buffer_printf(out, "%s</%u/%u>", i > 0 ? "," : "", object->id, object->instances[i].id);
 }

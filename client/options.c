@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "client/format.h"
+#include "client/shell.h"
 #include "common/base/duration.h"
 
 enum { PROBLEM_MAX = 200 };
@@ -65,8 +66,10 @@ bool options_is_binding(struct slice text) {
 }
 
 static bool set_binding(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
-    options->binding = value;
-    return options_is_binding(slice_str(value)) || fail(problem, "must be letters of U, M, H, T, S, N and Q");
+    if (!options_is_binding(slice_str(value)))
+        return fail(problem, "must be letters of U, M, H, T, S, N and Q, eight at most");
+    memcpy(options->binding, value, strlen(value) + 1);
+    return true;
 }
 
 /* ADDRESS, ADDRESS:PORT, [ADDRESS]:PORT. */
@@ -97,6 +100,56 @@ static bool set_send_format(struct options *options, const char *value, char pro
     enum lwm2m_format format = lwm2m_format_from_name(slice_str(value));
     options->send_format = format;
     return lwm2m_format_allows(format, LWM2M_USE_SEND) || fail(problem, "must be senml-json, senml-cbor or lwm2m-cbor");
+}
+
+static bool set_muted(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)value;
+    (void)problem;
+    options->muted = true;
+    return true;
+}
+
+static bool set_notify_con(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)value;
+    (void)problem;
+    options->notify_con = true;
+    return true;
+}
+
+static bool set_queue(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)value;
+    (void)problem;
+    options->queue = true;
+    return true;
+}
+
+static bool set_awake(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    return (duration_parse(slice_str(value), 86400000, &options->awake_ms) && options->awake_ms > 0) ||
+           fail(problem, "must be a duration from 1 ms to a day, like 93s");
+}
+
+static bool set_tick(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    return (duration_parse(slice_str(value), 86400000, &options->tick_ms) && options->tick_ms > 0) ||
+           fail(problem, "must be a duration from 1 ms to a day, like 10s");
+}
+
+static bool set_seed(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    return slice_to_u64(slice_str(value), UINT64_MAX, &options->seed) || fail(problem, "must be a number");
+}
+
+static bool set_large(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    uint64_t size;
+    if (!slice_to_u64(slice_str(value), OPTIONS_LARGE_MAX, &size))
+        return fail(problem, "must be a number of bytes up to 16777216");
+    options->large = (size_t)size;
+    return true;
+}
+
+static bool set_object(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    if (options->object_file_count == OPTIONS_OBJECT_FILES_MAX)
+        return fail(problem, "may be given 64 times");
+    options->object_files[options->object_file_count++] = value;
+    return true;
 }
 
 static bool set_ack_timeout(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
@@ -142,6 +195,14 @@ static const struct {
     {"bind", "ADDRESS[:PORT]", set_bind, "send from there"},
     {"json", NULL, set_json, "print events as JSON, one object a line"},
     {"send-format", "FORMAT", set_send_format, "senml-json, senml-cbor or, with 1.2, lwm2m-cbor [senml-cbor]"},
+    {"muted", NULL, set_muted, "begin with Mute Send (1/0/23), as devices are shipped"},
+    {"notify-con", NULL, set_notify_con, "every notification is confirmable"},
+    {"queue", NULL, set_queue, "queue mode: asleep but for a while after each message"},
+    {"awake", "DURATION", set_awake, "that while [93s]"},
+    {"tick", "DURATION", set_tick, "values change on their own, so often"},
+    {"seed", "NUMBER", set_seed, "where they go: the same way from the same number [1]"},
+    {"large", "BYTES", set_large, "size of the resource 5000/0/0 [131072]"},
+    {"object", "FILE", set_object, "one more object, from a definition in OMA XML; may be repeated"},
     {"ack-timeout", "DURATION", set_ack_timeout, "CoAP ACK_TIMEOUT [2s]"},
     {"max-retransmit", "N", set_max_retransmit, "CoAP MAX_RETRANSMIT [4]"},
     {"block-size", "BYTES", set_block_size, "largest block sent or asked for [1024]"},
@@ -151,7 +212,6 @@ enum {
     SETTING_COUNT = sizeof settings / sizeof settings[0],
     OPTION_HELP = 1000,
     OPTION_VERSION,
-    BODY_MAX = 8192, /* of a write: nothing here takes more */
 };
 
 /* One host, one name, in every run: a UUID of version 8 (RFC 9562 §5.8) made from the host's name. */
@@ -169,10 +229,14 @@ static void name_endpoint(char out[OPTIONS_ENDPOINT_MAX + 1]) {
 
 static void set_defaults(struct options *options) {
     char problem[PROBLEM_MAX];
-    *options =
-        (struct options){.lifetime_s = 300, .version = 11, .binding = "U", .send_format = LWM2M_FORMAT_SENML_CBOR};
+    *options = (struct options){.lifetime_s = 300,
+                                .version = 11,
+                                .binding = "U",
+                                .send_format = LWM2M_FORMAT_SENML_CBOR,
+                                .awake_ms = 93000,
+                                .seed = 1,
+                                .large = 128 * 1024};
     coap_params_default(&options->coap);
-    options->coap.max_body = BODY_MAX;
     set_server(options, "coap://127.0.0.1:5683", problem);
     name_endpoint(options->endpoint);
 }
@@ -187,7 +251,8 @@ static void print_help(void) {
     }
     printf("  %-28s %s\n", "--version", "print the version");
     printf("  %-28s %s\n", "--help", "print this");
-    printf("\nIt takes commands on standard input, a line each, when that is a terminal or a pipe: try help.\n");
+    printf("\nWhen standard input is a terminal or a pipe, it takes commands from there, a line each:\n\n");
+    shell_print_help(stdout);
 }
 
 enum options_action options_parse(struct options *options, int argc, char **argv) {
@@ -229,5 +294,10 @@ enum options_action options_parse(struct options *options, int argc, char **argv
         fprintf(stderr, "berth-device: --send-format: lwm2m-cbor needs --lwm2m 1.2\n");
         return OPTIONS_EXIT_USAGE;
     }
+    /* In LwM2M 1.0 queue mode is a part of the binding (§5.3.1.1 there). */
+    size_t letters = strlen(options->binding);
+    if (options->queue && options->version == 10 && strchr(options->binding, 'Q') == NULL &&
+        letters < OPTIONS_BINDING_MAX)
+        memcpy(options->binding + letters, "Q", 2);
     return OPTIONS_RUN;
 }

@@ -6,7 +6,12 @@
 #include "common/net/uri.h"
 
 /* Uri-Query holds 255 bytes (RFC 7252 §5.10), `ep=` three of them. */
-enum { OPTIONS_ENDPOINT_MAX = 252, OPTIONS_BINDING_MAX = 8 };
+enum {
+    OPTIONS_ENDPOINT_MAX = 252,
+    OPTIONS_BINDING_MAX = 8,
+    OPTIONS_OBJECT_FILES_MAX = 64,
+    OPTIONS_LARGE_MAX = 16 * 1024 * 1024,
+};
 
 struct options {
     const char *server_text;
@@ -14,11 +19,20 @@ struct options {
     char endpoint[OPTIONS_ENDPOINT_MAX + 1];
     uint32_t lifetime_s; /* 0: the registration never runs out */
     uint8_t version;     /* LwM2M release times ten: 10, 11, 12 */
-    const char *binding; /* at most OPTIONS_BINDING_MAX letters */
+    char binding[OPTIONS_BINDING_MAX + 1];
     bool has_bind;
     struct address bind; /* where to send from; else the system chooses */
     bool json;
     int send_format; /* Content-Format of Send */
+    bool muted;      /* as the server object has it at first */
+    bool notify_con; /* every notification is confirmable */
+    bool queue;      /* queue mode */
+    uint64_t awake_ms;
+    uint64_t tick_ms; /* 0: nothing changes on its own */
+    uint64_t seed;
+    size_t large; /* bytes of 5000/0/0 */
+    const char *object_files[OPTIONS_OBJECT_FILES_MAX];
+    size_t object_file_count;
     struct coap_params coap;
 };
 

@@ -1,12 +1,14 @@
 /* Read (Core 1.2 §6.3.1) and Read-Composite (§6.3.8). */
 #include "client/device.h"
 #include "client/format.h"
+#include "client/payload.h"
 #include "client/request.h"
 
-static void encode(const struct lwm2m_nodes *nodes, const struct lwm2m_path *base, int format, struct answer *answer) {
-    const struct lwm2m_encode_context context = {.base = *base};
-    if (!lwm2m_encode(format, nodes->nodes, nodes->count, &context, &answer->payload)) {
+static void encode(struct device *device, const struct lwm2m_nodes *nodes, const struct lwm2m_path *base, int format,
+                   struct answer *answer) {
+    if (!payload_encode(&device->payload, format, nodes->nodes, nodes->count, base, &answer->payload)) {
         answer->payload.len = 0;
+        answer->payload.overflow = false;
         answer_with(answer, COAP_4_06_NOT_ACCEPTABLE, NULL);
         return;
     }
@@ -21,11 +23,11 @@ static int default_format(const struct device *device, const struct target *targ
     return target->resource->type == LWM2M_OPAQUE ? LWM2M_FORMAT_OPAQUE : LWM2M_FORMAT_TEXT;
 }
 
-void read_answer(const struct device *device, const struct target *target, int accept, struct answer *answer) {
+void read_answer(struct device *device, const struct target *target, int accept, struct answer *answer) {
     struct lwm2m_node memory[NODES_MAX];
     struct lwm2m_nodes nodes = lwm2m_nodes_over(memory, NODES_MAX);
     int format = accept == COAP_FORMAT_NONE ? default_format(device, target) : accept;
-    if (target->resource != NULL && !object_has(target->object, target->resource)) {
+    if (target->resource != NULL && !object_has(target->instance, target->resource)) {
         answer_with(answer, COAP_4_04_NOT_FOUND, NULL);
         return;
     }
@@ -45,7 +47,7 @@ void read_answer(const struct device *device, const struct target *target, int a
         answer_with(answer, COAP_4_06_NOT_ACCEPTABLE, NULL);
         return;
     }
-    encode(&nodes, &target->path, format, answer);
+    encode(device, &nodes, &target->path, format, answer);
 }
 
 /* ---- Read-Composite ---- */
@@ -65,7 +67,7 @@ static void drop_repeated(struct lwm2m_nodes *nodes, size_t first) {
 
 /* What is not there or cannot be read is not in the answer either. */
 bool read_collect(struct device *device, const struct lwm2m_path *path, struct lwm2m_nodes *nodes) {
-    for (size_t i = 0; i < DEVICE_OBJECTS; i++) {
+    for (size_t i = 0; i < device->object_count; i++) {
         const struct object *object = &device->objects[i];
         size_t first = nodes->count;
         struct target target = {.path = *path};
@@ -84,12 +86,12 @@ static int answer_format(int request_format) {
     return is_json ? LWM2M_FORMAT_SENML_JSON : LWM2M_FORMAT_SENML_CBOR;
 }
 
-void read_composite_answer(struct device *device, const struct coap_request *request, struct answer *answer) {
+void read_composite_answer(struct device *device, const struct coap_request *request, struct lwm2m_nodes *asked,
+                           struct answer *answer) {
     const struct lwm2m_decode_context context = {.now_ms = (int64_t)clock_now_ms(&device->clock), .mode = SENML_FETCH};
-    struct lwm2m_node asked_memory[NODES_MAX], memory[NODES_MAX];
-    struct lwm2m_nodes asked = lwm2m_nodes_over(asked_memory, NODES_MAX), nodes = lwm2m_nodes_over(memory, NODES_MAX);
-    uint8_t bytes[SCRATCH_MAX];
-    struct buffer scratch = buffer_over(bytes, sizeof bytes);
+    struct lwm2m_node memory[NODES_MAX];
+    struct lwm2m_nodes nodes = lwm2m_nodes_over(memory, NODES_MAX);
+    struct buffer scratch = workspace_take(&device->scratch, 2 * request->body.len + 1);
     uint8_t version = device->options->version;
     uint32_t accept;
     int format = coap_content_format(request->message);
@@ -102,18 +104,18 @@ void read_composite_answer(struct device *device, const struct coap_request *req
         answer_with(answer, COAP_4_06_NOT_ACCEPTABLE, NULL);
         return;
     }
-    if (!lwm2m_decode(format, request->body, &context, &scratch, &asked)) {
-        answer_with(answer, COAP_4_00_BAD_REQUEST, asked.remark);
+    if (!lwm2m_decode(format, request->body, &context, &scratch, asked)) {
+        answer_with(answer, COAP_4_00_BAD_REQUEST, asked->remark);
         return;
     }
-    for (size_t i = 0; i < asked.count; i++) {
-        if (!read_collect(device, &asked.nodes[i].path, &nodes)) {
+    for (size_t i = 0; i < asked->count; i++) {
+        if (!read_collect(device, &asked->nodes[i].path, &nodes)) {
             answer_with(answer, COAP_5_00_INTERNAL_SERVER_ERROR, "more values than an answer takes");
             return;
         }
     }
     if (lwm2m_nodes_arrange(&nodes))
-        encode(&nodes, &context.base, wanted, answer);
+        encode(device, &nodes, &context.base, wanted, answer);
     else
         answer_with(answer, COAP_5_00_INTERNAL_SERVER_ERROR, nodes.remark);
 }

@@ -10,8 +10,8 @@ enum {
     RETRY_FIRST_MS = 1000,
     RETRY_LAST_MS = 60000,
     DEREGISTER_WAIT_MS = 5000,
-    MAX_AGE_DEFAULT_S = 60, /* RFC 7252 §5.10.5 */
-    LINKS_MAX = 1024,
+    MAX_AGE_DEFAULT_S = 60,                       /* RFC 7252 §5.10.5 */
+    LINKS_MAX = 256 * 1024,                       /* 64 instances of 150 objects */
     LOCATION_SEGMENTS_MAX = COAP_OPTIONS_MAX - 8, /* an Update has other options too */
 };
 
@@ -40,6 +40,23 @@ static void announce(struct registration *registration) {
     registration->confirmed = false;
     registration->announced_lifetime_s = device->lifetime_s;
     memcpy(registration->announced_binding, device->binding, sizeof device->binding);
+}
+
+/* The root tells which formats of data are spoken here. */
+static struct slice make_links(struct device *device) {
+    struct buffer out = workspace_take(&device->payload, LINKS_MAX);
+    buffer_put_str(&out, "</>;rt=\"oma.lwm2m\"");
+    format_put_list(device->options->version, &out);
+    for (size_t i = 0; i < device->object_count; i++) {
+        buffer_put_u8(&out, ',');
+        object_put_links(&device->objects[i], &out);
+    }
+    return buffer_slice(&out);
+}
+
+static uint64_t digest_of(struct slice links) {
+    static const struct hash_key key = {0, 0};
+    return hash_slice(&key, links);
 }
 
 static bool is_reply(const struct coap_reply *reply, uint8_t code) {
@@ -72,7 +89,8 @@ static void settle(struct registration *registration) {
     if (lifetime_ms(registration) > 0) /* else it never runs out */
         schedule(registration, update_after_ms(registration), on_update_due);
     if (registration->announced_lifetime_s != device->lifetime_s ||
-        strcmp(registration->announced_binding, device->binding) != 0)
+        strcmp(registration->announced_binding, device->binding) != 0 ||
+        registration->announced_links != digest_of(make_links(registration->device)))
         registration_update_soon(registration); /* it has changed meanwhile */
 }
 
@@ -163,25 +181,16 @@ static void on_register_answer(void *arg, const struct coap_reply *reply) {
     settle(registration);
 }
 
-/* The root tells which formats of data are spoken here. */
-static void put_links(struct device *device, struct buffer *out) {
-    buffer_put_str(out, "</>;rt=\"oma.lwm2m\"");
-    format_put_list(device->options->version, out);
-    for (size_t i = 0; i < DEVICE_OBJECTS; i++) {
-        buffer_put_u8(out, ',');
-        object_put_links(&device->objects[i], device->options->version, out);
-    }
-}
-
 /* Every query item is a text of its own. */
 struct query {
-    char items[4][OPTIONS_ENDPOINT_MAX + 8];
+    char items[5][OPTIONS_ENDPOINT_MAX + 8];
     size_t count;
 };
 
+/* `name=value`, or the name alone when the value is empty. */
 static void add_query(struct coap_message *message, struct query *query, const char *name, const char *value) {
     char *item = query->items[query->count++];
-    snprintf(item, sizeof query->items[0], "%s=%s", name, value);
+    snprintf(item, sizeof query->items[0], "%s%s%s", name, value[0] == '\0' ? "" : "=", value);
     coap_option_add(message, COAP_URI_QUERY, slice_str(item));
 }
 
@@ -205,7 +214,7 @@ static void await(struct registration *registration, enum registration_state sta
     struct device *device = registration->device;
     announce(registration);
     registration->state = state;
-    registration->call = coap_call(device->coap, device->server, message, done, registration);
+    registration->call = device_call(device, message, done, registration);
     if (registration->call == NULL) {
         const struct coap_reply unsent = {.result = COAP_CALL_CANCELLED};
         done(registration, &unsent);
@@ -217,10 +226,9 @@ void registration_register(struct registration *registration) {
     struct coap_message message;
     struct coap_uint format;
     struct query query = {.count = 0};
-    uint8_t bytes[LINKS_MAX];
-    struct buffer links = buffer_over(bytes, sizeof bytes);
     stop_waiting(registration);
     timer_cancel(&device->wheel, &registration->soon);
+    observer_end(&device->observer); /* with a new registration nothing is observed (Core 1.2 §6.4.1) */
     registration->location_len = 0;
     coap_message_init(&message, COAP_CON, COAP_POST, 0, SLICE_NONE);
     device_add_server_path(device, &message, "rd");
@@ -229,9 +237,16 @@ void registration_register(struct registration *registration) {
     add_lifetime(&message, &query, device->lifetime_s);
     add_query(&message, &query, "lwm2m", version_text(device->options->version));
     add_query(&message, &query, "b", device->binding);
-    put_links(device, &links);
-    message.payload = buffer_slice(&links);
+    if (device->options->queue && device->options->version > 10) /* in 1.0 it is a letter of the binding */
+        add_query(&message, &query, "Q", "");
+    message.payload = make_links(device);
+    registration->announced_links = digest_of(message.payload);
     await(registration, REGISTRATION_REGISTERING, &message, on_register_answer);
+}
+
+void registration_register_after(struct registration *registration, uint64_t wait_ms) {
+    registration_end(registration);
+    try_again_after(registration, wait_ms);
 }
 
 /* ---- Update ---- */
@@ -271,6 +286,7 @@ bool registration_stands(const struct registration *registration) {
 bool registration_update(struct registration *registration) {
     struct device *device = registration->device;
     struct coap_message message;
+    struct coap_uint format;
     struct query query = {.count = 0};
     if (!registration_stands(registration))
         return false;
@@ -282,6 +298,12 @@ bool registration_update(struct registration *registration) {
         add_lifetime(&message, &query, device->lifetime_s);
     if (strcmp(registration->announced_binding, device->binding) != 0 || !registration->confirmed)
         add_query(&message, &query, "b", device->binding);
+    struct slice links = make_links(device);
+    if (registration->announced_links != digest_of(links) || !registration->confirmed) {
+        coap_option_add_uint(&message, COAP_CONTENT_FORMAT, COAP_FORMAT_LINK, &format);
+        message.payload = links;
+        registration->announced_links = digest_of(links);
+    }
     await(registration, REGISTRATION_UPDATING, &message, on_update_answer);
     return true;
 }
@@ -327,6 +349,7 @@ bool registration_deregister(struct registration *registration, void (*left)(voi
     struct coap_message message;
     bool is_registered = registration_stands(registration) || registration->state == REGISTRATION_DEREGISTERING;
     registration_end(registration);
+    observer_end(&registration->device->observer);
     if (!is_registered)
         return false;
     registration->left = left;

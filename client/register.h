@@ -27,7 +27,8 @@ struct registration {
     uint32_t failures;      /* of Register in a row */
     uint32_t announced_lifetime_s; /* what the last Register or Update has told */
     char announced_binding[OPTIONS_BINDING_MAX + 1];
-    bool confirmed; /* and was answered well */
+    uint64_t announced_links; /* digest of the object list */
+    bool confirmed;           /* and was answered well */
     /* Location-Path: each segment with its length before it. What does not fit into a request cannot be updated. */
     size_t location_len;
     uint8_t location[COAP_MESSAGE_MAX];
@@ -39,6 +40,9 @@ void registration_init(struct registration *registration, struct device *device)
 
 /* Register now, whatever there was before. */
 void registration_register(struct registration *registration);
+
+/* Register then; until then there is no registration. */
+void registration_register_after(struct registration *registration, uint64_t wait_ms);
 
 /* The server knows the device, as far as can be told. */
 bool registration_stands(const struct registration *registration);

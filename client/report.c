@@ -192,6 +192,50 @@ void report_send_failure(const struct report *report, const struct lwm2m_path *p
     end(report);
 }
 
+static void put_observation(const struct report *report, const char *event, const char *verb,
+                            const struct lwm2m_path *paths, size_t count, const char *how) {
+    if (report->json) {
+        begin(report, event);
+        put_paths(report, paths, count);
+        if (how != NULL)
+            put_member(report, "how", slice_str(how));
+    } else {
+        fputs("Observation of ", report->out);
+        put_paths(report, paths, count);
+        fprintf(report->out, "%s%s%s", verb, how == NULL ? "" : ": ", how == NULL ? "" : how);
+    }
+    end(report);
+}
+
+void report_observation_began(const struct report *report, const struct lwm2m_path *paths, size_t count) {
+    put_observation(report, "observation_began", " began", paths, count, NULL);
+}
+
+void report_observation_ended(const struct report *report, const struct lwm2m_path *paths, size_t count,
+                              const char *why) {
+    put_observation(report, "observation_ended", " ended", paths, count, why);
+}
+
+void report_observation(const struct report *report, const struct lwm2m_path *paths, size_t count, const char *state) {
+    put_observation(report, "observation", "", paths, count, state);
+}
+
+void report_notified(const struct report *report, const struct lwm2m_path *paths, size_t count, enum coap_type type,
+                     size_t values) {
+    const char *type_text = type == COAP_CON ? "CON" : "NON";
+    if (report->json) {
+        begin(report, "notified");
+        put_paths(report, paths, count);
+        put_member(report, "type", slice_str(type_text));
+        fprintf(report->out, ",\"values\":%zu", values);
+    } else {
+        fputs("Notified: ", report->out);
+        put_paths(report, paths, count);
+        fprintf(report->out, " (%s, %zu value%s)", type_text, values, values == 1 ? "" : "s");
+    }
+    end(report);
+}
+
 static bool is_json_number(const struct lwm2m_value *value) {
     return value->type == LWM2M_INTEGER || value->type == LWM2M_UNSIGNED || value->type == LWM2M_TIME ||
            value->type == LWM2M_FLOAT;

@@ -40,6 +40,17 @@ void report_sent(const struct report *report, const struct lwm2m_path *paths, si
 void report_send_failure(const struct report *report, const struct lwm2m_path *paths, size_t count,
                          const struct coap_reply *reply);
 
+/* `Observation of 3/0/9 began`, `Observation of 3/0/9 ended: no acknowledgement`, and, as an answer of the shell,
+ * `Observation of 3/0/9: pmin=10`. */
+void report_observation_began(const struct report *report, const struct lwm2m_path *paths, size_t count);
+void report_observation_ended(const struct report *report, const struct lwm2m_path *paths, size_t count,
+                              const char *why);
+void report_observation(const struct report *report, const struct lwm2m_path *paths, size_t count, const char *state);
+
+/* A notification was sent, with so many values: `Notified: 3/0/9 (NON, 1 value)`. */
+void report_notified(const struct report *report, const struct lwm2m_path *paths, size_t count, enum coap_type type,
+                     size_t values);
+
 /* `3/0/0 = value`. */
 void report_value(const struct report *report, const struct lwm2m_node *node);
 

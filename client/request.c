@@ -1,8 +1,10 @@
 #include "client/request.h"
 
 #include "client/device.h"
+#include "client/payload.h"
+#include "common/coap/block.h"
 
-enum { PAYLOAD_MAX = 65536, PATH_TEXT_MAX = 2048, DEPTH_MAX = 3 };
+enum { PATH_TEXT_MAX = 2048, DEPTH_MAX = 3, OBSERVE_BEGIN = 0, OBSERVE_CANCEL = 1 };
 
 /* `/3/0/0`. */
 static void put_path(struct buffer *out, const struct coap_message *message) {
@@ -32,12 +34,23 @@ bool target_find(struct device *device, struct target *target) {
     if (path->len == 0)
         return true;
     target->object = device_object(device, path->ids[0]);
-    if (target->object == NULL || (path->len > 1 && path->ids[1] != 0))
-        return false;
-    if (path->len < 3)
-        return true;
+    if (target->object == NULL || path->len < 2)
+        return target->object != NULL;
+    target->instance = object_instance(target->object, path->ids[1]);
+    if (target->instance == NULL || path->len < 3)
+        return target->instance != NULL;
     target->resource = object_resource(target->object, path->ids[2]);
-    return target->resource != NULL && (path->len < 4 || target->resource->multiple);
+    if (target->resource == NULL || path->len < 4)
+        return target->resource != NULL;
+    return target->resource->multiple;
+}
+
+bool target_exists(const struct target *target) {
+    if (target->path.len < 3)
+        return true;
+    if (target->path.len == 3)
+        return object_has(target->instance, target->resource);
+    return instance_value(target->instance, target->resource->id, target->path.ids[3]) != NULL;
 }
 
 enum lwm2m_format_use target_use(const struct target *target) {
@@ -46,15 +59,15 @@ enum lwm2m_format_use target_use(const struct target *target) {
     return target->path.len == 3 && !target->resource->multiple ? LWM2M_USE_RESOURCE : LWM2M_USE_INSTANCE;
 }
 
-/* The only query that a request for data may have is depth=, of a Discover (1.2). */
-static bool read_query(const struct coap_message *message, bool *has_depth, unsigned *depth) {
+/* The only query of a Discover is depth= (1.2). */
+static bool read_depth(const struct coap_message *message, uint8_t version, bool *has_depth, unsigned *depth) {
     *has_depth = false;
     for (size_t i = 0; i < message->option_count; i++) {
         const struct coap_option *option = &message->options[i];
         uint64_t number;
         if (option->number != COAP_URI_QUERY)
             continue;
-        if (*has_depth || !slice_starts_with(option->value, "depth=") ||
+        if (*has_depth || version < 12 || !slice_starts_with(option->value, "depth=") ||
             !slice_to_u64(slice_from(option->value, strlen("depth=")), DEPTH_MAX, &number))
             return false;
         *has_depth = true;
@@ -71,18 +84,89 @@ static unsigned default_depth(const struct device *device, const struct lwm2m_pa
     return path->len == 1 ? 2 : 1;
 }
 
+/* ---- Observe ---- */
+
+/* Observe is about the whole: whoever asks for a later block fetches what there is (RFC 7959 §3.4). */
+static bool wants_observe(const struct coap_message *message, uint32_t which) {
+    uint32_t value;
+    struct coap_block block;
+    bool is_later = coap_block_get(message, COAP_BLOCK2, &block) && block.num > 0;
+    return coap_option_uint(message, COAP_OBSERVE, &value) && value == which && !is_later;
+}
+
+static bool has_query(const struct coap_message *message) {
+    return coap_option_find(message, COAP_URI_QUERY) != NULL;
+}
+
+/* Attributes in the query of an Observe came with 1.2 (§6.4.1). */
+static bool read_asked(const struct device *device, const struct coap_message *message, enum lwm2m_type type,
+                       struct attributes *asked, const char **why) {
+    bool is_observe = wants_observe(message, OBSERVE_BEGIN) || wants_observe(message, OBSERVE_CANCEL);
+    *why = "the query is not understood";
+    if (has_query(message) && (!is_observe || device->options->version < 12))
+        return false;
+    for (size_t i = 0; i < message->option_count; i++) {
+        enum attribute which;
+        unsigned before = asked->set;
+        if (message->options[i].number != COAP_URI_QUERY)
+            continue;
+        if (!attributes_read(asked, message->options[i].value, device->options->version, type, &which, why))
+            return false;
+        *why = "an attribute of an Observe has a value and comes once";
+        if (!attributes_have(asked, which) || (before & 1u << which) != 0)
+            return false;
+    }
+    *why = "the attributes contradict each other";
+    return attributes_agree(asked);
+}
+
+/* After the answer has been made: it is the first notification, if it is one. */
+static void observe(struct device *device, const struct coap_message *message, const struct lwm2m_path *paths,
+                    size_t count, const struct attributes *asked, struct answer *answer) {
+    struct coap_block block = {.szx = 0};
+    struct observed what = {.method = message->code,
+                            .paths = paths,
+                            .path_count = count,
+                            .format = answer->format,
+                            .asked = *asked,
+                            .token = message->token};
+    if (wants_observe(message, OBSERVE_CANCEL))
+        observe_cancel(&device->observer, message->token);
+    if (!wants_observe(message, OBSERVE_BEGIN) || answer->code != COAP_2_05_CONTENT)
+        return;
+    what.has_block2 = coap_block_get(message, COAP_BLOCK2, &block);
+    what.szx = block.szx;
+    answer->has_observe = observe_begin(&device->observer, &what, &answer->observe);
+}
+
+/* ---- methods ---- */
+
+static void answer_discover(struct device *device, const struct target *target, const struct coap_message *message,
+                            struct answer *answer) {
+    bool has_depth;
+    unsigned depth = default_depth(device, &target->path);
+    if (read_depth(message, device->options->version, &has_depth, &depth))
+        discover_answer(device, target, depth, answer);
+    else
+        answer_with(answer, COAP_4_00_BAD_REQUEST, "the query is not understood");
+}
+
 static void answer_get(struct device *device, const struct target *target, const struct coap_message *message,
                        struct answer *answer) {
     uint32_t accept;
-    bool has_accept = coap_option_uint(message, COAP_ACCEPT, &accept), has_depth;
-    bool is_discover = has_accept && accept == COAP_FORMAT_LINK;
-    unsigned depth = default_depth(device, &target->path);
-    if (!read_query(message, &has_depth, &depth) || (has_depth && !is_discover))
-        answer_with(answer, COAP_4_00_BAD_REQUEST, "the query is not understood");
-    else if (is_discover)
-        discover_answer(device, target, depth, answer);
-    else
-        read_answer(device, target, has_accept ? (int)accept : COAP_FORMAT_NONE, answer);
+    bool has_accept = coap_option_uint(message, COAP_ACCEPT, &accept);
+    struct attributes asked = {.set = 0};
+    const char *why;
+    if (has_accept && accept == COAP_FORMAT_LINK) {
+        answer_discover(device, target, message, answer);
+        return;
+    }
+    if (!read_asked(device, message, target->resource == NULL ? LWM2M_NONE : target->resource->type, &asked, &why)) {
+        answer_with(answer, COAP_4_00_BAD_REQUEST, why);
+        return;
+    }
+    read_answer(device, target, has_accept ? (int)accept : COAP_FORMAT_NONE, answer);
+    observe(device, message, &target->path, 1, &asked, answer);
 }
 
 /* PUT with a query is Write-Attributes. */
@@ -104,7 +188,7 @@ static void answer_post(struct device *device, const struct target *target, cons
     if (coap_option_find(request->message, COAP_URI_QUERY) != NULL)
         answer_with(answer, COAP_4_00_BAD_REQUEST, "a query has no meaning here");
     else if (target->path.len == 1)
-        answer_with(answer, COAP_4_05_METHOD_NOT_ALLOWED, "instances cannot be created");
+        create_answer(device, target, request, answer);
     else if (target->path.len == 3 && (is_text || (target->resource->operations & OPERATION_E) != 0))
         execute_answer(target, request, answer);
     else if (target->path.len == 4)
@@ -113,25 +197,55 @@ static void answer_post(struct device *device, const struct target *target, cons
         write_answer(device, target, request, false, answer);
 }
 
-/* The composite operations came with 1.1, are about the root and have no query. */
+static void answer_delete(struct device *device, const struct target *target, const struct coap_request *request,
+                          struct answer *answer) {
+    if (has_query(request->message))
+        answer_with(answer, COAP_4_00_BAD_REQUEST, "a query has no meaning here");
+    else
+        delete_answer(device, target, answer);
+}
+
+static void answer_fetch(struct device *device, const struct coap_request *request, struct answer *answer) {
+    struct lwm2m_node memory[NODES_MAX];
+    struct lwm2m_nodes paths = lwm2m_nodes_over(memory, NODES_MAX);
+    struct lwm2m_path observed[NODES_MAX];
+    struct attributes asked = {.set = 0};
+    const char *why;
+    if (!read_asked(device, request->message, LWM2M_NONE, &asked, &why)) {
+        answer_with(answer, COAP_4_00_BAD_REQUEST, why);
+        return;
+    }
+    read_composite_answer(device, request, &paths, answer);
+    for (size_t i = 0; i < paths.count; i++)
+        observed[i] = paths.nodes[i].path;
+    observe(device, request->message, observed, paths.count, &asked, answer);
+}
+
+/* The composite operations came with 1.1 and are about the root. */
 static void answer_root(struct device *device, const struct coap_request *request, struct answer *answer) {
     uint8_t method = request->message->code;
     bool is_composite = device->options->version > 10 && (method == COAP_FETCH || method == COAP_IPATCH);
     if (!is_composite)
         answer_with(answer, COAP_4_05_METHOD_NOT_ALLOWED, NULL);
-    else if (coap_option_find(request->message, COAP_URI_QUERY) != NULL)
-        answer_with(answer, COAP_4_00_BAD_REQUEST, "a query has no meaning here");
     else if (method == COAP_FETCH)
-        read_composite_answer(device, request, answer);
+        answer_fetch(device, request, answer);
+    else if (has_query(request->message))
+        answer_with(answer, COAP_4_00_BAD_REQUEST, "a query has no meaning here");
     else
         write_composite_answer(device, request, answer);
+}
+
+/* Requests about resource instances came with 1.1. */
+static size_t longest_path(const struct device *device) {
+    return device->options->version == 10 ? LWM2M_PATH_IDS - 1 : LWM2M_PATH_IDS;
 }
 
 static void route(struct device *device, const struct coap_request *request, struct slice path_text,
                   struct answer *answer) {
     struct target target = {.object = NULL};
-    if (has_slash(request->message) || !lwm2m_path_parse(path_text, &target.path, NULL) ||
-        !target_find(device, &target)) {
+    bool is_path = !has_slash(request->message) && lwm2m_path_parse(path_text, &target.path, NULL) &&
+                   target.path.len <= longest_path(device);
+    if (!is_path || !target_find(device, &target)) {
         answer_with(answer, COAP_4_04_NOT_FOUND, NULL);
         return;
     }
@@ -149,6 +263,9 @@ static void route(struct device *device, const struct coap_request *request, str
     case COAP_POST:
         answer_post(device, &target, request, answer);
         return;
+    case COAP_DELETE:
+        answer_delete(device, &target, request, answer);
+        return;
     default:
         answer_with(answer, COAP_4_05_METHOD_NOT_ALLOWED, NULL);
         return;
@@ -157,8 +274,16 @@ static void route(struct device *device, const struct coap_request *request, str
 
 static void respond(const struct coap_request *request, const struct answer *answer) {
     struct coap_message response;
-    struct coap_uint format;
+    struct coap_uint format, sequence;
+    uint8_t segments[LWM2M_PATH_IDS][8];
     coap_message_init(&response, COAP_ACK, answer->code, 0, SLICE_NONE);
+    if (answer->has_observe)
+        coap_option_add_uint(&response, COAP_OBSERVE, answer->observe, &sequence);
+    for (size_t i = 0; i < answer->location.len; i++) {
+        struct buffer segment = buffer_over(segments[i], sizeof segments[i]);
+        buffer_put_decimal(&segment, answer->location.ids[i]);
+        coap_option_add(&response, COAP_LOCATION_PATH, buffer_slice(&segment));
+    }
     if (answer->format != COAP_FORMAT_NONE)
         coap_option_add_uint(&response, COAP_CONTENT_FORMAT, (uint32_t)answer->format, &format);
     response.payload = answer->diagnostic != NULL ? slice_str(answer->diagnostic) : buffer_slice(&answer->payload);
@@ -166,9 +291,9 @@ static void respond(const struct coap_request *request, const struct answer *ans
 }
 
 void request_answer(struct device *device, const struct coap_request *request) {
-    uint8_t path_bytes[PATH_TEXT_MAX], payload[PAYLOAD_MAX];
+    uint8_t path_bytes[PATH_TEXT_MAX];
     struct buffer path = buffer_over(path_bytes, sizeof path_bytes);
-    struct answer answer = {.format = COAP_FORMAT_NONE, .payload = buffer_over(payload, sizeof payload)};
+    struct answer answer = {.format = COAP_FORMAT_NONE, .payload = workspace_take(&device->payload, PAYLOAD_USUAL)};
     uint8_t method = request->message->code;
     put_path(&path, request->message);
     route(device, request, buffer_slice(&path), &answer);
@@ -178,4 +303,7 @@ void request_answer(struct device *device, const struct coap_request *request) {
                                  .diagnostic = "the answer is too large"};
     respond(request, &answer);
     report_request(&device->report, method, buffer_slice(&path), answer.code);
+    observer_settle(&device->observer);
+    workspace_settle(&device->payload);
+    workspace_settle(&device->scratch);
 }

@@ -3,9 +3,8 @@
 #include <stdlib.h>
 
 #include "client/device.h"
+#include "client/payload.h"
 #include "client/request.h"
-
-enum { PAYLOAD_MAX = 65536 };
 
 /* A Send whose answer is awaited. */
 struct pending {
@@ -17,6 +16,7 @@ struct pending {
 static void on_answer(void *arg, const struct coap_reply *reply) {
     struct pending *pending = arg;
     const struct report *report = &pending->device->report;
+    pending->device->open_sends--;
     if (reply->result == COAP_CALL_REPLY && reply->message->code == COAP_2_04_CHANGED)
         report_sent(report, pending->paths, pending->count, reply->message->code);
     else
@@ -52,18 +52,19 @@ static const char *post(struct device *device, const struct send *send, struct s
     device_add_server_path(device, &message, "dp");
     coap_option_add_uint(&message, COAP_CONTENT_FORMAT, (uint32_t)device->options->send_format, &format);
     message.payload = payload;
-    if (coap_call(device->coap, device->server, &message, on_answer, pending) != NULL)
+    device->open_sends++;
+    if (device_call(device, &message, on_answer, pending) != NULL)
         return NULL;
+    device->open_sends--;
     free(pending);
     return "too much is waiting to be sent";
 }
 
 const char *send_values(struct device *device, const struct send *send) {
-    static const struct lwm2m_encode_context context = {.base = {.len = 0}};
+    static const struct lwm2m_path root = {.len = 0};
     struct lwm2m_node memory[NODES_MAX];
     struct lwm2m_nodes nodes = lwm2m_nodes_over(memory, NODES_MAX);
-    uint8_t bytes[PAYLOAD_MAX];
-    struct buffer payload = buffer_over(bytes, sizeof bytes);
+    struct buffer payload;
     if (device->options->version < 11)
         return "LwM2M 1.0 has no Send";
     if (!registration_stands(&device->registration))
@@ -73,7 +74,7 @@ const char *send_values(struct device *device, const struct send *send) {
     const char *problem = collect(device, send, &nodes);
     if (problem != NULL)
         return problem;
-    if (!lwm2m_encode(device->options->send_format, nodes.nodes, nodes.count, &context, &payload))
+    if (!payload_encode(&device->payload, device->options->send_format, nodes.nodes, nodes.count, &root, &payload))
         return "the format of --send-format cannot tell it";
     return post(device, send, buffer_slice(&payload));
 }

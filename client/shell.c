@@ -1,13 +1,11 @@
 #include "client/shell.h"
 
+#include "client/request.h"
 #include "client/send.h"
 #include "common/base/duration.h"
 #include "common/lwm2m/text.h"
 
 enum { LEAP_DAYS_MAX = 366 };
-
-static const char help[] = "update, register, deregister, objects, read PATH, set PATH VALUE, send PATH... "
-                           "[@UNIXTIME], clock +SECONDS, help, quit";
 
 static void complain(const struct shell *shell, struct slice what, const char *sentence) {
     report_text(&shell->device->report, "complaint", what, sentence);
@@ -32,55 +30,73 @@ static void run_deregister(struct shell *shell, struct slice rest) {
         complain(shell, slice_str("deregister"), "there is no registration");
 }
 
+/* `3/0: 0 1 2 …`. */
+static void report_instance(const struct shell *shell, const struct object *object, const struct instance *instance) {
+    struct lwm2m_path path = {.ids = {object->id, instance->id}, .len = 2};
+    uint8_t path_bytes[16], bytes[4096];
+    struct buffer path_text = buffer_over(path_bytes, sizeof path_bytes), ids = buffer_over(bytes, sizeof bytes - 1);
+    lwm2m_path_put(&path_text, &path);
+    for (size_t i = 0; i < object->resource_count; i++) {
+        if (object_has(instance, &object->resources[i]))
+            buffer_printf(&ids, "%s%u", ids.len > 0 ? " " : "", object->resources[i].id);
+    }
+    bytes[ids.len] = '\0';
+    report_text(&shell->device->report, "object", slice_from(buffer_slice(&path_text), 1), (const char *)bytes);
+}
+
 static void run_objects(struct shell *shell, struct slice rest) {
     (void)rest;
-    for (size_t i = 0; i < DEVICE_OBJECTS; i++) {
+    for (size_t i = 0; i < shell->device->object_count; i++) {
         const struct object *object = &shell->device->objects[i];
-        struct lwm2m_path path = {.ids = {object->id, 0}, .len = 2};
-        uint8_t path_bytes[16], bytes[512];
-        struct buffer path_text = buffer_over(path_bytes, sizeof path_bytes),
-                      ids = buffer_over(bytes, sizeof bytes - 1);
-        lwm2m_path_put(&path_text, &path);
-        for (size_t k = 0; k < object->resource_count; k++) {
-            if (object_has(object, &object->resources[k]))
-                buffer_printf(&ids, "%s%u", ids.len > 0 ? " " : "", object->resources[k].id);
-        }
-        bytes[ids.len] = '\0';
-        report_text(&shell->device->report, "object", slice_from(buffer_slice(&path_text), 1), (const char *)bytes);
+        for (size_t k = 0; k < object->instance_count; k++)
+            report_instance(shell, object, &object->instances[k]);
     }
 }
 
-/* The object of a path that has one; else a complaint and NULL. */
-static struct object *find_object(struct shell *shell, struct slice word, struct lwm2m_path *path) {
-    if (!lwm2m_path_parse(word, path, NULL) || path->len == 0) {
+/* What a path of an object or below means; else a complaint and false. */
+static bool find_target(struct shell *shell, struct slice word, struct target *target) {
+    *target = (struct target){.object = NULL};
+    if (!lwm2m_path_parse(word, &target->path, NULL) || target->path.len == 0) {
         complain(shell, word, "a path like 3/0/9 is expected");
-        return NULL;
+        return false;
     }
-    struct object *object = device_object(shell->device, path->ids[0]);
-    bool is_there = object != NULL && (path->len < 2 || path->ids[1] == 0) &&
-                    (path->len < 3 || object_resource(object, path->ids[2]) != NULL);
-    if (!is_there)
+    if (!target_find(shell->device, target)) {
         complain(shell, word, "there is no such thing");
-    return is_there ? object : NULL;
+        return false;
+    }
+    return true;
 }
 
-static void run_read(struct shell *shell, struct slice rest) {
-    struct lwm2m_path path;
-    const struct object *object = find_object(shell, rest, &path);
+/* Also what a server may not read. */
+static bool report_values(const struct shell *shell, const struct target *target, const struct instance *instance) {
+    const struct object *object = target->object;
     bool found = false;
-    for (size_t i = 0; object != NULL && i < object->resource_count; i++) {
-        struct lwm2m_node memory[64];
-        struct lwm2m_nodes nodes = lwm2m_nodes_over(memory, 64);
-        if (path.len < 3 || object->resources[i].id == path.ids[2])
-            object_read(object, &object->resources[i], &nodes);
+    for (size_t i = 0; i < object->resource_count; i++) {
+        struct lwm2m_node memory[NODES_MAX];
+        struct lwm2m_nodes nodes = lwm2m_nodes_over(memory, NODES_MAX);
+        if (target->resource == NULL || target->resource == &object->resources[i])
+            object_read(object, instance, &object->resources[i], &nodes);
         for (size_t k = 0; k < nodes.count; k++) {
-            if (nodes.nodes[k].value.type == LWM2M_NONE || !lwm2m_path_contains(&path, &nodes.nodes[k].path))
+            if (nodes.nodes[k].value.type == LWM2M_NONE || !lwm2m_path_contains(&target->path, &nodes.nodes[k].path))
                 continue;
             report_value(&shell->device->report, &nodes.nodes[k]);
             found = true;
         }
     }
-    if (object != NULL && !found)
+    return found;
+}
+
+static void run_read(struct shell *shell, struct slice rest) {
+    struct target target;
+    bool found = false;
+    if (!find_target(shell, rest, &target))
+        return;
+    for (size_t i = 0; i < target.object->instance_count; i++) {
+        const struct instance *instance = &target.object->instances[i];
+        if (target.instance == NULL || target.instance == instance)
+            found = report_values(shell, &target, instance) || found;
+    }
+    if (!found)
         complain(shell, rest, "it has no value");
 }
 
@@ -101,23 +117,22 @@ static void run_set(struct shell *shell, struct slice rest) {
     struct slice word = take_word(&rest);
     uint8_t bytes[SHELL_LINE_MAX];
     struct buffer scratch = buffer_over(bytes, sizeof bytes);
-    struct lwm2m_path path;
+    struct target target;
     struct lwm2m_value value;
     const char *remark;
-    struct object *object = find_object(shell, word, &path);
-    if (object == NULL)
+    if (!find_target(shell, word, &target))
         return;
-    const struct resource *resource = path.len < 3 ? NULL : object_resource(object, path.ids[2]);
-    if (resource == NULL || path.len != (resource->multiple ? 4 : 3))
+    const struct resource *resource = target.resource;
+    if (resource == NULL || target.path.len != (resource->multiple ? 4 : 3))
         complain(shell, word, "one value is set, by the path of a resource or, if it has several, of one of them");
-    else if (resource->type == LWM2M_NONE || (resource->read != NULL && resource->write == NULL))
+    else if (resource->type == LWM2M_NONE || (resource->behaviour->read != NULL && resource->behaviour->write == NULL))
         complain(shell, word, "it has no value that can be set");
     else if (!lwm2m_text_decode(rest, resource->type, &scratch, &value, &remark))
         complain(shell, word, remark);
     else if (!object_accepts(resource, &value))
         complain(shell, word, "the value is not in its range");
     else
-        object_write(object, resource, path.len == 4 ? path.ids[3] : 0, &value);
+        object_write(target.object, target.instance, resource, target.path.len == 4 ? target.path.ids[3] : 0, &value);
 }
 
 /* `@1600000000`, with milliseconds behind a point if need be, or `@now`. */
@@ -145,8 +160,11 @@ static void run_send(struct shell *shell, struct slice rest) {
         } else if (send.count == SEND_PATHS_MAX) {
             complain(shell, slice_str("send"), "that is too many paths");
             return;
-        } else if (find_object(shell, word, &send.paths[send.count++]) == NULL) {
-            return;
+        } else {
+            struct target target;
+            if (!find_target(shell, word, &target))
+                return;
+            send.paths[send.count++] = target.path;
         }
     }
     const char *problem = send.count == 0 ? "a path like 3/0/9 is expected" : send_values(shell->device, &send);
@@ -164,10 +182,22 @@ static void run_clock(struct shell *shell, struct slice rest) {
     device_leap(shell->device, ms);
 }
 
-static void run_help(struct shell *shell, struct slice rest) {
+static void run_observations(struct shell *shell, struct slice rest) {
     (void)rest;
-    report_text(&shell->device->report, "help", slice_str("commands"), help);
+    observer_report(&shell->device->observer);
 }
+
+static void run_sleep(struct shell *shell, struct slice rest) {
+    (void)rest;
+    queue_mode_sleep(&shell->device->queue_mode);
+}
+
+static void run_wake(struct shell *shell, struct slice rest) {
+    (void)rest;
+    queue_mode_touch(&shell->device->queue_mode);
+}
+
+static void run_help(struct shell *shell, struct slice rest);
 
 static void run_quit(struct shell *shell, struct slice rest) {
     (void)rest;
@@ -176,14 +206,43 @@ static void run_quit(struct shell *shell, struct slice rest) {
 
 static const struct {
     const char *name;
-    bool has_argument;
+    const char *argument; /* NULL: none */
     void (*run)(struct shell *shell, struct slice rest);
+    const char *help;
 } commands[] = {
-    {"update", false, run_update},   {"register", false, run_register}, {"deregister", false, run_deregister},
-    {"objects", false, run_objects}, {"read", true, run_read},          {"set", true, run_set},
-    {"send", true, run_send},        {"clock", true, run_clock},        {"help", false, run_help},
-    {"quit", false, run_quit},
+    {"update", NULL, run_update, "send an Update"},
+    {"register", NULL, run_register, "register anew"},
+    {"deregister", NULL, run_deregister, "de-register and stay so"},
+    {"objects", NULL, run_objects, "print what instances there are, and their resources"},
+    {"read", "PATH", run_read, "print values"},
+    {"set", "PATH VALUE", run_set, "change a value, also one that a server cannot write; observers are told"},
+    {"send", "PATH... [@UNIXTIME|@now]", run_send, "Send values, as of now or with a time"},
+    {"observations", NULL, run_observations, "print what is observed, and by which attributes"},
+    {"sleep", NULL, run_sleep, "hear nothing and tell nothing, until wake, an Update or a Send"},
+    {"wake", NULL, run_wake, "hear again, and tell what has been kept"},
+    {"clock", "+DURATION", run_clock, "leap forward in time: what is due on the way happens"},
+    {"help", NULL, run_help, "print this"},
+    {"quit", NULL, run_quit, "de-register and end"},
 };
+
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void run_help(struct shell *shell, struct slice rest) {
+    uint8_t bytes[1024];
+    struct buffer names = buffer_over(bytes, sizeof bytes - 1);
+    (void)rest;
+    for (size_t i = 0; i < COMMANDS; i++)
+        buffer_printf(&names, "%s%s%s%s", i > 0 ? ", " : "", commands[i].name, commands[i].argument != NULL ? " " : "",
+                      commands[i].argument != NULL ? commands[i].argument : "");
+    bytes[names.len] = '\0';
+    report_text(&shell->device->report, "help", slice_str("commands"), (const char *)bytes);
+}
+
+void shell_print_help(FILE *out) {
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-12s %-25s %s\n", commands[i].name, commands[i].argument != NULL ? commands[i].argument : "",
+                commands[i].help);
+}
 
 void shell_run(struct shell *shell, struct slice line) {
     while (line.len > 0 && (line.data[line.len - 1] == ' ' || line.data[line.len - 1] == '\r'))
@@ -193,15 +252,16 @@ void shell_run(struct shell *shell, struct slice line) {
     if (line.len == 0)
         return;
     struct slice rest = line, word = take_word(&rest);
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+    for (size_t i = 0; i < COMMANDS; i++) {
         if (!slice_is(word, commands[i].name))
             continue;
-        if (commands[i].has_argument != (rest.len > 0))
+        if ((commands[i].argument != NULL) != (rest.len > 0))
             complain(shell, word,
-                     commands[i].has_argument ? "something is missing behind it; try help"
-                                              : "nothing is expected behind it; try help");
+                     commands[i].argument != NULL ? "something is missing behind it; try help"
+                                                  : "nothing is expected behind it; try help");
         else
             commands[i].run(shell, rest);
+        observer_settle(&shell->device->observer);
         return;
     }
     complain(shell, word, "there is no such command; try help");

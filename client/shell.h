@@ -32,6 +32,9 @@ void shell_start(struct shell *shell, uv_loop_t *loop, int in, struct device *de
 /* The memory must stay until the loop has run the close callback. */
 void shell_close(struct shell *shell);
 
+/* A line for each command. */
+void shell_print_help(FILE *out);
+
 /* Do what one line says. */
 void shell_run(struct shell *shell, struct slice line);
 

@@ -2,22 +2,13 @@
 #include "client/device.h"
 #include "client/request.h"
 
-/* A resource instance must be there; everything else that is there is known by now. */
-static bool exists(const struct target *target) {
-    if (target->resource == NULL)
-        return true;
-    if (target->path.len == 3)
-        return object_has(target->object, target->resource);
-    return object_stored(target->object, target->resource->id, target->path.ids[3]) != NULL;
-}
-
 void write_attributes_answer(struct device *device, const struct target *target, const struct coap_request *request,
                              struct answer *answer) {
     const struct coap_message *message = request->message;
     const struct resource *resource = target->resource;
     struct attributes attributes = attribute_list_at(&device->attributes, &target->path);
     unsigned seen = 0;
-    if (!exists(target)) {
+    if (!target_exists(target)) {
         answer_with(answer, COAP_4_04_NOT_FOUND, NULL);
         return;
     }
@@ -53,5 +44,6 @@ void write_attributes_answer(struct device *device, const struct target *target,
         answer_with(answer, COAP_5_00_INTERNAL_SERVER_ERROR, NULL);
         return;
     }
+    observer_changed(&device->observer, &target->path);
     answer->code = COAP_2_04_CHANGED;
 }

@@ -3,15 +3,32 @@
 
 #include "client/device.h"
 
-static struct lwm2m_value read_memory_free(const struct object *object) {
+enum {
+    SERIAL_NUMBER = 2,
+    FIRMWARE_VERSION = 3,
+    REBOOT = 4,
+    FACTORY_RESET = 5,
+    POWER_SOURCE_VOLTAGE = 7,
+    BATTERY_LEVEL = 9,
+    MEMORY_FREE = 10,
+    ERROR_CODE = 11,
+    RESET_ERROR_CODE = 12,
+    CURRENT_TIME = 13,
+    BINDING = 16,
+    BATTERY_LOW = 5, /* %; by tick it is then charged at once */
+};
+
+static struct lwm2m_value read_memory_free(const struct object *object, const struct instance *instance) {
     (void)object;
+    (void)instance;
     long pages = sysconf(_SC_AVPHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
     return lwm2m_integer(pages < 0 || page_bytes < 0 ? 0 : (int64_t)pages * (page_bytes / 1024));
 }
 
 /* What the server has set runs on with the protocol clock. */
-static struct lwm2m_value read_current_time(const struct object *object) {
+static struct lwm2m_value read_current_time(const struct object *object, const struct instance *instance) {
     const struct device *device = object->device;
+    (void)instance;
     return lwm2m_time((int64_t)(clock_now_ms(&device->clock) / 1000) + device->time_offset_s);
 }
 
@@ -19,62 +36,76 @@ static bool is_time(const struct lwm2m_value *value) {
     return value->integer >= 0 && value->integer <= INT64_MAX / 1000;
 }
 
-static void write_current_time(struct object *object, const struct lwm2m_value *value) {
+static void write_current_time(struct object *object, struct instance *instance, const struct lwm2m_value *value) {
     struct device *device = object->device;
+    (void)instance;
     device->time_offset_s = value->integer - (int64_t)(clock_now_ms(&device->clock) / 1000);
 }
 
-static struct lwm2m_value read_binding(const struct object *object) {
+static struct lwm2m_value read_binding(const struct object *object, const struct instance *instance) {
+    (void)instance;
     return lwm2m_string(object->device->binding);
 }
 
-static void reboot(struct object *object) {
+static const char *reboot(struct object *object, struct instance *instance) {
+    (void)instance;
     device_reboot_soon(object->device);
+    return NULL;
 }
 
-static const struct resource resources[] = {
-    {.id = 0, .type = LWM2M_STRING, .operations = OPERATION_R},                    /* Manufacturer */
-    {.id = 1, .type = LWM2M_STRING, .operations = OPERATION_R},                    /* Model Number */
-    {.id = 2, .type = LWM2M_STRING, .operations = OPERATION_R},                    /* Serial Number */
-    {.id = 3, .type = LWM2M_STRING, .operations = OPERATION_R},                    /* Firmware Version */
-    {.id = 4, .operations = OPERATION_E, .mandatory = true, .execute = reboot},    /* Reboot */
-    {.id = 6, .type = LWM2M_INTEGER, .operations = OPERATION_R, .multiple = true}, /* Available Power Sources */
-    {.id = 7, .type = LWM2M_INTEGER, .operations = OPERATION_R, .multiple = true}, /* Power Source Voltage, mV */
-    {.id = 8, .type = LWM2M_INTEGER, .operations = OPERATION_R, .multiple = true}, /* Power Source Current, mA */
-    {.id = 9, .type = LWM2M_INTEGER, .operations = OPERATION_R},                   /* Battery Level, % */
-    {.id = 10, .type = LWM2M_INTEGER, .operations = OPERATION_R, .read = read_memory_free}, /* Memory Free, KB */
-    {.id = 11, .type = LWM2M_INTEGER, .operations = OPERATION_R, .multiple = true, .mandatory = true}, /* Error Code */
-    /* Current Time */
-    {.id = 13,
-     .type = LWM2M_TIME,
-     .operations = OPERATION_RW,
-     .read = read_current_time,
-     .accepts = is_time,
-     .write = write_current_time},
-    {.id = 14, .type = LWM2M_STRING, .operations = OPERATION_RW}, /* UTC Offset */
-    {.id = 15, .type = LWM2M_STRING, .operations = OPERATION_RW}, /* Timezone */
-    /* Supported Binding and Modes */
-    {.id = 16, .type = LWM2M_STRING, .operations = OPERATION_R, .mandatory = true, .read = read_binding},
-    {.id = 17, .type = LWM2M_STRING, .operations = OPERATION_R}, /* Device Type */
-    {.id = 18, .type = LWM2M_STRING, .operations = OPERATION_R}, /* Hardware Version */
-    {.id = 19, .type = LWM2M_STRING, .operations = OPERATION_R}, /* Software Version */
+static const char *factory_reset(struct object *object, struct instance *instance) {
+    (void)instance;
+    device_factory_reset_soon(object->device);
+    return NULL;
+}
+
+static const char *reset_error_code(struct object *object, struct instance *instance) {
+    object_clear(object, instance, ERROR_CODE);
+    object_store(object, instance, ERROR_CODE, 0, lwm2m_integer(0)); /* no error */
+    return NULL;
+}
+
+static void tick(struct object *object, struct instance *instance) {
+    int64_t level = instance_value(instance, BATTERY_LEVEL, 0)->integer;
+    object_store(object, instance, BATTERY_LEVEL, 0, lwm2m_integer(level <= BATTERY_LOW ? 100 : level - 1));
+    object_changed(object, instance, CURRENT_TIME);
+}
+
+static const struct {
+    uint16_t id;
+    const char *text;
+} texts[] = {
+    {0, "Berth"}, {1, "berth-device"}, {14, "+00:00"}, {15, "Etc/UTC"}, {17, "reference device"},
+    {18, "1.0"},  {19, BERTH_VERSION},
 };
 
-void device_object_init(struct object *object, struct device *device) {
-    *object = (struct object){
-        .id = 3, .resources = resources, .resource_count = sizeof resources / sizeof resources[0], .device = device};
-    object_store(object, 0, 0, lwm2m_string("Berth"));
-    object_store(object, 1, 0, lwm2m_string("berth-device"));
-    object_store(object, 2, 0, lwm2m_string(device->options->endpoint));
-    object_store(object, 3, 0, lwm2m_string(BERTH_VERSION));
-    object_store(object, 6, 0, lwm2m_integer(1)); /* internal battery */
-    object_store(object, 7, 0, lwm2m_integer(3800));
-    object_store(object, 8, 0, lwm2m_integer(125));
-    object_store(object, 9, 0, lwm2m_integer(95));
-    object_store(object, 11, 0, lwm2m_integer(0));
-    object_store(object, 14, 0, lwm2m_string("+00:00"));
-    object_store(object, 15, 0, lwm2m_string("Etc/UTC"));
-    object_store(object, 17, 0, lwm2m_string("reference device"));
-    object_store(object, 18, 0, lwm2m_string("1.0"));
-    object_store(object, 19, 0, lwm2m_string(BERTH_VERSION));
+static void fill(struct object *object, struct instance *instance) {
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        object_store(object, instance, texts[i].id, 0, lwm2m_string(texts[i].text));
+    object_store(object, instance, SERIAL_NUMBER, 0, lwm2m_string(object->device->options->endpoint));
+    object_store(object, instance, FIRMWARE_VERSION, 0, lwm2m_string(BERTH_VERSION));
+    object_store(object, instance, 6, 0, lwm2m_integer(1)); /* internal battery */
+    object_store(object, instance, POWER_SOURCE_VOLTAGE, 0, lwm2m_integer(3800));
+    object_store(object, instance, 8, 0, lwm2m_integer(125)); /* mA */
+    object_store(object, instance, BATTERY_LEVEL, 0, lwm2m_integer(95));
+    object_store(object, instance, ERROR_CODE, 0, lwm2m_integer(0));
 }
+
+void device_object_set_firmware(struct object *object, struct slice version) {
+    object_store(object, &object->instances[0], FIRMWARE_VERSION, 0, lwm2m_bytes(LWM2M_STRING, version));
+}
+
+static const struct behaviour behaviours[] = {
+    {.id = REBOOT, .execute = reboot},
+    {.id = FACTORY_RESET, .execute = factory_reset},
+    {.id = MEMORY_FREE, .read = read_memory_free},
+    {.id = RESET_ERROR_CODE, .execute = reset_error_code},
+    {.id = CURRENT_TIME, .read = read_current_time, .accepts = is_time, .write = write_current_time},
+    {.id = BINDING, .read = read_binding},
+};
+
+const struct object_kind device_kind = {.id = 3,
+                                        .behaviours = behaviours,
+                                        .behaviour_count = sizeof behaviours / sizeof behaviours[0],
+                                        .fill = fill,
+                                        .tick = tick};

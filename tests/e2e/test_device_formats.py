@@ -44,6 +44,9 @@ def test_FMT_01_read_in_every_format_at_every_level(meet, version):
             single = path in ("/3442/0/1150/0", "/3442/0/150")
             good = number in SPOKEN[version] and (single or number not in SINGLE)
             answer = server.request(GET, path, accept(number))
+            if version == "1.0" and path.count("/") == 4:
+                assert answer.code_text == "4.04"  # resource instances cannot be asked for
+                continue
             assert (answer.code_text, format_of(answer)) == (("2.05", number) if good else ("4.06", None)), (path, number)
 
 
@@ -67,7 +70,7 @@ def test_DM_02_format_without_accept(meet, version, several):
     server, _ = meet("--lwm2m", version)
     for path, number in [
         ("/3442/0/120", TEXT),
-        ("/3442/0/1120/0", TEXT),
+        ("/3442/0/1120/0", None if version == "1.0" else TEXT),
         ("/3442/0/150", OPAQUE),
         ("/3442/0/1120", several),
         ("/3442/0", several),
@@ -169,7 +172,6 @@ def test_DM_14_put_replaces_all_instances_and_post_adds_or_overwrites(meet, numb
         (TLV, "410409"),
         (SENML_JSON, b'[{"n":"/3442/0/1120/4","v":9}]'.hex()),
         (SENML_CBOR, "81a2006e" + b"/3442/0/1120".hex() + "2f34" + "0209"),
-        (OMA_JSON, b'{"bn":"/3442/0/1120/","e":[{"n":"4","v":9}]}'.hex()),
         (LWM2M_CBOR, "a184190d720019046004" + "09"),
     ],
 )

@@ -7,8 +7,11 @@ import pytest
 from coapraw import ACK, BLOCK1, CON, DELETE, LOCATION_PATH, MAX_AGE, POST, SIZE1, Coap, block, code, uint
 from device_process import format_of, meet, path_of, played_server, queries_of, start_device  # noqa: F401
 
-OTHERS = "</3303/0>,</3442/0>"
-LINKS_1_1 = f'</>;rt="oma.lwm2m";ct="0 42 60 110 112 11542",</1>;ver=1.1,</1/0>,</3>;ver=1.1,</3/0>,{OTHERS}'
+LINKS_1_1 = (
+    '</>;rt="oma.lwm2m";ct="0 42 60 110 112 11542",</1>;ver=1.1,</1/0>,</2/0>,</3>;ver=1.1,</3/0>,</4>;ver=1.2,</4/0>,'
+    "</5/0>,</6/0>,</7/0>,</9/0>,</16/0>,</3200/0>,</3201/0>,</3303/0>,</3442/0>,</5000/0>"
+)
+OTHERS = "</6/0>,</7/0>,</9/0>,</16/0>,</3200/0>,</3201/0>,</3303/0>,</3442/0>,</5000/0>"
 HASTY = ("--ack-timeout", "20ms", "--max-retransmit", "2")
 
 
@@ -157,10 +160,11 @@ def test_register_is_what_the_standard_says(played_server, start_device):
 @pytest.mark.parametrize(
     ("version", "links"),
     [
-        ("1.0", '</>;rt="oma.lwm2m";ct="0 42 11542 11543",</1/0>,</3/0>,'),
+        ("1.0", '</>;rt="oma.lwm2m";ct="0 42 11542 11543",</1/0>,</2/0>,</3/0>,</4/0>,</5/0>,'),
         (
             "1.2",
-            '</>;rt="oma.lwm2m";ct="0 42 60 110 112 320 322 11542 11544",</1>;ver=1.2,</1/0>,</3>;ver=1.2,</3/0>,',
+            '</>;rt="oma.lwm2m";ct="0 42 60 110 112 320 322 11542 11544",</1>;ver=1.2,</1/0>,</2>;ver=1.1,</2/0>,'
+            "</3>;ver=1.2,</3/0>,</4>;ver=1.3,</4/0>,</5>;ver=1.1,</5/0>,",
         ),
     ],
 )
@@ -231,16 +235,21 @@ def test_REG_40_server_demands_blocks_of_64_bytes(played_server, start_device):
     register = played_server.expect(POST, "/rd")
     assert register.one(BLOCK1) is None
     played_server.answer(register, "4.13", (BLOCK1, block(0, False, 2)))
-    first = played_server.expect(POST, "/rd")
-    assert first.one(BLOCK1) == block(0, True, 2) and len(first.payload) == 64
-    assert first.number(SIZE1) == len(LINKS_1_1)
-    assert queries_of(first) == queries_of(register)
-    played_server.answer(first, "2.31", (BLOCK1, block(0, True, 2)))
-    last = played_server.expect(POST, "/rd")
-    assert last.one(BLOCK1) == block(1, False, 2)
-    assert (first.payload + last.payload).decode() == LINKS_1_1
+    body, number = b"", 0
+    while True:
+        part = played_server.expect(POST, "/rd")
+        more = len(LINKS_1_1) > (number + 1) * 64
+        assert part.one(BLOCK1) == block(number, more, 2)
+        assert part.number(SIZE1) == (len(LINKS_1_1) if number == 0 else None)
+        assert queries_of(part) == queries_of(register)
+        body += part.payload
+        if not more:
+            break
+        played_server.answer(part, "2.31", (BLOCK1, block(number, True, 2)))
+        number += 1
+    assert body.decode() == LINKS_1_1
     played_server.answer(
-        last, "2.01", (LOCATION_PATH, b"rd"), (LOCATION_PATH, b"b"), (BLOCK1, block(1, False, 2))
+        part, "2.01", (LOCATION_PATH, b"rd"), (LOCATION_PATH, b"b"), (BLOCK1, block(number, False, 2))
     )
     device.line("Device ID: b")
     played_server.registered = True
