@@ -59,7 +59,8 @@ static struct kept_notification *copy(const struct lwm2m_nodes *nodes, int64_t t
 void history_add(struct history *history, const struct lwm2m_nodes *nodes, int64_t time_ms, size_t max) {
     if (max == 0)
         return;
-    struct kept_notification *kept = copy(nodes, time_ms);
+    history->last_ms = time_ms > history->last_ms ? time_ms : history->last_ms + 1;
+    struct kept_notification *kept = copy(nodes, history->last_ms);
     while (history->count > 0 && (history->count >= max || history->bytes + kept->size > HISTORY_BYTES_MAX))
         free(detach_oldest(history));
     append(history, kept);

@@ -16,9 +16,11 @@ struct kept_notification;
 struct history {
     struct kept_notification *first, *last; /* oldest first */
     size_t count, bytes;
+    int64_t last_ms; /* the time of the last one */
 };
 
-/* Keep copies of these values, `max` notifications at most. */
+/* Keep copies of these values, `max` notifications at most. Each has a later time than the one before, also within a
+ * millisecond. */
 void history_add(struct history *history, const struct lwm2m_nodes *nodes, int64_t time_ms, size_t max);
 
 /* Append the values of the oldest notification, with its time. Their bytes are in what moves to `taken`, to be freed with
