@@ -1,8 +1,10 @@
 /* Every request is in a hash table by id; those that wait or run are in the queue of their device as well, and those that
  * wait in a heap by the time at which they expire; those that are over are in a list by the time at which they were.
  *
- * Leaving a queue takes a commit. Meanwhile the request is `finishing`: it stays where it is in its queue, is not run,
- * and what waits behind it waits. When the write fails it is tried again every RETRY_MS. */
+ * A result and a cancellation are told when they are stored. Meanwhile the request is `finishing`: it stays where it is in
+ * its queue, is not run, and what waits behind it waits. That a request has expired, or its registration ended, is told
+ * at once, so that it is part of a leap of the clock: should it not be stored, it will be found again at the next start.
+ * When a write fails it is tried again every RETRY_MS. */
 #include "server/queue.h"
 
 #include <stdio.h>
@@ -27,8 +29,9 @@ struct queue_entry {
     uint8_t coap_code;         /* likewise */
     bool is_stored;            /* before, it is neither run nor found */
     bool is_finishing;
-    bool is_being_written;
-    uint8_t bytes[]; /* endpoint and job */
+    bool is_unsaved;       /* the store does not know yet that it is over … */
+    bool is_being_written; /* … and will soon */
+    uint8_t bytes[];       /* endpoint and job */
 };
 
 struct queues {
@@ -391,7 +394,7 @@ static void retry_later(struct server *server) {
         timer_schedule(&server->wheel, &server->queues->retry, now(server) + RETRY_MS, on_retry);
 }
 
-/* It is over, and stored as such. */
+/* It is over. */
 static void conclude(struct server *server, struct queue_entry *e) {
     struct device_queue *queue = e->device;
     e->is_finishing = false;
@@ -413,7 +416,7 @@ static void conclude(struct server *server, struct queue_entry *e) {
 
 /* A cancellation that could not be stored has not happened: it waits as before. */
 static void take_back_cancellation(struct server *server, struct queue_entry *e) {
-    e->is_finishing = false;
+    e->is_finishing = e->is_unsaved = false;
     e->shown.completed_at_ms = 0;
     heap_add(server, e);
     start_in(server, e->device, 0);
@@ -426,12 +429,13 @@ static void on_finish_stored(void *arg, enum store_result result) {
     clock_update(&server->clock);
     if (e != NULL) {
         e->is_being_written = false;
-        if (result == STORE_OK)
-            conclude(server, e);
-        else if (e->told.state == QUEUE_CANCELLED && e->device != NULL)
+        e->is_unsaved = result != STORE_OK;
+        if (result != STORE_OK && e->told.state == QUEUE_CANCELLED && e->device != NULL)
             take_back_cancellation(server, e);
-        else
+        else if (result != STORE_OK)
             retry_later(server);
+        else if (e->is_finishing)
+            conclude(server, e);
     }
     end_pending(pending, result);
 }
@@ -460,21 +464,24 @@ static void on_retry(struct timer *timer, void *arg) {
     (void)timer;
     for (size_t i = 0; i < queues->bucket_count; i++) {
         for (struct queue_entry *e = queues->buckets[i]; e != NULL; e = e->next) {
-            if (e->is_finishing && !e->is_being_written && e->is_stored)
+            if (e->is_unsaved && !e->is_being_written && e->is_stored)
                 write_finish(server, e, NULL, NULL);
         }
     }
 }
 
-/* Begin to leave the queue. */
+/* Begin to leave the queue, or leave it. */
 static void finish(struct server *server, struct queue_entry *e, enum queue_state state, store_done_fn *done,
                    void *arg) {
+    bool tell_at_once = e->is_stored && (state == QUEUE_EXPIRED || state == QUEUE_ENDED);
     heap_remove(server, e);
-    e->is_finishing = true;
+    e->is_finishing = e->is_unsaved = true;
     e->told.id = e->shown.id;
     e->told.state = (uint8_t)state;
     e->shown.completed_at_ms = now(server);
     write_finish(server, e, done, arg);
+    if (tell_at_once)
+        conclude(server, e);
 }
 
 static void on_expiry(struct timer *timer, void *arg) {

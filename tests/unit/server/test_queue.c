@@ -791,6 +791,26 @@ static void test_a_result_that_cannot_be_stored_is_stored_later(void **state) {
     assert_int_equal(f.ran[1], next);
 }
 
+static void test_an_expiry_is_told_at_once_and_stored_when_that_is_possible(void **state) {
+    (void)state;
+    registered("dev1", true, 36000);
+    leap(94000);
+    uint64_t id = put_for("dev1", "a", 10000);
+    flush();
+    limit_file_size(0);
+    clock_update(&f.server->clock);
+    server_leap(f.server, 10000);
+    assert_int_equal(state_of(id), QUEUE_EXPIRED);
+    assert_int_equal(events_of(EVENT_REQUEST_COMPLETED, NULL), 1);
+    uint64_t completed_at_ms = queue_find(f.server, id)->completed_at_ms;
+    flush();
+    limit_file_size(RLIM_INFINITY);
+    leap(2000);
+    restart_server();
+    assert_int_equal(state_of(id), QUEUE_EXPIRED);
+    assert_int_equal(queue_find(f.server, id)->completed_at_ms, completed_at_ms);
+}
+
 static void test_a_cancellation_that_cannot_be_stored_has_not_happened(void **state) {
     (void)state;
     struct registration *r = registered("dev1", true, 3600);
@@ -899,6 +919,7 @@ int main(void) {
         QUEUE_TEST(test_a_reset_forgets_queues_results_and_settings),
         QUEUE_TEST(test_a_request_that_cannot_be_stored_is_gone_again),
         QUEUE_TEST(test_a_result_that_cannot_be_stored_is_stored_later),
+        QUEUE_TEST(test_an_expiry_is_told_at_once_and_stored_when_that_is_possible),
         QUEUE_TEST(test_a_cancellation_that_cannot_be_stored_has_not_happened),
         QUEUE_TEST(test_leshan_QueueMode_one_awake_event_for_several_updates),
         QUEUE_TEST(test_QM_02_any_message_prolongs_the_window_and_wakes_nobody),
