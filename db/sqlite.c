@@ -73,7 +73,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                         " started_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
     [DELETE_OBSERVATION] = "DELETE FROM observation WHERE id = ?",
     [CLEAR_OBSERVATIONS] = "DELETE FROM observation",
-    [PUT_REQUEST] = "INSERT INTO request (id, endpoint, job, created_at, expires_at, state, completed_at, result)"
+    [PUT_REQUEST] = "INSERT INTO request (id, endpoint, job, created_at, expires_at,"
+                    " state, completed_at, result)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     [FINISH_REQUEST] = "UPDATE request SET state = ?2, completed_at = ?3, result = ?4 WHERE id = ?1",
     [DELETE_REQUEST] = "DELETE FROM request WHERE id = ?",

@@ -9,7 +9,7 @@
  * registration ended. A device that registers anew keeps its queue. Results are kept for QUEUE_RESULT_KEPT_MS, the
  * newest QUEUE_RESULTS_MAX of them. One timer watches the expiry of all, one the age of results.
  *
- * Memory: about 150 bytes, the endpoint's name, the job and the result for each request; for a device about 120 bytes
+ * Memory: about 200 bytes, the endpoint's name, the job and the result for each request; for a device about 120 bytes
  * while it is awake or has any. */
 #ifndef BERTH_SERVER_QUEUE_H
 #define BERTH_SERVER_QUEUE_H

@@ -983,6 +983,18 @@ def test_body_of_the_device_in_blocks_is_kept(sleeper, berth):
     assert berth.http("GET", f"/v1/requests/{number}/response").body == b"a" * 1024 + b"b" * 10
 
 
+def test_result_that_is_too_large_to_be_kept_is_507(sleeper, berth):
+    number = queue(sleeper, "GET", "/5/0/0?format=opaque")
+    sleeper.registered.update()
+    blocks = 3 * 1024 + 1  # 3 MiB are 4 MiB in Base64
+    for count in range(blocks):
+        asked = sleeper.expect(GET, "/5/0/0")
+        sleeper.answer(asked, "2.05", 42, b"a" * 1024, (BLOCK2, block(count, count < blocks - 1, 6)))
+    shown = over(berth, number)
+    assert (shown["state"], shown["response"]["status"]) == ("failed", 507)
+    assert shown["response"]["body"]["type"] == "https://berth.dev/problems/result-too-large"
+
+
 def test_call_that_the_device_can_no_longer_take_fails_when_its_turn_comes(sleeper, berth):
     number = queue(sleeper, "POST", "/composite/read", {"paths": ["/3/0/9"]})
     after = queue(sleeper, "GET", "/3/0/9")

@@ -89,7 +89,8 @@ static bool end(struct cbor_reader *reader) {
 }
 
 bool job_read(struct slice bytes, struct job *job) {
-    struct buffer none = buffer_over(NULL, 0);
+    uint8_t nowhere; /* nothing of ours comes in parts */
+    struct buffer none = buffer_over(&nowhere, 0);
     struct cbor_reader reader = cbor_reader_over(bytes, &none);
     *job = (struct job){.method = ""};
     return begin(&reader) && read_text(&reader, job->method, sizeof job->method) && read_bytes(&reader, &job->path) &&
@@ -98,7 +99,8 @@ bool job_read(struct slice bytes, struct job *job) {
 }
 
 bool job_result_read(struct slice bytes, struct job_result *result) {
-    struct buffer none = buffer_over(NULL, 0);
+    uint8_t nowhere; /* nothing of ours comes in parts */
+    struct buffer none = buffer_over(&nowhere, 0);
     struct cbor_reader reader = cbor_reader_over(bytes, &none);
     struct cbor_item status;
     *result = (struct job_result){.status = 0};
