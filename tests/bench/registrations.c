@@ -5,22 +5,10 @@
  * Every device has an IP address of its own in 127.0.0.0/8: one socket sends from all of them (IP_PKTINFO).
  *
  * usage: registrations [devices...]      default: 1000 10000 100000 */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-#include <uv.h>
 
 #include "common/coap/option.h"
+#include "tests/bench/process.h"
 
 enum {
     BATCH = 64,
@@ -50,24 +38,6 @@ struct load {
     uint64_t lost, refused;
 };
 
-static void fail(const char *what) {
-    fprintf(stderr, "registrations: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static uint64_t now_ns(clockid_t id) {
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static uint64_t cpu_ns_of(pid_t pid) {
-    clockid_t id;
-    if (clock_getcpuclockid(pid, &id) != 0)
-        fail("clock_getcpuclockid");
-    return now_ns(id);
-}
-
 static size_t resident_bytes_of(pid_t pid) {
     char path[64], line[256];
     size_t kilobytes = 0;
@@ -81,75 +51,6 @@ static size_t resident_bytes_of(pid_t pid) {
     }
     fclose(file);
     return kilobytes * 1024;
-}
-
-static void pin(size_t core) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(core, &set);
-    sched_setaffinity(0, sizeof set, &set); /* with one core only, both share it */
-}
-
-/* ---- the other side ---- */
-
-static void on_echo_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buf) {
-    static char memory[65536];
-    (void)handle;
-    (void)size;
-    *buf = uv_buf_init(memory, sizeof memory);
-}
-
-static void on_echo(uv_udp_t *udp, ssize_t len, const uv_buf_t *buf, const struct sockaddr *from, unsigned flags) {
-    (void)flags;
-    if (len <= 0 || from == NULL)
-        return;
-    uv_buf_t out = uv_buf_init(buf->base, (unsigned)len);
-    uv_udp_try_send(udp, &out, 1, from);
-}
-
-static pid_t start_echo(uint16_t *port) {
-    int pipe_fd[2];
-    if (pipe(pipe_fd) != 0)
-        fail("pipe");
-    pid_t pid = fork();
-    if (pid == 0) {
-        pin(0);
-        uv_loop_t loop;
-        uv_udp_t udp;
-        struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t len = sizeof any;
-        uv_os_fd_t fd;
-        uv_loop_init(&loop);
-        uv_udp_init(&loop, &udp);
-        uv_udp_bind(&udp, (const struct sockaddr *)&any, 0);
-        uv_fileno((uv_handle_t *)&udp, &fd);
-        getsockname(fd, (struct sockaddr *)&any, &len);
-        uint16_t bound = ntohs(any.sin_port);
-        uv_udp_recv_start(&udp, on_echo_alloc, on_echo);
-        if (write(pipe_fd[1], &bound, sizeof bound) != sizeof bound)
-            _exit(1);
-        uv_run(&loop, UV_RUN_DEFAULT);
-        _exit(0);
-    }
-    if (read(pipe_fd[0], port, sizeof *port) != sizeof *port)
-        fail("the echo did not start");
-    close(pipe_fd[0]);
-    close(pipe_fd[1]);
-    return pid;
-}
-
-static pid_t start_server(const char *program, const char *data, uint16_t port) {
-    char listen[64];
-    snprintf(listen, sizeof listen, "coap://127.0.0.1:%u", port);
-    pid_t pid = fork();
-    if (pid == 0) {
-        pin(0);
-        int null = open("/dev/null", O_WRONLY);
-        dup2(null, STDOUT_FILENO);
-        execl(program, program, "--listen", listen, "--http", "http://127.0.0.1:0", "--data", data, (char *)NULL);
-        fail(program);
-    }
-    return pid;
 }
 
 /* ---- the load ---- */
@@ -203,11 +104,6 @@ static size_t encode(const struct load *load, enum kind kind, size_t index, uint
     return buffer.len;
 }
 
-union control {
-    struct cmsghdr header;
-    uint8_t space[CMSG_SPACE(sizeof(struct in_pktinfo))];
-};
-
 static void take_answer(struct load *load, enum kind kind, struct slice datagram, uint64_t now, size_t *done,
                         size_t *under_way) {
     struct coap_message message;
@@ -240,7 +136,7 @@ static uint64_t run(struct load *load, enum kind kind, size_t total) {
     static uint8_t out_bytes[BATCH][DATAGRAM], in_bytes[BATCH][2048];
     static struct mmsghdr out[BATCH], in[BATCH];
     static struct iovec out_iov[BATCH], in_iov[BATCH];
-    static union control control[BATCH];
+    static union packet_info control[BATCH];
     size_t sent = 0, done = 0, under_way = 0;
     uint64_t start = now_ns(CLOCK_MONOTONIC), last = start;
     load->latency_count = 0;
@@ -328,8 +224,7 @@ static double measure_echo(size_t total) {
     run(&load, KIND_ECHO, total);
     double each = (double)(cpu_ns_of(pid) - before) / (double)total;
     close_load(&load);
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
+    stop_process(pid, SIGKILL);
     return each;
 }
 
@@ -340,15 +235,15 @@ static off_t size_of(const char *directory, const char *name) {
     return stat(path, &info) == 0 ? info.st_size : 0;
 }
 
-static void measure(const char *program, size_t devices) {
-    char data[] = "/tmp/berth-bench-XXXXXX", command[64];
-    uint16_t port = (uint16_t)(20000 + getpid() % 20000);
+static void measure(size_t devices) {
+    char data[] = "/tmp/berth-bench-XXXXXX";
+    uint16_t port = port_for(getpid());
     if (mkdtemp(data) == NULL)
         fail("mkdtemp");
     double echo_ns = measure_echo(UPDATES_MIN);
 
     uint64_t started = now_ns(CLOCK_MONOTONIC);
-    pid_t pid = start_server(program, data, port);
+    pid_t pid = start_server(data, port, "http://127.0.0.1:0");
     struct load load = open_load(port, devices);
     uint64_t first_us = first_registration_us(&load, started);
     size_t idle_bytes = resident_bytes_of(pid);
@@ -367,8 +262,7 @@ static void measure(const char *program, size_t devices) {
     double echo_again_ns = measure_echo(UPDATES_MIN);
     double echo = (echo_ns + echo_again_ns) / 2;
 
-    kill(pid, SIGTERM);
-    waitpid(pid, NULL, 0);
+    stop_process(pid, SIGTERM);
     off_t disk = size_of(data, "berth.db") + size_of(data, "berth.db-wal");
     printf("{\"bench\":\"registrations\",\"devices\":%zu,\"registrations_per_s\":%.0f,\"updates_per_s\":%.0f,"
            "\"cpu_us_per_registration\":%.2f,\"cpu_us_per_update\":%.2f,\"cpu_us_per_echo\":%.2f,"
@@ -382,22 +276,17 @@ static void measure(const char *program, size_t devices) {
            (unsigned long long)load.refused);
     fflush(stdout);
     close_load(&load);
-    snprintf(command, sizeof command, "rm -r %s", data);
-    if (system(command) != 0)
-        fprintf(stderr, "registrations: %s is left behind\n", data);
+    remove_directory(data);
 }
 
 int main(int argc, char **argv) {
-    char program[600];
-    const char *build = getenv("BERTH_BUILD");
-    snprintf(program, sizeof program, "%s/berth-server", build == NULL ? "build/release" : build);
     pin(1);
     if (argc < 2) {
-        measure(program, 1000);
-        measure(program, 10000);
-        measure(program, 100000);
+        measure(1000);
+        measure(10000);
+        measure(100000);
     }
     for (int i = 1; i < argc; i++)
-        measure(program, strtoul(argv[i], NULL, 10));
+        measure(strtoul(argv[i], NULL, 10));
     return 0;
 }
