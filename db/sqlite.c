@@ -69,8 +69,9 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [PUT_SETTING] = "INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)",
     [PUT_OBJECT] = "INSERT OR REPLACE INTO object (object_id, version, xml) VALUES (?, ?, ?)",
     [DELETE_OBJECT] = "DELETE FROM object WHERE object_id = ? AND version = ?",
-    [PUT_OBSERVATION] = "INSERT OR REPLACE INTO observation (id, registration_id, endpoint, paths, token, request,"
-                        " started_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    [PUT_OBSERVATION] = "INSERT OR REPLACE INTO observation (id, registration_id, endpoint, paths, token,"
+                        " request, started_at)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?)",
     [DELETE_OBSERVATION] = "DELETE FROM observation WHERE id = ?",
     [CLEAR_OBSERVATIONS] = "DELETE FROM observation",
     [PUT_REQUEST] = "INSERT INTO request (id, endpoint, job, created_at, expires_at,"

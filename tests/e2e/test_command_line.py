@@ -68,6 +68,8 @@ WRONG_VALUES = [
     ("max-exchanges", "7"),
     ("max-exchanges-per-peer", "7"),
     ("max-registrations", "0"),
+    ("max-observations", "x"),
+    ("max-observations-per-device", "100001"),
     ("event-memory", "1k"),
     ("api-key", ""),
     ("data", ""),

@@ -341,6 +341,36 @@ static void test_values_come_back_as_they_were_sent(void **state) {
     event_log_free(log);
 }
 
+static void test_what_is_said_of_an_observation_comes_back(void **state) {
+    (void)state;
+    struct event_log *log = new_log(1, 8192);
+    struct event after, event = {.type = EVENT_NOTIFICATION,
+                                 .endpoint = slice_str("dev"),
+                                 .has_node = true,
+                                 .node = {.path = {.ids = {3, 0, 9}, .len = 3}, .value = lwm2m_integer(95)},
+                                 .observation = UINT64_MAX - 1,
+                                 .sequence = 16777215,
+                                 .has_sequence = true,
+                                 .is_stale = true,
+                                 .is_confirmable = true};
+    event_publish(log, &event);
+    assert_true(event_after(log, 0, &after));
+    assert_true(after.observation == UINT64_MAX - 1);
+    assert_int_equal(after.sequence, 16777215);
+    assert_true(after.has_sequence && after.is_stale && after.is_confirmable);
+    assert_int_equal(after.node.value.integer, 95);
+    event = (struct event){.type = EVENT_OBSERVE_ENDED, .endpoint = slice_str("dev"), .observation = 7};
+    event_publish(log, &event);
+    assert_true(event_after(log, 1, &after));
+    assert_int_equal(after.observation, 7);
+    assert_false(after.has_node || after.has_sequence || after.is_stale || after.is_confirmable);
+    event = registered("x");
+    event_publish(log, &event);
+    assert_true(event_after(log, 2, &after));
+    assert_int_equal(after.observation, 0);
+    event_log_free(log);
+}
+
 static void test_of_a_value_too_large_the_beginning_is_kept(void **state) {
     (void)state;
     static uint8_t bytes[100000];
@@ -372,6 +402,7 @@ int main(void) {
         cmocka_unit_test(test_types_have_names_and_names_types),
         cmocka_unit_test(test_counts_are_by_type_and_survive_clear),
         cmocka_unit_test(test_values_come_back_as_they_were_sent),
+        cmocka_unit_test(test_what_is_said_of_an_observation_comes_back),
         cmocka_unit_test(test_of_a_value_too_large_the_beginning_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
