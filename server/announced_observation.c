@@ -43,6 +43,13 @@ static bool find(const struct registration *r, struct slice token, struct announ
     return false;
 }
 
+static bool is_full(const struct registration *r) {
+    size_t count = 0;
+    for (const struct observation *o = r->dealings == NULL ? NULL : r->dealings->observations; o != NULL; o = o->next)
+        count += o->is_auto;
+    return count >= ANNOUNCED_OBSERVATIONS_MAX;
+}
+
 /* As if we had sent the request that the device has answered without one. */
 static bool resume(struct server *server, struct registration *r, const struct announcement *announcement) {
     char memory[32];
@@ -64,7 +71,7 @@ static bool resume(struct server *server, struct registration *r, const struct a
 bool announced_observation_adopt(struct server *server, struct registration *r, struct slice token) {
     struct announcement announcement;
     return token.len == TOKEN_LEN && profile_observes_by_itself((enum client_profile)r->profile) &&
-           find(r, token, &announcement) && resume(server, r, &announcement);
+           find(r, token, &announcement) && !is_full(r) && resume(server, r, &announcement);
 }
 
 void announced_observations_adopt(struct server *server, struct registration *r) {
@@ -73,7 +80,7 @@ void announced_observations_adopt(struct server *server, struct registration *r)
     if (!profile_observes_by_itself((enum client_profile)r->profile))
         return;
     link_format_start(&cursor, registration_links(r));
-    while (next_announcement(&cursor, &announcement))
+    while (!is_full(r) && next_announcement(&cursor, &announcement))
         resume(server, r, &announcement); /* refused when its token is in use: it is there already */
 }
 
@@ -83,6 +90,14 @@ void announced_observations_check(struct registration *r) {
         next = o->next;
         if (o->is_auto && !(find(r, coap_observation_token(o->coap), &announcement) &&
                             lwm2m_path_equal(&announcement.path, &o->paths[0])))
+            observation_drop(o);
+    }
+}
+
+void announced_observations_drop(struct registration *r) {
+    for (struct observation *o = r->dealings == NULL ? NULL : r->dealings->observations, *next; o != NULL; o = next) {
+        next = o->next;
+        if (o->is_auto)
             observation_drop(o);
     }
 }

@@ -1,6 +1,7 @@
 #include "server/contact.h"
 
 #include "server/awake.h"
+#include "server/announced_observation.h"
 #include "server/dealings.h"
 #include "server/observation.h"
 #include "server/operation.h"
@@ -27,6 +28,11 @@ void contact_moved(struct server *server, struct registration *r, struct link *b
     (void)server;
     (void)before;
     observations_moved(r);
+}
+
+void contact_displaced(struct server *server, struct registration *r) {
+    (void)server;
+    announced_observations_drop(r);
 }
 
 void contact_replaced(struct server *server, struct registration *old, struct registration *r) {

@@ -21,6 +21,9 @@ void contact_any(struct server *server, struct registration *registration);
 /* The device is reached over another link from now on; `before` is still alive. */
 void contact_moved(struct server *server, struct registration *registration, struct link *before);
 
+/* Another device speaks from the address of this one, which has not been heard since. */
+void contact_displaced(struct server *server, struct registration *registration);
+
 /* `registration` takes the place of `old`, which is about to be freed. */
 void contact_replaced(struct server *server, struct registration *old, struct registration *registration);
 

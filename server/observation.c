@@ -285,10 +285,14 @@ struct observation *observation_resume(struct server *server, struct registratio
 
 /* The device may have moved while it was asked. */
 static void follow(struct observation *o) {
-    if (!coap_observation_move(o->coap, o->registration->link)) {
-        coap_observation_forget(o->coap);
-        set_state(o, OBSERVATION_WAITING);
+    if (coap_observation_move(o->coap, o->registration->link))
+        return;
+    if (o->is_auto) { /* it is made anew when it tells something */
+        observation_drop(o);
+        return;
     }
+    coap_observation_forget(o->coap);
+    set_state(o, OBSERVATION_WAITING);
 }
 
 static void become_active(struct observation *o, const struct coap_reply *reply, const char *detail) {
@@ -312,13 +316,18 @@ static void on_first_time(struct observation *o, const struct coap_reply *reply,
     started(arg, reply, o);
 }
 
-/* The device does not answer: the others would not be answered either. */
+/* The device does not answer: the others would not be answered either. The last ones first, so that none of those that
+ * wait for their turn is sent because another one has gone. */
 static void stop_reviving(struct registration *r) {
-    for (struct observation *o = r->dealings->observations; o != NULL; o = o->next) {
-        if (o->state != OBSERVATION_STARTING || o->started != NULL || o->coap == NULL)
-            continue;
-        coap_observation_forget(o->coap);
-        set_state(o, OBSERVATION_WAITING);
+    struct observation *reviving[REVIVED_AT_ONCE];
+    size_t count = 0;
+    for (struct observation *o = r->dealings->observations; o != NULL && count < REVIVED_AT_ONCE; o = o->next) {
+        if (o->state == OBSERVATION_STARTING && o->started == NULL)
+            reviving[count++] = o;
+    }
+    while (count-- > 0) {
+        coap_observation_forget(reviving[count]->coap);
+        set_state(reviving[count], OBSERVATION_WAITING);
     }
 }
 
@@ -498,7 +507,14 @@ void observation_drop(struct observation *o) {
     take_out(o);
 }
 
-/* Those that somebody waits for end with the calls to the old registration. */
+/* Whoever waits for the first answer hears that there will be none. */
+static void drop_starting(struct observation *o) {
+    observation_fn *started = o->started;
+    void *arg = o->arg;
+    observation_drop(o);
+    started(arg, &(struct coap_reply){.result = COAP_CALL_CANCELLED}, NULL);
+}
+
 void observations_replaced(struct registration *r) {
     struct observation *first = r->dealings == NULL ? NULL : r->dealings->observations;
     for (struct observation *o = first; o != NULL; o = o->next)
@@ -507,7 +523,9 @@ void observations_replaced(struct registration *r) {
         next = o->next;
         if (o->is_auto) {
             observation_drop(o);
-        } else if (o->started == NULL && o->state != OBSERVATION_WAITING) {
+        } else if (o->started != NULL) {
+            drop_starting(o);
+        } else if (o->state != OBSERVATION_WAITING) {
             forget_quietly(o);
             set_state(o, OBSERVATION_WAITING);
         }
@@ -526,14 +544,13 @@ void observations_ended(struct registration *r, enum event_type why) {
     const char *detail = why == EVENT_EXPIRED ? "the registration has expired" : "the device has deregistered";
     while (r->dealings != NULL && r->dealings->observations != NULL) {
         struct observation *o = r->dealings->observations;
-        observation_fn *started = o->started;
-        void *arg = o->arg;
-        forget_quietly(o);
-        if (why != EVENT_TYPE_COUNT && started == NULL && !o->is_auto)
+        if (o->started != NULL) {
+            drop_starting(o);
+        } else if (why == EVENT_TYPE_COUNT || o->is_auto) {
+            observation_drop(o);
+        } else {
+            forget_quietly(o);
             end(o, 0, detail);
-        else
-            take_out(o);
-        if (started != NULL)
-            started(arg, &(struct coap_reply){.result = COAP_CALL_CANCELLED}, NULL);
+        }
     }
 }

@@ -95,6 +95,14 @@ static void keep_replaced(const struct server *server, const struct registration
         r->leaving = false;
 }
 
+/* The link is this registration's from now on. */
+static void take_link(struct server *server, struct registration *r, struct link *link) {
+    struct registration *before = link->owner == 0 ? NULL : directory_at(server->directory, link->owner - 1);
+    link->owner = r->slot + 1;
+    if (before != NULL && before != r && before->link == link)
+        contact_displaced(server, before);
+}
+
 struct replacement {
     struct server *server;
     struct registration *by;
@@ -136,7 +144,7 @@ static void on_register_committed(void *arg, enum store_result result) {
     struct replacement replacement = {.server = server, .by = r};
     directory_commit(server->directory, r, on_replaced, &replacement);
     expiry_resume(server, r);
-    r->link->owner = r->slot + 1;
+    take_link(server, r, r->link);
     struct event event = {.type = replacement.happened ? EVENT_REPLACED : EVENT_REGISTERED,
                           .endpoint = registration_endpoint(r),
                           .location = registration_location(r),
@@ -263,7 +271,7 @@ static void publish_address_change(struct server *server, const struct registrat
 
 /* The registration is reached where its last message came from. True when that is a new place. */
 static bool move_to_link(struct server *server, struct registration *r, struct link *link) {
-    link->owner = r->slot + 1;
+    take_link(server, r, link);
     if (r->link == link)
         return false;
     struct link *before = r->link;

@@ -346,9 +346,11 @@ struct coap_call *coap_ping(struct coap_endpoint *endpoint, struct link *link, c
 
 void coap_call_cancel(struct coap_call *call) {
     struct coap_peer *peer = call->peer;
+    bool makes_room = call->state != CALL_WAITING;
     peer->busy++;
     free_call(call);
-    start_next(peer);
+    if (makes_room)
+        start_next(peer);
     peer->busy--;
     peer_settle(peer);
 }

@@ -263,9 +263,11 @@ struct coap_observation *observe_find(const struct coap_peer *peer, struct slice
     return o;
 }
 
+/* Part of a body: the first block, as it should be, or another one. */
 static bool comes_in_blocks(const struct coap_message *message) {
     struct coap_block block;
-    return COAP_CODE_CLASS(message->code) == 2 && coap_block_get(message, COAP_BLOCK2, &block) && block.more;
+    return COAP_CODE_CLASS(message->code) == 2 && coap_block_get(message, COAP_BLOCK2, &block) &&
+           (block.more || block.num > 0);
 }
 
 void observe_take(struct coap_observation *o, const struct coap_message *message) {

@@ -6,8 +6,8 @@ import sqlite3
 import threading
 
 import pytest
-from coapraw import GET, RST
-from observed_device import ObservedDevice
+from coapraw import ACK, CONTENT_FORMAT, GET, OBSERVE, RST, Coap
+from observed_device import ObservedDevice, Observed
 from played_device import TEXT
 
 
@@ -111,19 +111,34 @@ def test_NTF_08_answer_without_observe_when_begun_again_is_told_and_ends_it(bert
 
 
 def test_NTF_08_device_that_does_not_answer_is_asked_again_when_it_is_heard(berth, device):
-    one, other = device.observe("/3/0/9"), device.observe("/3/0/10")
+    paths = ["/3/0/9", "/3/0/10", "/3/0/11", "/3/0/20"]
+    observed = [device.observe(path) for path in paths]
     device.register_again()
     first = device.expect_observe("/3/0/9")
     berth.leap("100s")
     while (message := device.peer.receive(0.01)) is not None:
-        assert message.mid == first.mid  # retransmissions: the other one is not tried
-    assert [item["state"] for item in device.observations()] == ["waiting", "waiting"]
+        assert message.mid == first.mid  # retransmissions: the others are not tried
+    assert [item["state"] for item in device.observations()] == ["waiting"] * 4
     assert device.observations()[0]["token"] is None
     device.registered.update()
-    for path in ("/3/0/9", "/3/0/10"):
+    for path in paths:
         device.answer_observe(device.expect_observe(path), 3, TEXT, b"1")
     device.peer.expect_silence()
-    assert one.is_active() and other.is_active()
+    assert all(one.is_active() for one in observed)
+
+
+def test_NTF_08_with_two_requests_at_once_the_others_are_not_tried_either(start_berth):
+    berth = start_berth("--nstart", "2")
+    device = ObservedDevice(berth, "dev1")
+    paths = [f"/33333/0/{n}" for n in range(6)]
+    for path in paths:
+        device.observe(path)
+    device.register_again()
+    tried = {device.expect_observe(path).mid for path in paths[:2]}
+    berth.leap("100s")
+    while (message := device.peer.receive(0.01)) is not None:
+        assert message.mid in tried
+    assert {item["state"] for item in device.observations()} == {"waiting"}
 
 
 def test_NTF_08_what_waits_can_be_cancelled_without_asking_the_device(berth, device):
@@ -161,6 +176,30 @@ def test_registering_anew_ends_an_observe_that_is_not_answered_yet(berth, device
     device.answer_observe(device.expect_observe("/3/0/9"), 3, TEXT, b"1")
     device.peer.expect_silence()
     assert [item["id"] for item in device.observations()] == [kept.id]
+
+
+def test_registering_anew_from_elsewhere_ends_an_observe_that_was_asked_at_an_older_address(berth, device):
+    asked = device.ask("PUT", "/3/0/10/observe")
+    request = device.expect_observe("/3/0/10")
+    oldest = device.peer
+    device.peer = device.registered.peer = berth.peer()
+    device.registered.update()
+    device.register_again(peer=berth.peer())
+    assert asked.answer(410).problem == "registration-gone"
+    oldest.send(Coap(ACK, 0x45, request.mid, request.token, [(OBSERVE, b"\x0c"), (CONTENT_FORMAT, b"")], b"95"))
+    oldest.expect_silence()
+    assert device.observations() == []
+
+
+def test_device_that_moves_while_it_is_asked_is_observed_where_it_is(berth, device):
+    asked = device.ask("PUT", "/3/0/9/observe")
+    request = device.expect_observe("/3/0/9")
+    older = device.peer
+    device.peer = device.registered.peer = berth.peer()
+    device.registered.update()
+    older.send(Coap(ACK, 0x45, request.mid, request.token, [(OBSERVE, b"\x0c"), (CONTENT_FORMAT, b"")], b"95"))
+    one = Observed(device, "/3/0/9", request, asked.answer(200))
+    assert one.notify(b"94")["value"] == 94
 
 
 def test_registering_anew_twice_before_the_answer(berth, device):

@@ -1,7 +1,7 @@
 """Observations of the vendor's device client: those that it makes by itself, and how it answers ours."""
 
 import pytest
-from coapraw import ACK, CON, CONTENT_FORMAT, GET, LINK_FORMAT, OBSERVE, POST, RST, Coap, uint
+from coapraw import ACK, BLOCK1, CON, CONTENT_FORMAT, GET, LINK_FORMAT, OBSERVE, POST, RST, Coap, block, uint
 from observed_device import ObservedDevice, Observed
 from played_device import OPAQUE, TEXT, TLV
 from test_pelion_register import query
@@ -97,6 +97,41 @@ def test_M1_announced_observations_go_on_after_a_restart(berth, device):
     berth.restart()
     assert device.tell(238, 3, b"9") == ACK
     assert told(berth) == [("/3200/0/5501", 9)]
+
+
+def test_OB_06_announced_tokens_belong_to_the_device_that_speaks(berth, device):
+    assert device.tell(238, 2, b"8") == ACK
+    other = VendorDevice(berth, "dev2")
+    assert other.tell(238, 2, b"1") == ACK
+    # dev2 comes from the address of dev1, which is silent
+    other.peer = device.peer
+    other.update()
+    assert other.tell(238, 3, b"2") == ACK
+    events = [(e["endpoint"], e["value"]) for e in berth.events_after(0, types="notification")]
+    assert events == [("dev1", 8), ("dev2", 1), ("dev2", 2)]
+    third = VendorDevice(berth, "dev3")
+    third.peer = device.peer
+    third.register_with(LINKS)
+    assert third.tell(238, 2, b"3") == ACK
+    assert berth.events_after(0, types="notification")[-1]["endpoint"] == "dev3"
+    assert third.tell(1023, 2, b"x", OPAQUE) == ACK
+
+
+def test_M1_announced_observations_are_bounded(berth):
+    links = ",".join(f'</5000/0/{n}>;aobs="{n}"' for n in range(1, 1100)).encode()
+    device = VendorDevice(berth, "many", b"</1/0>")
+    peer = device.peer
+    token = peer.next_token()
+    for number, at in enumerate(range(0, len(links), 1024)):
+        more = at + 1024 < len(links)
+        options = [(CONTENT_FORMAT, uint(LINK_FORMAT)), (BLOCK1, block(number, more, 6))]
+        answer = peer.request(POST, device.location, ["et=default"], links[at : at + 1024], options, token=token)
+    assert answer.code_text == "2.04"
+    page = berth.get("/v1/devices/many/observations", limit=1000)
+    rest = berth.get("/v1/devices/many/observations", limit=1000, cursor=page["next"])
+    assert (len(page["items"]), len(rest["items"])) == (1000, 24)
+    assert device.tell(1024, 2, b"x", OPAQUE) == ACK
+    assert device.tell(1025, 2, b"x", OPAQUE) == RST
 
 
 def test_M1_announced_observation_that_ends_begins_again_with_its_next_notification(berth, device):

@@ -557,6 +557,21 @@ static void test_BLK_27_another_etag_begins_anew(void **state) {
     expect_body(BLOCK_1 "new");
 }
 
+static void test_BLK_27_notification_that_begins_in_the_middle_is_fetched_from_its_beginning(void **state) {
+    (void)state;
+    observed(12);
+    hear_block(COAP_CON, 0x1001, first_token(), 13, 2, false, "a", "end");
+    expect_empty(COAP_ACK, 0x1001);
+    see_request();
+    assert_null(coap_option_find(&asked, COAP_OBSERVE));
+    assert_null(coap_option_find(&asked, COAP_BLOCK2));
+    hear_block(COAP_ACK, asked.mid, asked.token, -1, 0, true, "a", BLOCK_0);
+    answer_fetch(1, false, "a", "end");
+    assert_int_equal(heard.count, 1);
+    assert_int_equal(heard.last.sequence, 13);
+    expect_body(BLOCK_0 "end");
+}
+
 static void test_BLK_27_of_a_composite_is_fetched_with_its_body(void **state) {
     (void)state;
     observe(fetch_request);
@@ -731,6 +746,7 @@ int main(void) {
         TEST(test_resumed_observation_takes_any_first_sequence),
         TEST(test_BLK_27_rest_of_a_notification_is_fetched_without_observe),
         TEST(test_BLK_27_another_etag_begins_anew),
+        TEST(test_BLK_27_notification_that_begins_in_the_middle_is_fetched_from_its_beginning),
         TEST(test_BLK_27_of_a_composite_is_fetched_with_its_body),
         TEST(test_BLK_27_newer_notification_takes_the_place_of_one_being_fetched),
         TEST(test_BLK_27_older_notification_leaves_what_is_being_fetched),
