@@ -55,6 +55,8 @@ static bool begins_instance(const struct lwm2m_nodes *nodes, size_t at) {
 
 static bool judge(const struct object *object, const struct lwm2m_nodes *nodes, struct answer *answer) {
     size_t instances = 0;
+    if (nodes->count == 0)
+        return refuse(answer, COAP_4_00_BAD_REQUEST, "there is no instance to make");
     for (size_t i = 0; i < nodes->count; i++) {
         const struct lwm2m_node *node = &nodes->nodes[i];
         uint16_t id = node->path.ids[1];

@@ -29,14 +29,14 @@ TEMPERATURE = "/3303/0/5700"
 # ---- one path ----
 
 
-def test_OB_02_observe_is_answered_byte_for_byte(meet):
+def test_observe_is_answered_byte_for_byte(meet):
     server, device = meet(*FOREVER)
     first = vector("M-21").replace(b"\x61\x0c", b"\x61\x01")  # the sequence is the device's to choose
     assert server.exchange_raw(vector("M-20")) == first
     device.line("Observation of 3/0/9 began")
 
 
-def test_OB_05_confirmable_notification_is_acknowledged(meet):
+def test_confirmable_notification_is_acknowledged(meet):
     server, device = meet("--notify-con", *FOREVER)
     server.exchange_raw(vector("M-20"))
     device.command("set 3/0/9 94")
@@ -46,11 +46,12 @@ def test_OB_05_confirmable_notification_is_acknowledged(meet):
     assert (format_of(message), sequence(message)) == (SENML_JSON, 2)
     server.send(Coap(ACK, EMPTY, message.mid))
     device.line("Notified: 3/0/9 (CON, 1 value)")
+    server.expect_silence()
     leap(device, 300)
     server.expect_silence()
 
 
-def test_OB_07_notifications_are_non_confirmable_with_rising_sequence(meet):
+def test_notifications_are_non_confirmable_with_rising_sequence(meet):
     server, device = meet(*FOREVER)
     last = sequence(observe(server, "/3/0/9", accept=TEXT))
     for level in [80, 70, 60]:
@@ -116,7 +117,7 @@ def test_instance_that_is_created_or_deleted_is_told_to_who_observes_the_object(
 
 
 @pytest.mark.parametrize(("path", "code"), [("/3/0/4", "4.05"), ("/3/0/99", "4.04"), ("/3/1", "4.04"), ("/8", "4.04")])
-def test_OB_04_error_begins_nothing(meet, path, code):
+def test_error_begins_nothing(meet, path, code):
     server, device = meet(*FOREVER)
     answer = observe(server, path)
     assert (answer.code_text, sequence(answer)) == (code, None)
@@ -132,7 +133,7 @@ def test_observe_with_another_value_is_a_read(meet):
     server.expect_silence()
 
 
-def test_OB_19_second_request_replaces_with_the_same_token_and_else_stands_beside(meet):
+def test_second_request_replaces_with_the_same_token_and_else_stands_beside(meet):
     server, device = meet(*FOREVER)
     observe(server, "/3/0/9")
     observe(server, TEMPERATURE)
@@ -164,7 +165,7 @@ def test_release_1_0_observes_in_its_formats_and_has_no_composite(meet):
 # ---- the end ----
 
 
-def test_OB_14_cancel_is_answered_byte_for_byte_and_ends_it(meet):
+def test_cancel_is_answered_byte_for_byte_and_ends_it(meet):
     server, device = meet(*FOREVER)
     server.exchange_raw(vector("M-20"))
     answer = Coap.decode(server.exchange_raw(vector("M-25").replace(b"\x7d\x34", b"\x7d\x35")))
@@ -183,7 +184,7 @@ def test_cancel_with_another_token_ends_nothing(meet):
 
 
 @pytest.mark.parametrize("options", [(), ("--notify-con",)])
-def test_OB_15_reset_ends_it(meet, options):
+def test_reset_ends_it(meet, options):
     server, device = meet(*options, *FOREVER)
     observe(server, "/3/0/9")
     device.command("set 3/0/9 80")
@@ -229,7 +230,7 @@ def test_while_an_acknowledgement_is_awaited_changes_wait_and_the_last_is_told(m
 
 
 @pytest.mark.parametrize("path", ["/3303/1", "/3303/1/5700"])
-def test_OB_11_deletion_of_what_is_observed_is_the_last_word(meet, path):
+def test_deletion_of_what_is_observed_is_the_last_word(meet, path):
     server, device = meet(*FOREVER)
     server.request(POST, "/3303", [(CONTENT_FORMAT, uint(TLV))])
     server.answer(server.expect(POST, "/rd/4Kx9"), "2.04")
@@ -254,7 +255,7 @@ def test_deletion_of_an_observed_resource_instance(meet):
 
 
 @pytest.mark.parametrize("command", ["register", "deregister"])
-def test_OB_20_observations_end_with_the_registration(meet, command):
+def test_observations_end_with_the_registration(meet, command):
     server, device = meet(*FOREVER)
     observe(server, "/3/0/9")
     device.command(command)
