@@ -244,12 +244,38 @@ static void end_or_move(struct world *world, unsigned how) {
     o->observation = NULL;
 }
 
+static void on_notified(void *arg, enum coap_notify_result result) {
+    require(arg != NULL && result <= COAP_NOTIFY_NO_ACK);
+}
+
+/* Notify, of two observations, or forget what was sent for one of them. */
+static void notify(struct world *world, unsigned how) {
+    static const uint8_t tokens[2] = {1, 2};
+    struct link *link = &world->links[how & 1];
+    void *observation = &world->asked[how >> 1 & 1];
+    struct coap_message message, request;
+    if ((how & 4) != 0) {
+        coap_notify_forget(world->endpoint, link, observation);
+        return;
+    }
+    coap_message_init(&message, COAP_NON, COAP_2_05_CONTENT, 0, slice_of(&tokens[how >> 1 & 1], 1));
+    message.payload = slice_of(body, sizeof body / (how & 8 ? 1 : 50));
+    coap_message_init(&request, COAP_CON, COAP_GET, 0, SLICE_NONE);
+    coap_option_add(&request, COAP_URI_PATH, slice_str("3"));
+    coap_notify(world->endpoint, link, &message, &request, (how & 16) != 0 ? COAP_NON : COAP_CON, on_notified,
+                observation);
+}
+
 static void act(struct world *world, unsigned how) {
     if ((how & 0x2000) != 0) {
         if ((how & 1) != 0)
             observe(world, how >> 1);
         else
             end_or_move(world, how >> 1);
+        return;
+    }
+    if ((how & 0x2000) != 0) {
+        notify(world, how);
         return;
     }
     struct asked *asked = &world->asked[how >> 3 & 15];
