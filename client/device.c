@@ -264,6 +264,8 @@ static void restart(struct device *device) {
     device->time_offset_s = 0;
     observer_end(&device->observer);
     attribute_list_free(&device->attributes);
+    registration_end(&device->registration);
+    coap_cancel_calls(device->coap, device->server);
     registration_register(&device->registration);
 }
 

@@ -393,6 +393,13 @@ void observer_changed_all(struct observer *observer) {
     settle_soon(observer);
 }
 
+bool observer_is_waiting(const struct observer *observer) {
+    const struct observation *at = observer->first;
+    while (at != NULL && !at->is_outstanding)
+        at = at->next;
+    return at != NULL;
+}
+
 void observer_resume(struct observer *observer) {
     observer_changed_all(observer);
 }

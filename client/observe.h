@@ -57,6 +57,9 @@ void observer_changed_all(struct observer *observer);
 /* Tell what is to be told now. Called after every request and command, so that no change is missed; else by timer. */
 void observer_settle(struct observer *observer);
 
+/* A notification waits for its acknowledgement. */
+bool observer_is_waiting(const struct observer *observer);
+
 /* The device is heard again: tell what was kept, and what is to be told now. */
 void observer_resume(struct observer *observer);
 

@@ -16,12 +16,12 @@ static void schedule(struct queue_mode *queue_mode) {
                    on_awake_over);
 }
 
-/* Whoever has asked waits for the answer. */
+/* Whoever has asked waits for the answer, and for acknowledgements. */
 static void on_awake_over(struct timer *timer, void *arg) {
     (void)arg;
     struct queue_mode *queue_mode = TIMER_OWNER(timer, struct queue_mode, timer);
     const struct device *device = queue_mode->device;
-    if (device->registration.call != NULL || device->open_sends > 0)
+    if (device->registration.call != NULL || device->open_sends > 0 || observer_is_waiting(&device->observer))
         schedule(queue_mode);
     else
         fall_asleep(queue_mode);

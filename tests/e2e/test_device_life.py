@@ -1,7 +1,7 @@
 """The reference device sleeps, ticks, reboots, is reset and disabled: with a server that the test plays."""
 
 import pytest
-from coapraw import CON, CONTENT_FORMAT, DELETE, EMPTY, GET, POST, PUT, Coap, uint
+from coapraw import ACK, CON, CONTENT_FORMAT, DELETE, EMPTY, GET, POST, PUT, Coap, uint
 from device_process import meet, played_server, queries_of, start_device  # noqa: F401
 from observing import SENML_JSON, TEXT, attach, change, leap, notification, observe, records
 
@@ -117,6 +117,18 @@ def test_awake_while_an_answer_is_awaited(meet):
     leap(device, 5)
     server.answer(update, "2.04")
     device.line("Registration updated")
+    device.command("clock +1")
+    device.line("Asleep")
+
+
+def test_awake_while_an_acknowledgement_is_awaited(meet):
+    server, device = meet("--queue", "--notify-con", "--awake", "1s", "--ack-timeout", "30s", *FOREVER)
+    observe(server, "/3/0/9")
+    device.command("set 3/0/9 80")
+    message = server.receive()
+    leap(device, 5)
+    server.send(Coap(ACK, EMPTY, message.mid))
+    server.expect_silence()
     device.command("clock +1")
     device.line("Asleep")
 
@@ -247,6 +259,18 @@ def test_factory_reset_takes_back_the_lifetime(meet):
     server.answer(server.expect(POST, "/rd/4Kx9"), "2.04")
     server.request(POST, "/3/0/5")
     assert "lt=100" in queries_of(server.accept())
+
+
+def test_reboot_forgets_a_send_that_is_under_way(meet):
+    server, device = meet(*FOREVER)
+    device.command("send 3/0/9")
+    send = server.expect(POST, "/dp")
+    assert server.request(POST, "/3/0/4").code_text == "2.04"
+    device.line("Rebooting")
+    device.line("Send of 3/0/9 failed: cancelled")
+    server.accept("/rd/after")
+    server.answer(send, "2.04")
+    assert read(server, "/3/0/9") == "95"
 
 
 def test_reboot_while_an_update_is_under_way(meet):
