@@ -232,15 +232,9 @@ static void entry_free(struct server *server, struct queue_entry *e) {
     free(e);
 }
 
-/* In its place by id, which for a new one is the end. */
+/* At the end: ids rise, and what is loaded comes in their order. */
 static void enqueue(struct device_queue *queue, struct queue_entry *e) {
-    struct queue_entry *before = TAILQ_LAST(&queue->entries, queue_entries);
-    while (before != NULL && before->shown.id > e->shown.id)
-        before = TAILQ_PREV(before, queue_entries, entry);
-    if (before == NULL)
-        TAILQ_INSERT_HEAD(&queue->entries, e, entry);
-    else
-        TAILQ_INSERT_AFTER(&queue->entries, before, e, entry);
+    TAILQ_INSERT_TAIL(&queue->entries, e, entry);
     queue->count++;
     e->device = queue;
 }
