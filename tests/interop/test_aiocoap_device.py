@@ -43,7 +43,9 @@ class AiocoapDevice:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        context = await Context.create_server_context(self.site, bind=("127.0.0.1", port))
+        context = await Context.create_server_context(
+            self.site, bind=("127.0.0.1", port), transports=["udp6"]
+        )
         uri = f"coap://127.0.0.1:{self.berth.coap_port}/rd?ep=aiocoap&lt=300&lwm2m=1.1&b=U"
         register = Message(code=POST, uri=uri, payload=LINKS, content_format=40)
         assert (await context.request(register).response).code.is_successful()

@@ -39,7 +39,9 @@ class Device:
         site = resource.Site()
         site.add_resource(["3303", "0", "5700"], self.temperature)
         site.add_resource(["3303", "0", "5701"], self.temperature)
-        self.context = await Context.create_server_context(site, bind=("127.0.0.1", 0))
+        self.context = await Context.create_server_context(
+            site, bind=("127.0.0.1", 0), transports=["udp6"]
+        )
         uri = f"coap://127.0.0.1:{self.berth.coap_port}/rd?ep={self.endpoint}&lt=300&lwm2m=1.1"
         register = Message(code=POST, uri=uri, payload=b"</1/0>,</3303/0>", content_format=ContentFormat.LINKFORMAT)
         assert (await self.context.request(register).response).code.dotted == "2.01"
