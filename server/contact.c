@@ -24,6 +24,13 @@ void contact_any(struct server *server, struct registration *r) {
     awake_prolong(server, r);
 }
 
+void contact_silent(struct server *server, struct registration *r) {
+    if (!r->queue_mode)
+        return;
+    awake_lost(server, r, "a request was not answered");
+    coap_withdraw_calls(server->coap, r->link);
+}
+
 void contact_moved(struct server *server, struct registration *r, struct link *before) {
     (void)server;
     (void)before;

@@ -18,6 +18,10 @@ void contact_heard(struct server *server, struct registration *registration);
 /* Any message at all has come from the device. */
 void contact_any(struct server *server, struct registration *registration);
 
+/* The device has left a request of ours without an ACK: in queue mode it is asleep (T §6.5), and what waits for it is
+ * withdrawn. */
+void contact_silent(struct server *server, struct registration *registration);
+
 /* The device is reached over another link from now on; `before` is still alive. */
 void contact_moved(struct server *server, struct registration *registration, struct link *before);
 

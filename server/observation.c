@@ -214,7 +214,10 @@ static void on_notified(void *arg, const struct coap_notification *notification)
         end(o, message == NULL ? 0 : message->code,
             is_error ? "the device has ended it" : "a notification without Observe option");
     }
-    contact_heard(server, r);
+    if (message != NULL)
+        contact_heard(server, r);
+    else if (notification->result == COAP_CALL_NO_ACK)
+        contact_silent(server, r);
 }
 
 /* ---- beginning ---- */
@@ -339,8 +342,10 @@ static void on_revived(struct observation *o, const struct coap_reply *reply, bo
         observation_store(o, NULL, NULL);
     } else if (reply->result != COAP_CALL_REPLY) {
         set_state(o, OBSERVATION_WAITING);
-        if (reply->result == COAP_CALL_NO_ACK)
+        if (reply->result == COAP_CALL_NO_ACK) {
             stop_reviving(r);
+            contact_silent(o->server, r);
+        }
         is_over = true;
     } else if (COAP_CODE_CLASS(reply->message->code) == 2) {
         take_first(o, reply);

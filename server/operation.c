@@ -5,6 +5,7 @@
 #include "common/coap/option.h"
 #include "common/coap/stored_message.h"
 #include "server/awake.h"
+#include "server/contact.h"
 #include "server/observation.h"
 
 struct operation {
@@ -56,14 +57,12 @@ static struct operation_result result_of(const struct coap_reply *reply) {
                                      .retransmissions = reply->retransmissions};
 }
 
-/* T §6.5: a device in queue mode that leaves a request without an ACK is asleep. */
+/* Unless the device has moved or registered anew meanwhile. */
 static void note_silence(const struct operation *operation) {
     struct server *server = operation->server;
     struct registration *r = directory_at(server->directory, operation->slot);
-    if (r == NULL || r->id != operation->registration || r->link != operation->link || !r->queue_mode)
-        return;
-    awake_lost(server, r, "a request was not answered");
-    coap_withdraw_calls(server->coap, r->link);
+    if (r != NULL && r->id == operation->registration && r->link == operation->link)
+        contact_silent(server, r);
 }
 
 static void finish(struct operation *operation, const struct operation_result *result) {

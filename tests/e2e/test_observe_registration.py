@@ -127,6 +127,33 @@ def test_NTF_08_device_that_does_not_answer_is_asked_again_when_it_is_heard(bert
     assert all(one.is_active() for one in observed)
 
 
+def test_NTF_08_QM_05_queue_mode_device_that_does_not_answer_is_asleep_until_it_is_heard(berth):
+    device = ObservedDevice(berth, "dev1", extra=["Q"])
+    one = device.observe("/3/0/9")
+    device.register_again(extra=["Q"])
+    device.expect_observe("/3/0/9")
+    after = berth.last_event()
+    berth.leap("93s")
+    while device.peer.receive(0.01) is not None:
+        pass
+    assert berth.await_event("sleeping", "dev1", after)["detail"] == "a request was not answered"
+    device.registered.update()
+    device.answer_observe(device.expect_observe("/3/0/9"), 3, TEXT, b"1")
+    berth.await_event("observe_started", "dev1", after)
+    assert one.is_active()
+
+
+def test_NTF_05_QM_02_notification_wakes_a_queue_mode_device(berth):
+    device = ObservedDevice(berth, "dev1", extra=["Q"])
+    one = device.observe("/3/0/9")
+    berth.leap("100s")
+    assert berth.device("dev1")["awake"] is False
+    after = berth.last_event()
+    one.notify(b"94")
+    berth.await_event("awake", "dev1", after)
+    assert berth.device("dev1")["awake"] is True
+
+
 def test_NTF_08_with_two_requests_at_once_the_others_are_not_tried_either(start_berth):
     berth = start_berth("--nstart", "2")
     device = ObservedDevice(berth, "dev1")
