@@ -194,7 +194,8 @@ static bool read_body(const struct call *call, const struct target *target, stru
     return list->query.len > 0 || refuse(call, "The body", "there are no attributes in it.");
 }
 
-bool attributes_read(const struct call *call, const struct target *target, struct slice body, struct buffer *query) {
+bool attributes_read_body(const struct call *call, const struct target *target, struct slice body,
+                          struct buffer *query) {
     struct attribute_list list = {.query = *query};
     if (!read_body(call, target, body, &list))
         return false;

@@ -8,6 +8,7 @@ enum { ATTRIBUTES_QUERY_MAX = 512 };
 
 /* Read {"pmin":10,"gt":null} into "pmin=10&gt". What does not go with what is at the target's path, or contradicts
  * itself, is refused unless it is forced. False: the request is answered. */
-bool attributes_read(const struct call *call, const struct target *target, struct slice body, struct buffer *query);
+bool attributes_read_body(const struct call *call, const struct target *target, struct slice body,
+                          struct buffer *query);
 
 #endif

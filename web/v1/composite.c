@@ -232,7 +232,7 @@ static bool read_attributes(const struct call *call, const json_t *attributes, s
         return false;
     char *text = json_dumps(attributes, JSON_ENCODE_ANY | JSON_COMPACT);
     target.path = (struct lwm2m_path){.len = 1};
-    bool good = text != NULL && attributes_read(call, &target, slice_str(text), query);
+    bool good = text != NULL && attributes_read_body(call, &target, slice_str(text), query);
     if (text == NULL)
         problem_send(call->request, PROBLEM_OVERLOADED, "The server is out of memory.");
     free(text);

@@ -76,7 +76,7 @@ void v1_read(const struct call *call) {
 /* Attributes in the request came with 1.2, and hold for this observation only (§6.4.1). */
 static bool read_attributes(const struct call *call, const struct target *target, struct buffer *query) {
     return call->request->body.len == 0 || (target_allows(call, target, LWM2M_1_2, "An Observe with attributes") &&
-                                            attributes_read(call, target, call->request->body, query));
+                                            attributes_read_body(call, target, call->request->body, query));
 }
 
 void v1_observe(const struct call *call) {
