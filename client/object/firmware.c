@@ -83,12 +83,14 @@ static void write_uri(struct object *object, struct instance *instance, const st
     enter(object, instance, STATE_IDLE, value->bytes.len == 0 ? RESULT_INITIAL : RESULT_PROTOCOL);
 }
 
+/* The device goes down in state Updating: nobody observes what it is afterwards. */
 static void on_installed(struct timer *timer, void *arg) {
     (void)arg;
     struct device *device = TIMER_OWNER(timer, struct device, firmware);
     struct object *object = device_object(device, firmware_kind.id);
     struct instance *instance = &object->instances[0];
     const struct lwm2m_value *version = instance_value(instance, VERSION, 0);
+    observer_end(&device->observer);
     if (version != NULL)
         device_object_set_firmware(device_object(device, device_kind.id), version->bytes);
     forget_package(object, instance);
