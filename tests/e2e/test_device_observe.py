@@ -208,7 +208,7 @@ def test_reset_of_one_leaves_the_others(meet):
 
 
 def test_notification_without_acknowledgement_ends_it(meet):
-    server, device = meet("--notify-con", "--ack-timeout", "20ms", "--max-retransmit", "1", *FOREVER)
+    server, device = meet("--notify-con", "--ack-timeout", "300ms", "--max-retransmit", "1", *FOREVER)
     observe(server, "/3/0/9")
     device.command("set 3/0/9 80")
     first, again = server.receive(), server.receive()

@@ -212,7 +212,7 @@ def test_device_leaves_after_the_answer_to_its_send(meet):
 
 
 def test_json_lines_of_send(played_server, start_device):
-    device = start_device("--server", played_server.uri, "--json", "--ack-timeout", "10ms", "--max-retransmit", "1")
+    device = start_device("--server", played_server.uri, "--json", "--ack-timeout", "300ms", "--max-retransmit", "1")
     played_server.accept()
     device.event("registered")
     device.command("send 3/0/9 3/0/13")
