@@ -55,7 +55,7 @@ static bool read_text(struct reading *reading) {
         return keep_raw(reading, COAP_FORMAT_TEXT);
     if (type == LWM2M_RAW)
         type = LWM2M_STRING;
-    if (!lwm2m_text_decode(reading->call->request->body, type, &reading->scratch, &value, &why))
+    if (!lwm2m_text_decode(reading->call->request->body, type, &reading->scratch, &value, &why) || why != NULL)
         return refuse_at(reading, path, why);
     return lwm2m_nodes_add(&reading->nodes, path, value) || refuse_at(reading, path, reading->nodes.remark);
 }

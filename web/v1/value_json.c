@@ -381,7 +381,8 @@ static bool read_string(struct reading *reading, struct slice text, enum lwm2m_t
     *value = lwm2m_bytes(type == LWM2M_CORELNK ? LWM2M_CORELNK : LWM2M_STRING, text);
     if (type == LWM2M_RAW || type == LWM2M_STRING || type == LWM2M_CORELNK)
         return true;
-    if (lwm2m_text_decode(text, type, reading->context->scratch, value, why))
+    /* What a device may do and is tolerated, nobody who writes needs. */
+    if (lwm2m_text_decode(text, type, reading->context->scratch, value, why) && *why == NULL)
         return true;
     if (type == LWM2M_OPAQUE)
         *why = "Base64 is expected";
