@@ -1,7 +1,7 @@
 #include "server/contact.h"
 
-#include "server/awake.h"
 #include "server/announced_observation.h"
+#include "server/awake.h"
 #include "server/dealings.h"
 #include "server/observation.h"
 #include "server/operation.h"
@@ -45,9 +45,10 @@ void contact_displaced(struct server *server, struct registration *r) {
 void contact_replaced(struct server *server, struct registration *old, struct registration *r) {
     r->dealings = old->dealings;
     old->dealings = NULL;
-    observations_replaced(r);
+    observations_hand_over(r);
     queue_hand_over(r);
-    operation_end_all(server, old);
+    operation_end_all(server, old); /* all at once, lest the end of one lets the next go out */
+    observations_replaced(r);
 }
 
 void contact_ended(struct server *server, struct registration *r, enum event_type why) {

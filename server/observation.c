@@ -319,8 +319,8 @@ static void on_first_time(struct observation *o, const struct coap_reply *reply,
     started(arg, reply, o);
 }
 
-/* The device does not answer: the others would not be answered either. The last ones first, so that none of those that
- * wait for their turn is sent because another one has gone. */
+/* The device does not answer there: the others would not be answered either. The last ones first, so that none of those
+ * that wait for their turn is sent because another one has gone. */
 static void stop_reviving(struct registration *r) {
     struct observation *reviving[REVIVED_AT_ONCE];
     size_t count = 0;
@@ -520,11 +520,13 @@ static void drop_starting(struct observation *o) {
     started(arg, &(struct coap_reply){.result = COAP_CALL_CANCELLED}, NULL);
 }
 
-void observations_replaced(struct registration *r) {
-    struct observation *first = r->dealings == NULL ? NULL : r->dealings->observations;
-    for (struct observation *o = first; o != NULL; o = o->next)
+void observations_hand_over(struct registration *r) {
+    for (struct observation *o = r->dealings == NULL ? NULL : r->dealings->observations; o != NULL; o = o->next)
         o->registration = r;
-    for (struct observation *o = first, *next; o != NULL; o = next) {
+}
+
+void observations_replaced(struct registration *r) {
+    for (struct observation *o = r->dealings == NULL ? NULL : r->dealings->observations, *next; o != NULL; o = next) {
         next = o->next;
         if (o->is_auto) {
             observation_drop(o);
@@ -538,6 +540,8 @@ void observations_replaced(struct registration *r) {
 }
 
 void observations_moved(struct registration *r) {
+    if (r->dealings != NULL)
+        stop_reviving(r); /* they were asked for where the device is no more */
     for (struct observation *o = r->dealings == NULL ? NULL : r->dealings->observations, *next; o != NULL; o = next) {
         next = o->next;
         if (o->state == OBSERVATION_ACTIVE)

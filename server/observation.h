@@ -115,7 +115,10 @@ void observation_drop(struct observation *observation);
 
 /* ---- what happens to the registration (contact.h) ---- */
 
-/* It has taken the place of `old`, whose dealings it has: the device has forgotten its observations. */
+/* It has the dealings of another one, whose place it takes. */
+void observations_hand_over(struct registration *registration);
+
+/* It has taken the place: the device has forgotten its observations. */
 void observations_replaced(struct registration *registration);
 
 /* The device listens: what waits is begun again. */

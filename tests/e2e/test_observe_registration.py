@@ -205,6 +205,26 @@ def test_registering_anew_ends_an_observe_that_is_not_answered_yet(berth, device
     assert [item["id"] for item in device.observations()] == [kept.id]
 
 
+@pytest.mark.parametrize("begun_again", [False, True])
+def test_registering_anew_sends_nothing_of_what_waits_behind_an_observe(berth, device, begun_again):
+    """What is answered with 410 must not be done by the device all the same."""
+    if begun_again:
+        device.observe("/3/0/9")
+        device.register_again()
+    else:
+        device.ask("PUT", "/3/0/9/observe")
+    device.expect_observe("/3/0/9")
+    waiting = berth.waiting()
+    reboot = device.ask("POST", "/3/0/4")
+    while berth.waiting() == waiting:
+        pass
+    device.register_again()  # its 2.01 comes before anything else
+    assert reboot.answer(410).problem == "registration-gone"
+    if begun_again:
+        device.expect_observe("/3/0/9")
+    device.peer.expect_silence()
+
+
 def test_registering_anew_from_elsewhere_ends_an_observe_that_was_asked_at_an_older_address(berth, device):
     asked = device.ask("PUT", "/3/0/10/observe")
     request = device.expect_observe("/3/0/10")
@@ -240,6 +260,21 @@ def test_registering_anew_twice_before_the_answer(berth, device):
     one.token = second.token
     assert one.notify(b"94", 4)["value"] == 94
     assert [e["value"] for e in one.events("notification")] == [95, 2, 94]
+
+
+def test_device_that_moves_while_it_is_observed_again_is_asked_where_it_is(berth):
+    device = ObservedDevice(berth, "dev1", extra=["Q"])
+    one = device.observe("/3/0/9")
+    device.register_again(extra=["Q"])
+    device.expect_observe("/3/0/9")  # which never arrives: the address is another one by now
+    device.peer = device.registered.peer = berth.peer()
+    device.registered.update()
+    request = device.expect_observe("/3/0/9")
+    device.answer_observe(request, 3, TEXT, b"90")
+    one.token = request.token
+    assert one.notify(b"89", 4)["value"] == 89
+    berth.leap("92s")
+    assert berth.device("dev1")["awake"] is True  # nobody took it for silent
 
 
 # ---- moving, going ----
