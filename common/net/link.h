@@ -1,4 +1,4 @@
-/* A link is one peer association: a UDP address now; a DTLS session, a TCP or TLS connection as those listeners come.
+/* A link is one peer association: a UDP address or a DTLS session; a TCP or TLS connection as those listeners come.
  * What lies above (CoAP, registrations) talks to a link and never asks what it is made of. A link is counted: whoever
  * keeps a pointer across callbacks holds a reference. */
 #ifndef BERTH_NET_LINK_H
@@ -9,7 +9,16 @@
 struct coap_peer;
 struct link;
 
-enum link_transport { LINK_UDP };
+enum link_transport { LINK_UDP, LINK_DTLS };
+
+enum link_security { LINK_NO_SECURITY, LINK_PSK, LINK_X509, LINK_OSCORE };
+
+/* Whom a peer has proven to be. */
+struct link_identity {
+    enum link_security security;
+    struct slice name;       /* PSK identity; or of a certificate: CN, else dNSName, else URI; any bytes */
+    uint8_t fingerprint[32]; /* SHA-256 of the certificate (DER); else zero */
+};
 
 /* What a listening URI asks for; lives as long as the program. */
 struct listener {
@@ -32,8 +41,9 @@ struct link_ops {
 struct link {
     const struct link_ops *ops;
     struct listener *listener;
-    struct coap_peer *coap; /* exchanges with this peer, while there are any; common/coap owns it */
-    struct link *hash_next; /* the listener's table */
+    const struct link_identity *identity; /* NULL: nobody in particular. Lives as long as the link */
+    struct coap_peer *coap;               /* exchanges with this peer, while there are any; common/coap owns it */
+    struct link *hash_next;               /* the listener's table */
     struct address peer;
     struct address local; /* where its messages came to, so that answers leave from there (port unused) */
     uint32_t refs;
@@ -63,6 +73,23 @@ static inline const char *link_transport_name(enum link_transport transport) {
     switch (transport) {
     case LINK_UDP:
         return "udp";
+    case LINK_DTLS:
+        return "dtls";
+    }
+    return "unknown";
+}
+
+/* "none", "psk" … as the API names it. */
+static inline const char *link_security_name(enum link_security security) {
+    switch (security) {
+    case LINK_NO_SECURITY:
+        return "none";
+    case LINK_PSK:
+        return "psk";
+    case LINK_X509:
+        return "x509";
+    case LINK_OSCORE:
+        return "oscore";
     }
     return "unknown";
 }

@@ -9,7 +9,7 @@
 enum {
     BATCH = 64,          /* datagrams a system call, both ways */
     DATAGRAM_IN = 65536, /* the largest there is; memory that is never touched is never used */
-    DATAGRAM_OUT = 1280, /* more than we ever send (RFC 7252 §4.6) */
+    DATAGRAM_OUT = 1408, /* more than we ever send: a message (RFC 7252 §4.6) in a DTLS record */
     ROUNDS = 4,          /* receive batches before other handles of the loop get a turn */
     BUCKETS_MIN = 64,
 };
@@ -40,6 +40,8 @@ struct udp {
     uv_loop_t *loop;
     udp_receive_fn *receive;
     void *arg;
+    udp_datagram_fn *handler; /* of listeners that are not LINK_UDP */
+    void *handler_arg;
     struct socket *sockets;
     uv_prepare_t prepare;
     struct udp_counters counters;
@@ -187,21 +189,41 @@ static size_t put_source(const struct socket *socket, const struct address *loca
     return CMSG_SPACE(sizeof info);
 }
 
-static int udp_link_send(struct link *link, struct slice message) {
-    struct socket *socket = ((struct udp_link *)(void *)link)->socket;
-    if (message.len > DATAGRAM_OUT)
+static int enqueue(struct socket *socket, const struct address *peer, const struct address *local,
+                   struct slice datagram) {
+    if (datagram.len > DATAGRAM_OUT)
         return -EMSGSIZE;
     if (socket->out_count == BATCH)
         flush_socket(socket);
     size_t i = socket->out_count++;
     struct msghdr *header = &socket->out[i].msg_hdr;
-    memcpy(socket->out_bytes[i], message.data, message.len);
-    socket->out_iov[i] = (struct iovec){socket->out_bytes[i], message.len};
+    memcpy(socket->out_bytes[i], datagram.data, datagram.len);
+    socket->out_iov[i] = (struct iovec){socket->out_bytes[i], datagram.len};
     *header = (struct msghdr){.msg_name = &socket->out_peer[i], .msg_iov = &socket->out_iov[i], .msg_iovlen = 1};
-    header->msg_namelen = address_to_sockaddr(&link->peer, socket->family, &socket->out_peer[i]);
-    if (link->local.family != ADDRESS_NONE && !address_is_multicast(&link->local))
-        header->msg_controllen = put_source(socket, &link->local, &socket->out_control[i], header);
+    header->msg_namelen = address_to_sockaddr(peer, socket->family, &socket->out_peer[i]);
+    if (local != NULL && local->family != ADDRESS_NONE && !address_is_multicast(local))
+        header->msg_controllen = put_source(socket, local, &socket->out_control[i], header);
     return 0;
+}
+
+static int udp_link_send(struct link *link, struct slice message) {
+    return enqueue(((struct udp_link *)(void *)link)->socket, &link->peer, &link->local, message);
+}
+
+/* NULL when there is none that reaches `peer`. */
+static struct socket *socket_of(const struct udp *udp, const struct listener *listener, const struct address *peer) {
+    for (struct socket *socket = udp->sockets; socket != NULL; socket = socket->next) {
+        bool reachable = socket->family == AF_INET6 || peer->family == ADDRESS_IPV4;
+        if (socket->listener == listener && reachable)
+            return socket;
+    }
+    return NULL;
+}
+
+int udp_send(struct udp *udp, struct listener *listener, const struct address *peer, const struct address *local,
+             struct slice datagram) {
+    struct socket *socket = socket_of(udp, listener, peer);
+    return socket == NULL ? -EDESTADDRREQ : enqueue(socket, peer, local, datagram);
 }
 
 void udp_flush(struct udp *udp) {
@@ -244,6 +266,11 @@ static void deliver(struct socket *socket, size_t i, size_t len) {
     read_local(&udp->in[i].msg_hdr, &local);
     udp->counters.received++;
     udp->counters.received_bytes += len;
+    if (socket->listener->transport != LINK_UDP) {
+        if (udp->handler != NULL)
+            udp->handler(udp->handler_arg, socket->listener, &peer, &local, udp->in_bytes[i], len);
+        return;
+    }
     struct link *link = find_or_add_link(socket, &peer, &local);
     if (link == NULL)
         return;
@@ -354,14 +381,15 @@ int udp_listen(struct udp *udp, struct listener *listener) {
     return error;
 }
 
+void udp_set_datagram_handler(struct udp *udp, udp_datagram_fn *handler, void *arg) {
+    udp->handler = handler;
+    udp->handler_arg = arg;
+}
+
 struct link *udp_link(struct udp *udp, struct listener *listener, const struct address *peer,
                       const struct address *local) {
-    for (struct socket *socket = udp->sockets; socket != NULL; socket = socket->next) {
-        bool reachable = socket->family == AF_INET6 || peer->family == ADDRESS_IPV4;
-        if (socket->listener == listener && reachable)
-            return find_or_add_link(socket, peer, local);
-    }
-    return NULL;
+    struct socket *socket = socket_of(udp, listener, peer);
+    return socket == NULL ? NULL : find_or_add_link(socket, peer, local);
 }
 
 struct udp_counters udp_counters(const struct udp *udp) {

@@ -19,6 +19,18 @@ typedef void udp_receive_fn(void *arg, struct link *link, struct slice datagram)
 /* Everything of one process: shared receive buffers, and the listeners. Ends the process when out of memory. */
 struct udp *udp_new(uv_loop_t *loop, udp_receive_fn *receive, void *arg);
 
+/* A datagram has come to a listener of another transport than LINK_UDP. Its bytes may be changed. */
+typedef void udp_datagram_fn(void *arg, struct listener *listener, const struct address *peer,
+                             const struct address *local, uint8_t *datagram, size_t len);
+
+/* Who gets the datagrams of such listeners; there are no links for them here. */
+void udp_set_datagram_handler(struct udp *udp, udp_datagram_fn *handler, void *arg);
+
+/* Send a datagram through `listener` with the next batch; the bytes are copied. `local` may be NULL. -EDESTADDRREQ when
+ * `listener` is not one of ours or the families don't fit, -EMSGSIZE. */
+int udp_send(struct udp *udp, struct listener *listener, const struct address *peer, const struct address *local,
+             struct slice datagram);
+
 /* Bind `listener->address` and start to receive. Fills in the real port. Returns 0 or a negative errno. The listener
  * must outlive the udp. An IPv6 wildcard takes IPv4 too. */
 int udp_listen(struct udp *udp, struct listener *listener);

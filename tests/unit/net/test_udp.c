@@ -160,6 +160,35 @@ static void test_a_link_can_be_asked_for(void **state) {
     close(fd);
 }
 
+static void on_secure_datagram(void *arg, struct listener *listener, const struct address *peer,
+                               const struct address *local, uint8_t *datagram, size_t len) {
+    struct fixture *f = arg;
+    f->received++;
+    datagram[0] = 'j'; /* the bytes are ours to change */
+    assert_int_equal(udp_send(f->udp, listener, peer, local, slice_of(datagram, len)), 0);
+}
+
+static void test_datagrams_of_other_transports_have_no_link(void **state) {
+    struct fixture *f = *state;
+    int fd = client();
+    f->listeners[1].transport = LINK_DTLS;
+    send_to(fd, "127.0.0.1", f->listeners[1].address.port, 4);
+    while (udp_counters(f->udp).received < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    udp_set_datagram_handler(f->udp, on_secure_datagram, f);
+    send_to(fd, "127.0.0.1", f->listeners[1].address.port, 4);
+    run_until(f, 1);
+    udp_flush(f->udp);
+    assert_int_equal(ntohs(receive_from(fd).sin_port), f->listeners[1].address.port);
+    assert_int_equal(udp_counters(f->udp).sent, 1);
+    assert_null(f->last);
+    assert_int_equal(udp_counters(f->udp).links, 0);
+    struct listener unknown = {.number = 7};
+    struct address peer = {.family = ADDRESS_IPV4, .port = 9, .ip = {127, 0, 0, 1}};
+    assert_int_equal(udp_send(f->udp, &unknown, &peer, NULL, slice_str("x")), -EDESTADDRREQ);
+    close(fd);
+}
+
 static void test_datagrams_of_every_size(void **state) {
     struct fixture *f = *state;
     static const size_t sizes[] = {0, 1, 1152, 9000, 60000};
@@ -232,6 +261,7 @@ int main(void) {
         TEST(test_one_link_for_each_listener_and_peer),
         TEST(test_links_nobody_keeps_are_freed),
         TEST(test_a_link_can_be_asked_for),
+        TEST(test_datagrams_of_other_transports_have_no_link),
         TEST(test_datagrams_of_every_size),
         TEST(test_bursts_go_both_ways),
         TEST(test_many_links),

@@ -1,0 +1,245 @@
+/* DTLS 1.2 servers (RFC 6347) with connection IDs (RFC 9146, and draft-ietf-tls-dtls-connection-id-05 under extension 254).
+ *
+ * A datagram of a coaps listener comes in by dtls_receive. One that starts a handshake is answered without keeping
+ * anything until its cookie has come back (cookie.h). A handshake is an mbedtls object, 40 KB for seconds; the steps that
+ * need public-key operations run on libuv's pool. Once it is proven, the peer is a struct link: its messages are handed
+ * to `receive`, and link_send protects what goes to it. With its first application record the mbedtls object is gone and
+ * record.h goes on with the keys: a sleeping device costs about half a kilobyte, may come back from another address
+ * (RFC 9146 §6), and is known again after a crash when its owner keeps what it is told to keep.
+ *
+ * What it never does: know credentials, a database or CoAP. Those are asked through `struct dtls_handlers`, always on the
+ * loop's thread. A handler may call anything here but dtls_close.
+ *
+ * Surviving a crash. A record number must never be used twice with a key, and no record be accepted twice:
+ *  - `save` comes when a session has keys of its own. Its row tells up to which number it may send (`number_limit`);
+ *    whoever restores a row goes on at that number.
+ *  - `reserve` asks for more numbers, well before they run out. They are used after dtls_reserved was called, which
+ *    belongs behind the commit. A session without numbers drops what it should send, and CoAP sends it again.
+ *  - `touched` comes before each message is handed to `receive`: the replay window has moved. The owner writes it in the
+ *    transaction of the message's effect, or in an earlier one.
+ *  - `forget` ends it. Live sessions (below) are never saved: they have no id.
+ * What is told in one call of a handler, dtls_session_row reads at any time. */
+#ifndef BERTH_NET_DTLS_H
+#define BERTH_NET_DTLS_H
+
+#include <uv.h>
+
+#include "common/base/clock.h"
+#include "common/base/timer_wheel.h"
+#include "common/net/link.h"
+
+struct dtls;
+
+enum dtls_cookie { DTLS_COOKIE_ALWAYS, DTLS_COOKIE_UNDER_LOAD, DTLS_COOKIE_NEVER };
+
+enum {
+    DTLS_PSK_KEY_MAX = 64,         /* RFC 7925 §4.2 */
+    DTLS_IDENTITY_MAX = 128,       /* bytes of a PSK identity (RFC 7925 §4.2); a certificate's name is cut there */
+    DTLS_CID_MAX = 32,             /* ours; a client's may be longer, then no CID is agreed on */
+    DTLS_SESSION_SECRET_MAX = 512, /* bytes of a row's secret */
+    DTLS_RESUME_SECRET_MAX = 512,  /* bytes of what resumes a session */
+    DTLS_DATAGRAM_MAX = 16384 + 256,
+};
+
+struct dtls_params {
+    enum dtls_cookie cookie;        /* ALWAYS */
+    uint8_t cid_length;             /* 0 (no CIDs) to 32: 8 */
+    uint8_t node;                   /* first byte of every CID of ours: 0 */
+    bool tickets;                   /* RFC 5077; off: clients that know both get session IDs, which cost less */
+    bool hide_unknown_identities;   /* an unknown PSK identity fails like a wrong key (RFC 4279 §2) */
+    bool keep_live;                 /* every session keeps its mbedtls object and none is saved: BERTH_LIVE_DTLS */
+    bool ignore_dates;              /* certificates are valid whatever their dates */
+    uint16_t mtu;                   /* of our flights, bytes of UDP payload: 1232 */
+    uint32_t handshake_timeout_ms;  /* 60000 */
+    uint32_t handshakes_max;        /* pending at once: 2000 */
+    uint32_t handshakes_per_s;      /* begun: 4000; what is above waits for the client's next try */
+    uint32_t under_load_pending;    /* UNDER_LOAD: cookies from so many pending handshakes on: 100 */
+    uint32_t under_load_per_s;      /*             or from so many ClientHellos a second on: 200 */
+    uint32_t sessions_max;          /* 1000000; then the one that was quiet longest goes */
+    uint32_t sessions_per_identity; /* 8; likewise */
+    uint32_t live_max;              /* of them with an mbedtls object (CBC suites): 1000; likewise */
+    uint64_t session_idle_ms;       /* quiet for so long, a session goes: 30 days */
+    uint64_t resume_ms;             /* how long a session can be resumed: 1 day */
+    uint32_t linger_ms;             /* after our close_notify the client's CID still works: 300000 (see dtls_hang_up) */
+};
+
+void dtls_params_default(struct dtls_params *params);
+
+/* Why a handshake came to nothing. */
+enum dtls_fault {
+    DTLS_FAULT_TIMEOUT,              /* the client fell silent */
+    DTLS_FAULT_UNKNOWN_IDENTITY,     /* PSK identity; `identity` has it */
+    DTLS_FAULT_WRONG_KEY,            /* the client's Finished did not verify until the time-out */
+    DTLS_FAULT_CERTIFICATE_REFUSED,  /* by the `certificate` handler, or it can't be read */
+    DTLS_FAULT_NO_CERTIFICATE,       /* the client has none */
+    DTLS_FAULT_NO_COMMON_PARAMETERS, /* no suite, group, version … that both know */
+    DTLS_FAULT_ALERT,                /* the client sent a fatal alert */
+    DTLS_FAULT_PROTOCOL,             /* the client did what DTLS does not allow */
+    DTLS_FAULT_REPLACED,             /* the client began anew */
+    DTLS_FAULT_INTERNAL,             /* out of memory or the like */
+};
+
+/* "timeout", "unknown_identity" … as the API names it. */
+const char *dtls_fault_name(enum dtls_fault fault);
+
+struct dtls_failure {
+    struct listener *listener;
+    struct address peer;
+    enum dtls_fault fault;
+    int alert_sent, alert_received; /* RFC 5246 §7.2, -1: none */
+    struct link_identity identity;  /* what the client called itself; security LINK_NO_SECURITY: it did not */
+    uint32_t bytes_in, bytes_out;   /* UDP payload */
+};
+
+/* A certificate that a client showed (RFC 5280). */
+struct dtls_peer_certificate {
+    struct slice der; /* the leaf */
+    const struct link_identity
+        *identity;      /* its name (CN, else the first dNSName, else the first URI) and fingerprint */
+    bool chain_trusted; /* it leads to an authority (dtls_add_authority), dates aside */
+    bool dates_good;    /* true with `ignore_dates` */
+};
+
+enum dtls_end {
+    DTLS_END_CLOSED_BY_PEER, /* close_notify */
+    DTLS_END_ALERT,          /* a fatal alert of the peer */
+    DTLS_END_REPLACED,       /* a new session of the same identity from the same address; `successor` */
+    DTLS_END_DROPPED,        /* dtls_drop, dtls_drop_identity */
+    DTLS_END_HUNG_UP,        /* dtls_hang_up, and linger_ms went by */
+    DTLS_END_IDLE,           /* session_idle_ms, or to make room */
+    DTLS_END_FORGERIES,      /* as many bad records as the AEAD bears (RFC 9147 §4.5.3) */
+};
+const char *dtls_end_name(enum dtls_end end);
+
+/* Bytes of UDP payload of one session, and of the messages in it. They wrap. */
+struct dtls_traffic {
+    uint32_t handshake_in, handshake_out, handshake_datagrams_in, handshake_datagrams_out;
+    uint32_t records_in, records_out; /* records after the handshake, whole */
+    uint32_t content_in, content_out; /* of them application data */
+};
+
+struct dtls_description {
+    const char *cipher_suite; /* IANA's name */
+    bool resumed, cid_draft, live, renegotiated;
+    struct slice cid;      /* by which we know the peer; empty: none was agreed on */
+    struct slice peer_cid; /* by which it knows us */
+    uint32_t bad_records;  /* did not verify */
+    uint64_t established_ms, used_ms;
+    struct dtls_traffic traffic;
+};
+
+/* A session as it is kept. */
+struct dtls_session_row {
+    uint64_t id;       /* random, never 0 */
+    uint32_t listener; /* its number */
+    struct address peer, local;
+    uint64_t number_limit;            /* the next number to send after a restart */
+    uint64_t window_top, window_bits; /* replay window: newest number, and bit n: newest - n was seen */
+    uint64_t used_ms;
+    struct slice secret; /* keys, CIDs, identity; to be sealed. Empty when not asked for */
+};
+
+struct dtls_handlers {
+    /* Send a datagram. Required. The bytes are copied. Negative errno when the peer can't be reached at all. */
+    int (*send)(void *arg, struct listener *listener, const struct address *peer, const struct address *local,
+                struct slice datagram);
+    /* A message of an established session. Required. `link` lives through the call. */
+    void (*receive)(void *arg, struct link *link, struct slice message);
+
+    /* The key of a PSK identity, written into `key` (DTLS_PSK_KEY_MAX bytes); false: unknown. NULL: no PSK suites. */
+    bool (*psk)(void *arg, const struct listener *listener, struct slice identity, struct buffer *key);
+    /* Whether a client's certificate is good: 0, or the alert that refuses it (42 to 46, 48, 49: RFC 5246 §7.2.2).
+     * NULL: chain_trusted and dates_good are what it takes. */
+    int (*certificate)(void *arg, const struct listener *listener, const struct dtls_peer_certificate *certificate);
+
+    /* Sessions that can be resumed (RFC 5246 §7.4.1.2), by session ID (at most 32 bytes). The secret (keys; seal it) holds
+     * the identity too; `identity` is told so that the owner can drop what belongs to a credential it removes. The owner
+     * answers from memory, and no more after `expires_ms`. Both NULL: no resumption. */
+    void (*resume_put)(void *arg, struct slice session_id, const struct link_identity *identity, struct slice secret,
+                       uint64_t expires_ms);
+    bool (*resume_get)(void *arg, struct slice session_id, struct buffer *secret);
+
+    /* What happened; each may be NULL. */
+    void (*established)(void *arg, struct link *link); /* proven; dtls_describe tells the rest */
+    void (*failed)(void *arg, const struct dtls_failure *failure);
+    void (*moved)(void *arg, struct link *link, const struct address *old); /* link->peer is the new address */
+    /* Nothing can be sent to it any more. `successor` is NULL except for DTLS_END_REPLACED. */
+    void (*closed)(void *arg, struct link *link, enum dtls_end end, struct link *successor);
+
+    /* Keeping sessions (see above). All NULL: nothing is kept, and numbers need no reservation. */
+    void (*save)(void *arg, struct link *link);
+    void (*reserve)(void *arg, struct link *link, uint64_t id, uint64_t number_limit);
+    void (*touched)(void *arg, struct link *link);
+    void (*forget)(void *arg, struct link *link, uint64_t id);
+
+    /* For those who watch; each may be NULL. */
+    void (*key_log)(void *arg, const char *line); /* NSS key log format, without newline. A secret. */
+    void (*datagram)(void *arg, const struct listener *listener, const struct address *peer,
+                     const struct address *local, bool sent, struct slice datagram);
+};
+
+/* `handlers` is copied. `clock` and `wheel` must outlive it. NULL when mbedtls can't be set up. */
+struct dtls *dtls_new(uv_loop_t *loop, const struct clock *clock, struct timer_wheel *wheel,
+                      const struct dtls_params *params, const struct dtls_handlers *handlers, void *arg);
+
+/* A certificate of ours and its private key (P-256), each DER or PEM. Only the first certificate is sent. The first one
+ * added is for clients that name no server or an unknown one (RFC 6066 §3), others for the names in their SAN, or CN.
+ * False: *problem says in a few words why. Before the first datagram only. */
+bool dtls_add_certificate(struct dtls *dtls, struct slice certificate, struct slice key, const char **problem);
+
+/* Certificates (DER, or any number in PEM) that clients' chains may lead to. As above. */
+bool dtls_add_authority(struct dtls *dtls, struct slice certificates, const char **problem);
+
+/* 32 bytes that tickets are sealed with, so that they hold over a restart; without it they are drawn at start. */
+void dtls_set_ticket_key(struct dtls *dtls, const uint8_t key[32]);
+
+/* A datagram came to `listener`. Its bytes are changed. */
+void dtls_receive(struct dtls *dtls, struct listener *listener, const struct address *peer, const struct address *local,
+                  uint8_t *datagram, size_t len);
+
+/* Whether clients of the draft (extension 254) are served by this build. */
+bool dtls_has_draft_cid(void);
+
+/* ---- sessions ---- */
+
+/* Of a link that is ours (link->listener->transport is LINK_DTLS). */
+void dtls_describe(const struct link *link, struct dtls_description *description);
+
+/* The session as it is to be kept. `secret` may be NULL. False: it is not one that is kept (live, or ended). */
+bool dtls_session_row(const struct link *link, struct dtls_session_row *row, struct buffer *secret);
+
+/* Bring back a session at start, from its row. The first numbers are reserved (`reserve`) before anything is sent. The
+ * link as it is in the tables, without a reference for the caller; NULL: the row can't be used. */
+struct link *dtls_restore(struct dtls *dtls, struct listener *listener, const struct dtls_session_row *row);
+
+/* The link of a session by the id in its row, without a reference for the caller, or NULL. */
+struct link *dtls_find(struct dtls *dtls, uint64_t id);
+
+/* Numbers up to `number_limit` have been committed. Nothing happens when the session is gone. */
+void dtls_reserved(struct dtls *dtls, uint64_t id, uint64_t number_limit);
+
+/* Say goodbye (close_notify). A session with CID stays, and works again when the client goes on with it within linger_ms,
+ * as the vendor's clients do; one without CID ends. */
+void dtls_hang_up(struct link *link);
+
+/* Forget the session at once, without a word. */
+void dtls_drop(struct link *link);
+
+/* Forget all sessions and pending handshakes of an identity (compared by security and, for PSK, name, for certificates,
+ * fingerprint or, when that is all zero, name). Returns how many sessions there were. */
+size_t dtls_drop_identity(struct dtls *dtls, const struct link_identity *identity);
+
+struct dtls_counters {
+    uint64_t hellos, hello_verifies, handshakes_begun, handshakes_done, handshakes_resumed, handshakes_failed,
+        handshakes_refused;
+    uint64_t records_in, records_out, replays, bad_records, unknown_records, moves, unnumbered;
+    uint64_t pending, sessions, live; /* now */
+};
+struct dtls_counters dtls_counters(const struct dtls *dtls);
+
+/* End: nothing is sent, kept rows stay kept. The memory is freed when the loop has run what is still under way on the
+ * pool, so run the loop until it has nothing left. No handler is called any more. Links that someone still holds stay
+ * valid until they are released. */
+void dtls_close(struct dtls *dtls);
+
+#endif
