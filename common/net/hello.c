@@ -1,0 +1,154 @@
+#include "common/net/hello.h"
+
+#include "common/net/record.h"
+
+enum {
+    HANDSHAKE_HEADER = 12,
+    CLIENT_HELLO = 1,
+    HELLO_VERIFY_REQUEST = 3,
+    EXTENSION_SERVER_NAME = 0,
+    EXTENSION_CID = 54,
+    EXTENSION_DRAFT_CID = 254,
+};
+
+/* ---- reading, with a bound in sight ---- */
+
+static bool take(struct slice *from, size_t len, struct slice *out) {
+    if (from->len < len)
+        return false;
+    *out = slice_of(from->data, len);
+    *from = slice_from(*from, len);
+    return true;
+}
+
+static bool take_number(struct slice *from, size_t width, uint32_t *out) {
+    struct slice bytes;
+    if (!take(from, width, &bytes))
+        return false;
+    *out = 0;
+    for (size_t i = 0; i < width; i++)
+        *out = *out << 8 | bytes.data[i];
+    return true;
+}
+
+/* A vector whose length stands before it in `width` bytes. */
+static bool take_vector(struct slice *from, size_t width, struct slice *out) {
+    uint32_t len;
+    return take_number(from, width, &len) && take(from, len, out);
+}
+
+bool hello_read_fragment(struct slice datagram, struct hello_fragment *fragment) {
+    struct record_header record;
+    if (!record_read_header(datagram, 0, &record) || record.type != RECORD_HANDSHAKE || record.epoch != 0 ||
+        record.version >> 8 != 0xfe)
+        return false;
+    struct slice rest = slice_of(datagram.data + record.header_len, record.len);
+    uint32_t type, message_seq, len;
+    *fragment = (struct hello_fragment){.record_number = record.number};
+    if (!take_number(&rest, 1, &type) || type != CLIENT_HELLO || !take_number(&rest, 3, &fragment->message_len) ||
+        !take_number(&rest, 2, &message_seq) || !take_number(&rest, 3, &fragment->offset) ||
+        !take_number(&rest, 3, &len) || !take(&rest, len, &fragment->bytes))
+        return false;
+    fragment->message_seq = (uint16_t)message_seq;
+    return fragment->offset <= fragment->message_len && len <= fragment->message_len - fragment->offset && len > 0;
+}
+
+/* RFC 6066 §3: a list, of which the first host name counts. */
+static bool read_server_name(struct slice data, struct slice *name) {
+    struct slice list, host;
+    if (!take_vector(&data, 2, &list) || data.len > 0)
+        return false;
+    while (list.len > 0) {
+        uint32_t type;
+        if (!take_number(&list, 1, &type) || !take_vector(&list, 2, &host))
+            return false;
+        if (type == 0 && name->len == 0)
+            *name = host;
+    }
+    return true;
+}
+
+static bool read_extensions(struct slice rest, struct client_hello *hello) {
+    while (rest.len > 0) {
+        uint32_t type;
+        struct slice data;
+        if (!take_number(&rest, 2, &type) || !take_vector(&rest, 2, &data))
+            return false;
+        if (type == EXTENSION_CID)
+            hello->has_cid = true;
+        else if (type == EXTENSION_DRAFT_CID)
+            hello->has_draft_cid = true;
+        else if (type == EXTENSION_SERVER_NAME && !read_server_name(data, &hello->server_name))
+            return false;
+    }
+    return true;
+}
+
+bool hello_read(struct slice body, bool whole, struct client_hello *hello) {
+    uint32_t version;
+    *hello = (struct client_hello){.version = 0};
+    if (!take_number(&body, 2, &version) || version >> 8 != 0xfe || !take(&body, 32, &hello->random) ||
+        !take_vector(&body, 1, &hello->session_id) || hello->session_id.len > 32 ||
+        !take_vector(&body, 1, &hello->cookie))
+        return false;
+    hello->version = (uint16_t)version;
+    if (!whole)
+        return true;
+    struct slice compression, extensions;
+    if (!take_vector(&body, 2, &hello->cipher_suites) || hello->cipher_suites.len < 2 ||
+        hello->cipher_suites.len % 2 != 0 || !take_vector(&body, 1, &compression) || compression.len == 0)
+        return false;
+    if (body.len == 0)
+        return true;
+    return take_vector(&body, 2, &extensions) && body.len == 0 && read_extensions(extensions, hello);
+}
+
+bool hello_offers(const struct client_hello *hello, uint16_t cipher_suite) {
+    for (size_t i = 0; i + 1 < hello->cipher_suites.len; i += 2) {
+        if ((hello->cipher_suites.data[i] << 8 | hello->cipher_suites.data[i + 1]) == cipher_suite)
+            return true;
+    }
+    return false;
+}
+
+bool hello_assemble(struct hello_assembly *assembly, const struct hello_fragment *fragment) {
+    if (fragment->message_len > HELLO_MAX || fragment->message_len == 0 ||
+        (assembly->message_len != 0 && assembly->message_len != fragment->message_len))
+        return false;
+    assembly->message_len = fragment->message_len;
+    for (size_t i = 0; i < fragment->bytes.len; i++) {
+        size_t at = fragment->offset + i;
+        uint8_t bit = (uint8_t)(1 << at % 8);
+        if ((assembly->there[at / 8] & bit) != 0)
+            continue;
+        assembly->there[at / 8] |= bit;
+        assembly->body[at] = fragment->bytes.data[i];
+        assembly->have++;
+    }
+    return true;
+}
+
+static void put_u24(struct buffer *out, uint32_t value) {
+    buffer_put_u8(out, (uint8_t)(value >> 16));
+    buffer_put_u16(out, (uint16_t)value);
+}
+
+void hello_put_verify_request(struct buffer *out, const struct hello_fragment *fragment,
+                              const uint8_t cookie[HELLO_COOKIE_LEN]) {
+    enum { BODY = 2 + 1 + HELLO_COOKIE_LEN };
+    buffer_put_u8(out, RECORD_HANDSHAKE);
+    buffer_put_u16(out, 0xfefd);
+    buffer_put_u16(out, 0);
+    /* The number of the hello's record, so that nothing need be remembered for the ones that follow. */
+    buffer_put_u16(out, (uint16_t)(fragment->record_number >> 32));
+    buffer_put_u32(out, (uint32_t)fragment->record_number);
+    buffer_put_u16(out, HANDSHAKE_HEADER + BODY);
+    buffer_put_u8(out, HELLO_VERIFY_REQUEST);
+    put_u24(out, BODY);
+    buffer_put_u16(out, 0);
+    put_u24(out, 0);
+    put_u24(out, BODY);
+    buffer_put_u16(out, 0xfeff); /* DTLS 1.0 here whatever follows (RFC 6347 §4.2.1) */
+    buffer_put_u8(out, HELLO_COOKIE_LEN);
+    buffer_put(out, cookie, HELLO_COOKIE_LEN);
+}
