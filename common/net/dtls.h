@@ -13,8 +13,8 @@
  * Surviving a crash. A record number must never be used twice with a key, and no record be accepted twice:
  *  - `save` comes when a session has keys of its own. Its row tells up to which number it may send (`number_limit`);
  *    whoever restores a row goes on at that number.
- *  - `reserve` asks for more numbers, well before they run out. They are used after dtls_reserved was called, which
- *    belongs behind the commit. A session without numbers drops what it should send, and CoAP sends it again.
+ *  - `reserve` asks for more numbers, well before they run out; a restored session asks with the first message. They are
+ *    used after dtls_reserved was called, which belongs behind the commit. Until then a few messages wait.
  *  - `touched` comes before each message is handed to `receive`: the replay window has moved. The owner writes it in the
  *    transaction of the message's effect, or in an earlier one.
  *  - `forget` ends it. Live sessions (below) are never saved: they have no id.
@@ -38,7 +38,7 @@ enum {
     DTLS_CID_MAX = 32,             /* ours; a client's may be longer, then no CID is agreed on */
     DTLS_SESSION_SECRET_MAX = 512, /* bytes of a row's secret */
     DTLS_RESUME_SECRET_MAX = 512,  /* bytes of what resumes a session */
-    DTLS_DATAGRAM_MAX = 16384 + 256,
+    DTLS_NUMBERS_STEP = 1024,      /* record numbers that are reserved at once */
 };
 
 struct dtls_params {
@@ -158,6 +158,9 @@ struct dtls_handlers {
     void (*resume_put)(void *arg, struct slice session_id, const struct link_identity *identity, struct slice secret,
                        uint64_t expires_ms);
     bool (*resume_get)(void *arg, struct slice session_id, struct buffer *secret);
+    /* Whether an identity that was proven before may have a session now: when it resumes one by session ID or ticket, and
+     * when dtls_drop_identity came while its handshake was on the pool. NULL: yes, and no. */
+    bool (*permitted)(void *arg, const struct listener *listener, const struct link_identity *identity);
 
     /* What happened; each may be NULL. */
     void (*established)(void *arg, struct link *link); /* proven; dtls_describe tells the rest */
@@ -178,7 +181,8 @@ struct dtls_handlers {
                      const struct address *local, bool sent, struct slice datagram);
 };
 
-/* `handlers` is copied. `clock` and `wheel` must outlive it. NULL when mbedtls can't be set up. */
+/* `handlers` is copied. `clock` and `wheel` must outlive it; whoever calls dtls_receive brings the clock up to date first.
+ * NULL when mbedtls can't be set up. */
 struct dtls *dtls_new(uv_loop_t *loop, const struct clock *clock, struct timer_wheel *wheel,
                       const struct dtls_params *params, const struct dtls_handlers *handlers, void *arg);
 
@@ -208,14 +212,16 @@ void dtls_describe(const struct link *link, struct dtls_description *description
 /* The session as it is to be kept. `secret` may be NULL. False: it is not one that is kept (live, or ended). */
 bool dtls_session_row(const struct link *link, struct dtls_session_row *row, struct buffer *secret);
 
-/* Bring back a session at start, from its row. The first numbers are reserved (`reserve`) before anything is sent. The
+/* Bring back a session at start, from its row. Nothing is sent before numbers have been reserved: it asks with the first
+ * message, or dtls_reserved is called at once by an owner that has raised all rows in one go (by DTLS_NUMBERS_STEP). The
  * link as it is in the tables, without a reference for the caller; NULL: the row can't be used. */
 struct link *dtls_restore(struct dtls *dtls, struct listener *listener, const struct dtls_session_row *row);
 
 /* The link of a session by the id in its row, without a reference for the caller, or NULL. */
 struct link *dtls_find(struct dtls *dtls, uint64_t id);
 
-/* Numbers up to `number_limit` have been committed. Nothing happens when the session is gone. */
+/* Numbers up to `number_limit` have been committed; when that failed, call it with 0, and the next message asks again.
+ * Nothing happens when the session is gone. */
 void dtls_reserved(struct dtls *dtls, uint64_t id, uint64_t number_limit);
 
 /* Say goodbye (close_notify). A session with CID stays, and works again when the client goes on with it within linger_ms,
@@ -232,7 +238,9 @@ size_t dtls_drop_identity(struct dtls *dtls, const struct link_identity *identit
 struct dtls_counters {
     uint64_t hellos, hello_verifies, handshakes_begun, handshakes_done, handshakes_resumed, handshakes_failed,
         handshakes_refused;
-    uint64_t records_in, records_out, replays, bad_records, unknown_records, moves, unnumbered;
+    uint64_t records_in, records_out, replays, bad_records, unknown_records, moves;
+    uint64_t held;                    /* messages that had to wait for numbers */
+    uint64_t unproven;                /* datagrams not sent to an address that has not shown that it receives */
     uint64_t pending, sessions, live; /* now */
 };
 struct dtls_counters dtls_counters(const struct dtls *dtls);

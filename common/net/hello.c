@@ -76,9 +76,15 @@ static bool read_extensions(struct slice rest, struct client_hello *hello) {
             return false;
         if (type == EXTENSION_CID)
             hello->has_cid = true;
-        else if (type == EXTENSION_DRAFT_CID)
+        if (type == EXTENSION_DRAFT_CID)
             hello->has_draft_cid = true;
-        else if (type == EXTENSION_SERVER_NAME && !read_server_name(data, &hello->server_name))
+        if (type == EXTENSION_CID || type == EXTENSION_DRAFT_CID) {
+            struct slice cid;
+            if (!take_vector(&data, 1, &cid) || data.len > 0)
+                return false;
+            hello->cid_len = cid.len > hello->cid_len ? (uint8_t)cid.len : hello->cid_len;
+        }
+        if (type == EXTENSION_SERVER_NAME && !read_server_name(data, &hello->server_name))
             return false;
     }
     return true;

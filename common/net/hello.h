@@ -18,6 +18,7 @@ struct client_hello {
     struct slice cipher_suites; /* two bytes each */
     bool has_cid;               /* extension 54 (RFC 9146) */
     bool has_draft_cid;         /* extension 254 */
+    uint8_t cid_len;            /* of the longer one, as the client wants it */
     struct slice server_name;   /* RFC 6066 §3; empty: none */
 };
 

@@ -1,0 +1,376 @@
+#include "common/net/dtls_session.h"
+
+#include <stdlib.h>
+
+enum { BUCKETS_MIN = 64 };
+
+/* ---- where a session is found ---- */
+
+static size_t slot(const struct session_table *table, const void *data, size_t len, size_t buckets) {
+    return hash_siphash(&table->key, data, len) & (buckets - 1);
+}
+
+static size_t slot_of_address(const struct session_table *table, const struct listener *listener,
+                              const struct address *peer) {
+    struct {
+        struct address peer;
+        uint64_t listener;
+    } key = {*peer, listener->number};
+    return slot(table, &key, sizeof key, table->by[SESSION_BY_ADDRESS].count);
+}
+
+static struct dtls_session **head_of(const struct session_table *table, enum session_index index,
+                                     const struct dtls_session *session) {
+    const struct session_buckets *by = &table->by[index];
+    switch (index) {
+    case SESSION_BY_ID:
+        return &by->heads[slot(table, &session->id, sizeof session->id, by->count)];
+    case SESSION_BY_CID:
+        return &by->heads[slot(table, session->keys.cid, session->keys.cid_len, by->count)];
+    case SESSION_BY_ADDRESS:
+    case SESSION_INDEXES:
+        break;
+    }
+    return &by->heads[slot_of_address(table, session->link.listener, &session->link.peer)];
+}
+
+static void put(struct session_table *table, enum session_index index, struct dtls_session *session) {
+    struct dtls_session **head = head_of(table, index, session);
+    session->hash_next[index] = *head;
+    *head = session;
+}
+
+static void take(struct session_table *table, enum session_index index, struct dtls_session *session) {
+    struct dtls_session **at = head_of(table, index, session);
+    while (*at != NULL && *at != session)
+        at = &(*at)->hash_next[index];
+    if (*at == session)
+        *at = session->hash_next[index];
+}
+
+/* Twice the buckets; without memory the chains just grow. */
+static void grow(struct session_table *table, enum session_index index) {
+    struct session_buckets old = table->by[index];
+    struct session_buckets fresh = {calloc(old.count * 2, sizeof *fresh.heads), old.count * 2};
+    if (fresh.heads == NULL)
+        return;
+    table->by[index] = fresh;
+    for (size_t i = 0; i < old.count; i++) {
+        /* Turned round first, so that the order within a bucket stays. */
+        struct dtls_session *turned = NULL;
+        while (old.heads[i] != NULL) {
+            struct dtls_session *session = old.heads[i];
+            old.heads[i] = session->hash_next[index];
+            session->hash_next[index] = turned;
+            turned = session;
+        }
+        while (turned != NULL) {
+            struct dtls_session *next = turned->hash_next[index];
+            put(table, index, turned);
+            turned = next;
+        }
+    }
+    free(old.heads);
+}
+
+bool session_table_init(struct session_table *table) {
+    *table = (struct session_table){.key = hash_key_random(), .owner_buckets = BUCKETS_MIN};
+    table->owners = calloc(BUCKETS_MIN, sizeof(struct session_owner *));
+    bool good = table->owners != NULL;
+    for (size_t i = 0; i < SESSION_INDEXES; i++) {
+        table->by[i] = (struct session_buckets){calloc(BUCKETS_MIN, sizeof(struct dtls_session *)), BUCKETS_MIN};
+        good = good && table->by[i].heads != NULL;
+    }
+    return good;
+}
+
+void session_table_free(struct session_table *table) {
+    for (size_t i = 0; i < SESSION_INDEXES; i++)
+        free(table->by[i].heads);
+    free(table->owners);
+}
+
+/* ---- whose they are ---- */
+
+static struct session_owner **owner_head(const struct session_table *table, const struct link_identity *identity) {
+    uint8_t bytes[1 + 32 + DTLS_IDENTITY_MAX];
+    struct buffer key = buffer_over(bytes, sizeof bytes);
+    buffer_put_u8(&key, (uint8_t)identity->security);
+    buffer_put(&key, identity->fingerprint, sizeof identity->fingerprint);
+    buffer_put_slice(&key, identity->name);
+    return &table->owners[slot(table, key.data, key.len, table->owner_buckets)];
+}
+
+static bool same_identity(const struct link_identity *a, const struct link_identity *b) {
+    return a->security == b->security && slice_equal(a->name, b->name) &&
+           memcmp(a->fingerprint, b->fingerprint, sizeof a->fingerprint) == 0;
+}
+
+struct session_owner *session_owner_find(const struct session_table *table, const struct link_identity *identity) {
+    for (struct session_owner *owner = *owner_head(table, identity); owner != NULL; owner = owner->hash_next) {
+        if (same_identity(&owner->identity, identity))
+            return owner;
+    }
+    return NULL;
+}
+
+static void grow_owners(struct session_table *table) {
+    size_t old_count = table->owner_buckets;
+    struct session_owner **old = table->owners, **fresh = calloc(old_count * 2, sizeof(struct session_owner *));
+    if (fresh == NULL)
+        return;
+    table->owners = fresh;
+    table->owner_buckets = old_count * 2;
+    for (size_t i = 0; i < old_count; i++) {
+        while (old[i] != NULL) {
+            struct session_owner *owner = old[i], **head = owner_head(table, &owner->identity);
+            old[i] = owner->hash_next;
+            owner->hash_next = *head;
+            *head = owner;
+        }
+    }
+    free(old);
+}
+
+struct session_owner *session_owner_get(struct session_table *table, const struct link_identity *identity) {
+    struct session_owner *owner = session_owner_find(table, identity);
+    if (owner != NULL)
+        return owner;
+    owner = malloc(sizeof *owner + identity->name.len);
+    if (owner == NULL)
+        return NULL;
+    *owner = (struct session_owner){.identity = *identity};
+    uint8_t *name = (uint8_t *)(owner + 1);
+    if (identity->name.len > 0)
+        memcpy(name, identity->name.data, identity->name.len);
+    owner->identity.name.data = name;
+    if (table->owner_count >= table->owner_buckets)
+        grow_owners(table);
+    struct session_owner **head = owner_head(table, identity);
+    owner->hash_next = *head;
+    *head = owner;
+    table->owner_count++;
+    return owner;
+}
+
+static void disown(struct session_table *table, struct dtls_session *session) {
+    struct session_owner *owner = session->owner;
+    struct dtls_session **at = &owner->sessions;
+    while (*at != session)
+        at = &(*at)->owner_next;
+    *at = session->owner_next;
+    if (--owner->count > 0)
+        return;
+    struct session_owner **head = owner_head(table, &owner->identity);
+    while (*head != owner)
+        head = &(*head)->hash_next;
+    *head = owner->hash_next;
+    table->owner_count--;
+}
+
+void session_owner_unref(struct session_owner *owner) {
+    if (--owner->refs == 0)
+        free(owner);
+}
+
+/* ---- by last use ---- */
+
+static struct session_list *list_of(struct session_table *table, const struct dtls_session *session) {
+    return session->live != NULL ? &table->live : &table->lean;
+}
+
+static void list_add(struct session_list *list, struct dtls_session *session) {
+    session->newer = NULL;
+    session->older = list->newest;
+    if (list->newest != NULL)
+        list->newest->newer = session;
+    else
+        list->oldest = session;
+    list->newest = session;
+    list->count++;
+}
+
+static void list_remove(struct session_list *list, struct dtls_session *session) {
+    *(session->newer != NULL ? &session->newer->older : &list->newest) = session->older;
+    *(session->older != NULL ? &session->older->newer : &list->oldest) = session->newer;
+    list->count--;
+}
+
+void session_table_touch(struct session_table *table, struct dtls_session *session) {
+    struct session_list *list = list_of(table, session);
+    if (list->newest == session)
+        return;
+    list_remove(list, session);
+    list_add(list, session);
+}
+
+void session_table_set_lean(struct session_table *table, struct dtls_session *session) {
+    list_remove(&table->live, session);
+    list_add(&table->lean, session);
+}
+
+/* ---- all of them ---- */
+
+void session_table_add(struct session_table *table, struct dtls_session *session) {
+    size_t count = session_table_count(table);
+    for (enum session_index i = 0; i < SESSION_INDEXES; i++) {
+        if (count >= table->by[i].count)
+            grow(table, i);
+    }
+    put(table, SESSION_BY_ID, session);
+    put(table, SESSION_BY_ADDRESS, session);
+    if (session->keys.cid_len > 0)
+        put(table, SESSION_BY_CID, session);
+    session->owner_next = session->owner->sessions;
+    session->owner->sessions = session;
+    session->owner->count++;
+    session->owner->refs++;
+    list_add(list_of(table, session), session);
+}
+
+void session_table_remove(struct session_table *table, struct dtls_session *session) {
+    take(table, SESSION_BY_ID, session);
+    take(table, SESSION_BY_ADDRESS, session);
+    if (session->keys.cid_len > 0)
+        take(table, SESSION_BY_CID, session);
+    list_remove(list_of(table, session), session);
+    disown(table, session);
+}
+
+void session_table_move(struct session_table *table, struct dtls_session *session, const struct address *peer) {
+    take(table, SESSION_BY_ADDRESS, session);
+    session->link.peer = *peer;
+    put(table, SESSION_BY_ADDRESS, session);
+}
+
+struct dtls_session *session_find_id(const struct session_table *table, uint64_t id) {
+    const struct session_buckets *by = &table->by[SESSION_BY_ID];
+    struct dtls_session *session = by->heads[slot(table, &id, sizeof id, by->count)];
+    while (session != NULL && session->id != id)
+        session = session->hash_next[SESSION_BY_ID];
+    return session;
+}
+
+struct dtls_session *session_find_cid(const struct session_table *table, struct slice cid) {
+    const struct session_buckets *by = &table->by[SESSION_BY_CID];
+    struct dtls_session *session = by->heads[slot(table, cid.data, cid.len, by->count)];
+    while (session != NULL && !slice_equal(slice_of(session->keys.cid, session->keys.cid_len), cid))
+        session = session->hash_next[SESSION_BY_CID];
+    return session;
+}
+
+static struct dtls_session *skip_others(struct dtls_session *session, const struct listener *listener,
+                                        const struct address *peer) {
+    while (session != NULL && (session->link.listener != listener || !address_equal(&session->link.peer, peer)))
+        session = session->hash_next[SESSION_BY_ADDRESS];
+    return session;
+}
+
+struct dtls_session *session_first_at(const struct session_table *table, const struct listener *listener,
+                                      const struct address *peer) {
+    return skip_others(table->by[SESSION_BY_ADDRESS].heads[slot_of_address(table, listener, peer)], listener, peer);
+}
+
+struct dtls_session *session_next_at(const struct dtls_session *session) {
+    return skip_others(session->hash_next[SESSION_BY_ADDRESS], session->link.listener, &session->link.peer);
+}
+
+/* ---- rows ---- */
+
+enum {
+    SECRET_FORMAT = 1,
+    FLAG_DRAFT = 1,
+    FLAG_RESUMED = 2,
+    FLAG_RENEGOTIATED = 4,
+};
+
+static void put_u64(struct buffer *out, uint64_t value) {
+    buffer_put_u32(out, (uint32_t)(value >> 32));
+    buffer_put_u32(out, (uint32_t)value);
+}
+
+static void put_short(struct buffer *out, const void *bytes, size_t len) {
+    buffer_put_u8(out, (uint8_t)len);
+    buffer_put(out, bytes, len);
+}
+
+/* format(1) flags(1) suite(2) epoch(2) fragment(2) established(8), then with their lengths in one byte each: CID, the
+ * peer's CID, read key, write key, read IV, write IV, fingerprint or nothing, name; the security mode(1) before the last
+ * two. */
+void session_put_secret(const struct dtls_session *session, struct buffer *out) {
+    const struct dtls_keys *keys = &session->keys;
+    const struct link_identity *identity = session->link.identity;
+    buffer_put_u8(out, SECRET_FORMAT);
+    buffer_put_u8(out, (uint8_t)((keys->draft ? FLAG_DRAFT : 0) | (session->resumed ? FLAG_RESUMED : 0) |
+                                 (session->renegotiated ? FLAG_RENEGOTIATED : 0)));
+    buffer_put_u16(out, session->suite->id);
+    buffer_put_u16(out, keys->epoch);
+    buffer_put_u16(out, keys->max_content);
+    put_u64(out, session->established_ms);
+    put_short(out, keys->cid, keys->cid_len);
+    put_short(out, keys->peer_cid, keys->peer_cid_len);
+    put_short(out, keys->read_key, keys->key_len);
+    put_short(out, keys->write_key, keys->key_len);
+    put_short(out, keys->read_iv, sizeof keys->read_iv);
+    put_short(out, keys->write_iv, sizeof keys->write_iv);
+    buffer_put_u8(out, (uint8_t)identity->security);
+    put_short(out, identity->fingerprint, identity->security == LINK_X509 ? sizeof identity->fingerprint : 0);
+    put_short(out, identity->name.data, identity->name.len);
+}
+
+static bool get_number(struct slice *from, size_t width, uint64_t *value) {
+    if (from->len < width)
+        return false;
+    *value = 0;
+    for (size_t i = 0; i < width; i++)
+        *value = *value << 8 | from->data[i];
+    *from = slice_from(*from, width);
+    return true;
+}
+
+/* At most `cap` bytes into `out`, when their number is `exactly`, if that is not 0. */
+static bool get_short(struct slice *from, void *out, size_t cap, size_t exactly, uint8_t *len) {
+    uint64_t n;
+    if (!get_number(from, 1, &n) || n > from->len || n > cap || (exactly != 0 && n != exactly))
+        return false;
+    if (n > 0)
+        memcpy(out, from->data, n);
+    *from = slice_from(*from, n);
+    *len = (uint8_t)n;
+    return true;
+}
+
+bool session_get_secret(struct dtls_session *session, struct slice secret, struct link_identity *identity) {
+    struct dtls_keys *keys = &session->keys;
+    uint64_t format, flags, suite, epoch, max_content, security, name_len;
+    uint8_t len;
+    if (!get_number(&secret, 1, &format) || format != SECRET_FORMAT || !get_number(&secret, 1, &flags) ||
+        !get_number(&secret, 2, &suite) || !get_number(&secret, 2, &epoch) || !get_number(&secret, 2, &max_content) ||
+        !get_number(&secret, 8, &session->established_ms))
+        return false;
+    session->suite = cipher_suite_find((uint16_t)suite);
+    if (session->suite == NULL || session->suite->aead == RECORD_CBC)
+        return false;
+    keys->aead = (uint8_t)session->suite->aead;
+    keys->key_len = session->suite->key_len;
+    keys->epoch = (uint16_t)epoch;
+    keys->max_content = (uint16_t)max_content;
+    keys->draft = (flags & FLAG_DRAFT) != 0;
+    session->resumed = (flags & FLAG_RESUMED) != 0;
+    session->renegotiated = (flags & FLAG_RENEGOTIATED) != 0;
+    if (!get_short(&secret, keys->cid, sizeof keys->cid, 0, &keys->cid_len) ||
+        !get_short(&secret, keys->peer_cid, sizeof keys->peer_cid, 0, &keys->peer_cid_len) ||
+        !get_short(&secret, keys->read_key, sizeof keys->read_key, keys->key_len, &len) ||
+        !get_short(&secret, keys->write_key, sizeof keys->write_key, keys->key_len, &len) ||
+        !get_short(&secret, keys->read_iv, sizeof keys->read_iv, sizeof keys->read_iv, &len) ||
+        !get_short(&secret, keys->write_iv, sizeof keys->write_iv, sizeof keys->write_iv, &len))
+        return false;
+    *identity = (struct link_identity){.security = LINK_NO_SECURITY};
+    if (!get_number(&secret, 1, &security) || security > LINK_X509 ||
+        !get_short(&secret, identity->fingerprint, sizeof identity->fingerprint, 0, &len) ||
+        !get_number(&secret, 1, &name_len) || name_len != secret.len || name_len > DTLS_IDENTITY_MAX)
+        return false;
+    identity->security = (enum link_security)security;
+    identity->name = secret;
+    return true;
+}

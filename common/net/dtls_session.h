@@ -1,0 +1,116 @@
+/* Established sessions, and the tables they are found by: their id in the store, the CID in records to us (whatever the
+ * address they come from), the peer's address, and whose they are. Found in O(1), least recently used first.
+ *
+ * A session is a struct link, keys for record.h (or, when live, an mbedtls object), and places in the tables. A table holds one reference to the link. */
+#ifndef BERTH_NET_DTLS_SESSION_H
+#define BERTH_NET_DTLS_SESSION_H
+
+#include "common/base/hash.h"
+#include "common/net/dtls_handshake.h"
+
+enum session_index { SESSION_BY_ID, SESSION_BY_CID, SESSION_BY_ADDRESS, SESSION_INDEXES };
+
+/* Whoever has sessions: an identity, once. */
+struct session_owner {
+    struct session_owner *hash_next;
+    struct dtls_session *sessions; /* by owner_next, newest first */
+    uint32_t count;                /* of them */
+    uint32_t refs;                 /* sessions that point here, ended ones too while someone holds their link */
+    struct link_identity identity; /* its name lies behind */
+};
+
+/* A message that waits for record numbers. */
+struct held_message {
+    struct held_message *next;
+    size_t len;
+    uint8_t bytes[];
+};
+
+struct dtls_session {
+    struct link link;  /* first member */
+    struct dtls *dtls; /* NULL when the session has ended */
+    uint64_t id;
+    struct dtls_session *hash_next[SESSION_INDEXES];
+    struct dtls_session *newer, *older; /* by last use; two lists, for those with an mbedtls object and those without */
+    struct dtls_session *owner_next;
+    struct session_owner *owner;
+    struct handshake *live; /* the mbedtls object, until record.h goes on */
+    struct held_message *held;
+    struct dtls_keys keys;
+    const struct cipher_suite *suite;
+    uint64_t established_ms, used_ms;
+    struct dtls_traffic traffic;
+    uint32_t credit;    /* bytes that may be sent to an address that has not proven that it receives */
+    bool sent_unproven; /* and some have been */
+    struct timer linger;
+    bool resumed, renegotiated, saved;
+    bool talking;   /* live: application data has come */
+    bool reserving; /* numbers have been asked for */
+    bool said_bye;  /* nothing is sent until the peer goes on */
+};
+
+static inline struct dtls_session *session_of(const struct link *link) {
+    return (struct dtls_session *)(uintptr_t)link;
+}
+
+struct session_buckets {
+    struct dtls_session **heads;
+    size_t count; /* a power of two */
+};
+
+struct session_list {
+    struct dtls_session *newest, *oldest;
+    size_t count;
+};
+
+struct session_table {
+    struct hash_key key;
+    struct session_buckets by[SESSION_INDEXES];
+    struct session_owner **owners;
+    size_t owner_buckets, owner_count;
+    struct session_list live, lean; /* with an mbedtls object, and without */
+};
+
+bool session_table_init(struct session_table *table);
+void session_table_free(struct session_table *table); /* it must be empty */
+
+static inline size_t session_table_count(const struct session_table *table) {
+    return table->live.count + table->lean.count;
+}
+
+/* The owner for an identity, made when there is none, or NULL when out of memory. session_table_add counts on it. */
+struct session_owner *session_owner_get(struct session_table *table, const struct link_identity *identity);
+
+/* NULL when there is none. */
+struct session_owner *session_owner_find(const struct session_table *table, const struct link_identity *identity);
+
+/* Put a session into every table; its id, keys.cid, link.peer, link.listener, owner and live are set. */
+void session_table_add(struct session_table *table, struct dtls_session *session);
+
+/* Take it out of every table. Its owner stays until session_owner_unref, as the link's identity does. */
+void session_table_remove(struct session_table *table, struct dtls_session *session);
+void session_owner_unref(struct session_owner *owner);
+
+/* It was used just now. */
+void session_table_touch(struct session_table *table, struct dtls_session *session);
+
+/* Its mbedtls object has gone: `live` has become NULL. */
+void session_table_set_lean(struct session_table *table, struct dtls_session *session);
+
+/* Its peer has another address from now on. */
+void session_table_move(struct session_table *table, struct dtls_session *session, const struct address *peer);
+
+struct dtls_session *session_find_id(const struct session_table *table, uint64_t id);
+struct dtls_session *session_find_cid(const struct session_table *table, struct slice cid);
+
+/* The sessions at an address, newest first: the first, and the next after `session`. */
+struct dtls_session *session_first_at(const struct session_table *table, const struct listener *listener,
+                                      const struct address *peer);
+struct dtls_session *session_next_at(const struct dtls_session *session);
+
+/* Numbers, keys and identity as a row's secret, and back; false when that is not one of ours. The session's owner is what
+ * `identity` says, whose name points into the secret. */
+void session_put_secret(const struct dtls_session *session, struct buffer *out);
+bool session_get_secret(struct dtls_session *session, struct slice secret, struct link_identity *identity);
+
+#endif
