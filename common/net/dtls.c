@@ -239,20 +239,33 @@ int dtls_transmit(struct dtls *dtls, struct listener *listener, const struct add
 }
 
 void dtls_step_fed(struct dtls *dtls) {
-    struct handshake *hs = dtls->fed;
-    dtls->fed = NULL;
-    if (hs != NULL && hs->state != HANDSHAKE_GATHERING)
-        handshake_step(hs);
+    while (dtls->fed != NULL) {
+        struct handshake *hs = dtls->fed;
+        dtls_unfeed(dtls, hs);
+        if (hs->state != HANDSHAKE_GATHERING)
+            handshake_step(hs);
+    }
+}
+
+void dtls_unfeed(struct dtls *dtls, struct handshake *hs) {
+    struct handshake **at = &dtls->fed;
+    while (*at != NULL && *at != hs)
+        at = &(*at)->fed_next;
+    if (*at == hs)
+        *at = hs->fed_next;
+    hs->is_fed = false;
 }
 
 void dtls_feed(struct dtls *dtls, struct handshake *hs, const struct arrival *arrival) {
-    if (dtls->fed != hs)
-        dtls_step_fed(dtls);
     if (hs->session == NULL) {
         hs->traffic.handshake_in += (uint32_t)arrival->len;
         hs->traffic.handshake_datagrams_in += arrival->first;
     }
     handshake_hold(hs, arrival->peer, slice_of(arrival->bytes, arrival->len));
+    if (hs->is_fed)
+        return;
+    hs->is_fed = true;
+    hs->fed_next = dtls->fed;
     dtls->fed = hs;
 }
 
@@ -273,36 +286,42 @@ static void dispatch_by_cid(struct dtls *dtls, struct arrival *arrival) {
         dtls->counters.unknown_records++;
 }
 
+/* The next session without CID at an address, from `session` on. */
+static struct dtls_session *skip_cids(struct dtls_session *session) {
+    while (session != NULL && session->keys.cid_len > 0)
+        session = session_next_at(session);
+    return session;
+}
+
 /* A protected record without CID: of a session without CID at that address, or of the handshake that is pending there.
- * When there are several, the one whose keys open it. */
+ * When there are several, the one whose keys open it; and if none's do, mbedtls' objects have to tell, each with a copy:
+ * they drop what is not theirs. */
 static void dispatch_by_address(struct dtls *dtls, struct arrival *arrival) {
     struct handshake *hs = pending_find(dtls, arrival->listener, arrival->peer);
-    struct dtls_session *only = NULL;
-    size_t candidates = 0;
-    struct dtls_session *session = session_first_at(&dtls->sessions, arrival->listener, arrival->peer);
-    for (; session != NULL; session = session_next_at(session)) {
-        if (session->keys.cid_len > 0)
-            continue;
-        only = session;
-        candidates++;
-    }
-    if (candidates == 1 && hs == NULL) {
-        association_receive(dtls, only, arrival);
+    struct dtls_session *first = skip_cids(session_first_at(&dtls->sessions, arrival->listener, arrival->peer));
+    if (first == NULL && hs == NULL) {
+        dtls->counters.unknown_records++;
         return;
     }
-    session = session_first_at(&dtls->sessions, arrival->listener, arrival->peer);
-    for (; session != NULL; session = session_next_at(session)) {
-        if (session->keys.cid_len == 0 && association_accepts(dtls, session, arrival)) {
-            association_receive(dtls, session, arrival);
+    if (hs == NULL && skip_cids(session_next_at(first)) == NULL) {
+        association_receive(dtls, first, arrival);
+        return;
+    }
+    for (struct dtls_session *s = first; s != NULL; s = skip_cids(session_next_at(s))) {
+        if (association_accepts(dtls, s, arrival)) {
+            association_receive(dtls, s, arrival);
             return;
         }
     }
+    struct dtls_session *live = first;
+    while (live != NULL && live->live == NULL)
+        live = skip_cids(session_next_at(live));
     if (hs != NULL)
         dtls_feed(dtls, hs, arrival);
-    else if (only != NULL)
-        association_receive(dtls, only, arrival);
-    else
-        dtls->counters.unknown_records++;
+    if (live != NULL)
+        association_receive(dtls, live, arrival);
+    else if (hs == NULL)
+        dtls->counters.bad_records++;
 }
 
 /* A record of epoch 0 that is no ClientHello: of a handshake, also one that is over, whose last flight was lost. */

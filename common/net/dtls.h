@@ -8,7 +8,8 @@
  * (RFC 9146 §6), and is known again after a crash when its owner keeps what it is told to keep.
  *
  * What it never does: know credentials, a database or CoAP. Those are asked through `struct dtls_handlers`, always on the
- * loop's thread. A handler may call anything here but dtls_close.
+ * loop's thread. From `receive`, `established`, `failed`, `moved` and `closed` anything here may be called but dtls_close;
+ * from the others only dtls_session_row, dtls_describe and dtls_reserved.
  *
  * Surviving a crash. A record number must never be used twice with a key, and no record be accepted twice:
  *  - `save` comes when a session has keys of its own. Its row tells up to which number it may send (`number_limit`);

@@ -40,8 +40,7 @@ static void drop_live(struct dtls *dtls, struct dtls_session *session) {
     struct handshake *hs = session->live;
     if (hs == NULL)
         return;
-    if (dtls->fed == hs)
-        dtls->fed = NULL;
+    dtls_unfeed(dtls, hs);
     handshake_free(hs);
 }
 
@@ -184,7 +183,8 @@ bool association_establish(struct dtls *dtls, struct handshake *hs) {
         free(session);
         return false;
     }
-    struct dtls_session *old = predecessor(dtls, hs, owner);
+    const struct dtls_session *old = predecessor(dtls, hs, owner);
+    uint64_t old_id = old != NULL ? old->id : 0;
     session->dtls = dtls;
     session->id = draw_id(dtls);
     session->owner = owner;
@@ -215,8 +215,9 @@ bool association_establish(struct dtls *dtls, struct handshake *hs) {
     struct link *link = link_ref(&session->link);
     if (dtls->handlers.established != NULL)
         dtls->handlers.established(dtls->arg, link);
-    if (old != NULL)
-        association_end(old, DTLS_END_REPLACED, link);
+    struct dtls_session *replaced = session_find_id(&dtls->sessions, old_id);
+    if (replaced != NULL)
+        association_end(replaced, DTLS_END_REPLACED, link);
     if (session->live == hs && hs->plain_len > 0)
         association_stepped(dtls, hs);
     link_unref(link);
@@ -251,21 +252,19 @@ static void ask_for_numbers(struct dtls *dtls, struct dtls_session *session) {
 static int seal_and_send(struct dtls *dtls, struct dtls_session *session, enum record_type type, struct slice content) {
     struct dtls_keys *keys = &session->keys;
     struct buffer out = buffer_over(dtls->out, sizeof dtls->out);
-    switch (record_seal(keys, type, content, &out)) {
-    case RECORD_NO_NUMBERS:
+    enum record_seal_result result = record_seal(keys, type, content, &out);
+    if (result == RECORD_NO_NUMBERS) {
         ask_for_numbers(dtls, session);
-        return -EAGAIN;
-    case RECORD_TOO_LARGE:
-        return -EMSGSIZE;
-    case RECORD_SEALED:
-        break;
+        result = record_seal(keys, type, content, &out); /* an owner may answer at once */
     }
+    if (result != RECORD_SEALED)
+        return result == RECORD_NO_NUMBERS ? -EAGAIN : -EMSGSIZE;
     if (type == RECORD_APPLICATION_DATA)
         session->traffic.content_out += (uint32_t)content.len;
-    int result = transmit(dtls, session, buffer_slice(&out));
+    int sent = transmit(dtls, session, buffer_slice(&out));
     if (keys->number_limit - keys->next_number < DTLS_NUMBERS_STEP / 2)
         ask_for_numbers(dtls, session);
-    return result;
+    return sent;
 }
 
 /* Until there are numbers. What does not fit is as good as lost: CoAP sends it again. */
@@ -407,7 +406,8 @@ static void on_record(struct dtls *dtls, struct dtls_session *session, const str
     struct link *link = link_ref(&session->link);
     session->traffic.records_in += (uint32_t)arrival->len;
     note_arrival(dtls, session, arrival->peer, arrival->local, arrival->len, record->newest);
-    take_content(dtls, session, record);
+    if (session->dtls != NULL)
+        take_content(dtls, session, record);
     link_unref(link);
 }
 
@@ -498,7 +498,8 @@ static void take_plain(struct dtls *dtls, struct dtls_session *session, struct h
     hs->pooled = false; /* only record protection from here on */
     handshake_refuse_renegotiation(hs);
     note_arrival(dtls, session, &hs->current_from, &hs->local, plain.len, newest);
-    deliver(dtls, session, plain);
+    if (session->live == hs) /* `plain` is there */
+        deliver(dtls, session, plain);
 }
 
 /* Keys were agreed on anew. False: by somebody else, which would be an identity that nobody checked. */

@@ -73,8 +73,7 @@ static void take_out(struct dtls *dtls, struct handshake *hs) {
 
 static void discard(struct dtls *dtls, struct handshake *hs) {
     take_out(dtls, hs);
-    if (dtls->fed == hs)
-        dtls->fed = NULL;
+    dtls_unfeed(dtls, hs);
     handshake_free(hs);
 }
 
@@ -188,7 +187,6 @@ static void start(struct dtls *dtls, struct handshake *hs, const struct client_h
         hs->hash_next_cid = *head;
         *head = hs;
     }
-    dtls->fed = hs;
 }
 
 /* Part of the hello, or all of it, for a handshake that is waiting for it. */
@@ -352,8 +350,7 @@ static void establish(struct dtls *dtls, struct handshake *hs) {
     struct address local = hs->local;
     struct handshake_record *early = handshake_take_all(&hs->records), *waiting = handshake_take_all(&hs->inbox);
     take_out(dtls, hs);
-    if (dtls->fed == hs)
-        dtls->fed = NULL;
+    dtls_unfeed(dtls, hs);
     bool dropped = hs->suspect && (dtls->handlers.permitted == NULL || !host_permitted(dtls, hs));
     if (dropped || !association_establish(dtls, hs))
         handshake_free(hs);

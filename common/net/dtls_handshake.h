@@ -84,7 +84,8 @@ struct handshake {
     uint64_t begun_ms;
 
     /* For whoever keeps it. */
-    struct handshake *hash_next, *hash_next_cid;
+    struct handshake *hash_next, *hash_next_cid, *fed_next;
+    bool is_fed;
     void *session;
 
     /* The client's hello. */

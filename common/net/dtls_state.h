@@ -27,7 +27,7 @@ struct dtls {
     /* Rates, by the second. */
     uint64_t second;
     uint32_t hellos_this_second, begun_this_second;
-    struct handshake *fed; /* was given records and is due for a step */
+    struct handshake *fed; /* those that were given records and are due for a step, by fed_next */
     struct timer idle;     /* when the session that was quiet longest is due to go */
     struct dtls_counters counters;
     uv_prepare_t closer;
@@ -56,8 +56,11 @@ void dtls_dispatch(struct dtls *dtls, struct arrival *arrival);
 /* Put a record into a handshake's queue. A step follows when the datagram has been read to its end. */
 void dtls_feed(struct dtls *dtls, struct handshake *hs, const struct arrival *arrival);
 
-/* Run the step that is due. */
+/* Run the steps that are due. */
 void dtls_step_fed(struct dtls *dtls);
+
+/* No step is due any more; before it is freed. */
+void dtls_unfeed(struct dtls *dtls, struct handshake *hs);
 
 /* Hand on records that waited for a step, and free them. */
 void dtls_dispatch_waiting(struct dtls *dtls, struct listener *listener, const struct address *local,

@@ -110,6 +110,7 @@ struct bench {
     uint8_t message[2048];
     size_t message_len;
     bool keeps_rows, defers_commits;
+    bool restores_more; /* the test restores sessions that were never saved */
     struct bench_row rows[BENCH_ROWS];
     struct bench_resume resume[BENCH_ROWS];
     size_t resume_count;
