@@ -113,8 +113,8 @@ struct dtls *dtls_new(uv_loop_t *loop, const struct clock *clock, struct timer_w
     if (handlers->resume_get == NULL)
         dtls->engine.host.resume_get = NULL;
     cookie_jar_init(&dtls->cookies, clock_now_ms(clock));
-    bool good = dtls_setup_init(&dtls->setup) & session_table_init(&dtls->sessions) & pending_init(dtls);
-    if (good && handshake_engine_init(&dtls->engine) == 0)
+    if (dtls_setup_init(&dtls->setup) && session_table_init(&dtls->sessions) && pending_init(dtls) &&
+        handshake_engine_init(&dtls->engine) == 0)
         return dtls;
     pending_free(dtls);
     free_dtls(dtls);
@@ -313,29 +313,25 @@ static void dispatch_by_address(struct dtls *dtls, struct arrival *arrival) {
             return;
         }
     }
-    struct dtls_session *live = first;
-    while (live != NULL && live->live == NULL)
-        live = skip_cids(session_next_at(live));
+    bool taken = hs != NULL;
     if (hs != NULL)
         dtls_feed(dtls, hs, arrival);
-    if (live != NULL)
-        association_receive(dtls, live, arrival);
-    else if (hs == NULL)
-        dtls->counters.bad_records++;
+    for (struct dtls_session *s = first; s != NULL; s = skip_cids(session_next_at(s))) {
+        if (association_is_with_mbedtls(s)) {
+            association_receive(dtls, s, arrival); /* into its queue, for a step at the end of the datagram */
+            taken = true;
+        }
+    }
+    dtls->counters.bad_records += !taken;
 }
 
-/* A record of epoch 0 that is no ClientHello: of a handshake, also one that is over, whose last flight was lost. */
+/* A record of epoch 0 that is no ClientHello: of a handshake that is pending. Never of a session: what it would need to
+ * send its last flight again is the client's Finished, in epoch 1, and mbedtls would take a ClientHello from anybody as
+ * the wish to begin anew, and forget the session. */
 static void dispatch_plaintext(struct dtls *dtls, struct arrival *arrival) {
     struct handshake *hs = pending_find(dtls, arrival->listener, arrival->peer);
-    if (hs != NULL) {
+    if (hs != NULL)
         dtls_feed(dtls, hs, arrival);
-        return;
-    }
-    struct dtls_session *session = session_first_at(&dtls->sessions, arrival->listener, arrival->peer);
-    while (session != NULL && session->live == NULL)
-        session = session_next_at(session);
-    if (session != NULL && arrival->header.type == RECORD_HANDSHAKE)
-        association_receive(dtls, session, arrival);
     else
         dtls->counters.unknown_records++;
 }

@@ -469,15 +469,20 @@ void association_receive(struct dtls *dtls, struct dtls_session *session, struct
     struct handshake *hs = session->live;
     if (hs == NULL)
         receive_lean(dtls, session, arrival);
-    else if (hs->busy || hs->live || arrival->header.epoch == 0 || handshake_is_under_way(hs))
+    else if (association_is_with_mbedtls(session))
         feed(dtls, session, arrival);
     else
         receive_waiting(dtls, session, arrival);
 }
 
+bool association_is_with_mbedtls(const struct dtls_session *session) {
+    const struct handshake *hs = session->live;
+    return hs != NULL && (hs->busy || hs->live || handshake_is_under_way(hs));
+}
+
 bool association_accepts(struct dtls *dtls, struct dtls_session *session, const struct arrival *arrival) {
-    if (session->live != NULL && (session->live->busy || session->live->live))
-        return false; /* mbedtls can't be asked without harm */
+    if (association_is_with_mbedtls(session))
+        return false; /* it can't be asked without harm */
     struct dtls_keys keys = session->live != NULL ? handshake_keys(session->live) : session->keys;
     struct record record;
     size_t used;
@@ -489,17 +494,24 @@ bool association_accepts(struct dtls *dtls, struct dtls_session *session, const 
 
 /* Application data that mbedtls has opened. */
 static void take_plain(struct dtls *dtls, struct dtls_session *session, struct handshake *hs) {
-    struct slice plain = slice_of(hs->plain, hs->plain_len);
+    uint8_t *plain = hs->plain;
+    size_t len = hs->plain_len;
     uint64_t number = handshake_newest(hs);
     bool newest = !session->talking || number > session->keys.window_top;
     session->keys.window_top = number;
     session->talking = true;
+    hs->plain = NULL; /* whoever receives it may end the session */
     hs->plain_len = 0;
     hs->pooled = false; /* only record protection from here on */
     handshake_refuse_renegotiation(hs);
-    note_arrival(dtls, session, &hs->current_from, &hs->local, plain.len, newest);
-    if (session->live == hs) /* `plain` is there */
-        deliver(dtls, session, plain);
+    note_arrival(dtls, session, &hs->current_from, &hs->local, len, newest);
+    if (session->dtls != NULL)
+        deliver(dtls, session, slice_of(plain, len));
+    mbedtls_platform_zeroize(plain, len);
+    if (session->live == hs)
+        hs->plain = plain;
+    else
+        free(plain);
 }
 
 /* Keys were agreed on anew. False: by somebody else, which would be an identity that nobody checked. */

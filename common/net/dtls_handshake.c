@@ -168,7 +168,7 @@ static struct handshake_record *next_record(struct handshake *hs) {
     bool awaits_finished = now > 0 && hs->ssl.MBEDTLS_PRIVATE(state) == MBEDTLS_SSL_CLIENT_FINISHED;
     for (struct handshake_record **at = &hs->records.first; *at != NULL;) {
         uint16_t epoch = epoch_of(*at);
-        enum early early = epoch == now + 1 ? EARLY_LATER : epoch > now ? EARLY_FORGED : EARLY_FINISHED;
+        enum early early = epoch == now + 1 ? EARLY_LATER : epoch == now ? EARLY_FINISHED : EARLY_FORGED;
         if (epoch == now && awaits_finished)
             early = judge_early(hs, *at);
         if (early == EARLY_LATER) {

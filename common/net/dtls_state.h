@@ -104,6 +104,9 @@ void association_receive(struct dtls *dtls, struct dtls_session *session, struct
 /* Whether it is this session's, tried on a copy. */
 bool association_accepts(struct dtls *dtls, struct dtls_session *session, const struct arrival *arrival);
 
+/* Whether only mbedtls can open its records now. */
+bool association_is_with_mbedtls(const struct dtls_session *session);
+
 /* Out of the tables; the owner is told unless `dtls` is closing. */
 void association_end(struct dtls_session *session, enum dtls_end end, struct link *successor);
 

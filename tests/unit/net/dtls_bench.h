@@ -16,6 +16,11 @@
 
 enum { BENCH_EVENTS = 64, BENCH_ROWS = 8, BENCH_NETWORK = 256, BENCH_CLIENTS = 4 };
 
+/* A test; and the same one on sessions that stay with mbedtls. */
+#define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, bench_start, bench_stop)
+#define BENCH_TEST_LIVE(name) \
+    { #name ", by mbedtls alone", name, bench_start_live, bench_stop, NULL }
+
 struct bench;
 
 struct bench_datagram {
@@ -123,6 +128,7 @@ struct bench {
 
 /* As cmocka's setup and teardown; *state is the struct bench. bench_start_dtls makes the server with bench->params. */
 int bench_start(void **state);
+int bench_start_live(void **state); /* every session stays with mbedtls */
 int bench_stop(void **state);
 void bench_start_dtls(struct bench *bench);
 void bench_stop_dtls(struct bench *bench);

@@ -961,6 +961,27 @@ static void test_SEC_11_a_hello_does_not_harm_the_session_there(void **state) {
     }
 }
 
+static void test_SEC_11_plaintext_never_reaches_a_session(void **state) {
+    struct bench *b = *state;
+    bench_start_dtls(b);
+    b->filter = keep_second_hello;
+    struct client *c = bench_client(b, 0, NULL);
+    bench_handshake(c);
+    b->filter = NULL;
+    bench_exchange(c, "hello");
+    /* A hello with a good cookie that only mbedtls would take for one: a byte is left over. */
+    kept.bytes[12]++;
+    kept.bytes[16]++;
+    kept.bytes[24]++;
+    kept.bytes[kept.len++] = 0;
+    bench_inject(b, &c->address, slice_of(kept.bytes, kept.len));
+    kept.bytes[13] = 16; /* and what looks like the client's key exchange */
+    bench_inject(b, &c->address, slice_of(kept.bytes, kept.len));
+    bench_exchange(c, "still here");
+    assert_int_equal(b->closed, 0);
+    assert_int_equal(dtls_counters(b->dtls).pending, 0);
+}
+
 static void test_SEC_11_SEC_18_a_proven_one_of_the_same_identity_replaces_it(void **state) {
     struct bench *b = *state;
     bench_start_dtls(b);
@@ -1116,60 +1137,81 @@ static void test_closing_while_steps_are_on_the_pool(void **state) {
     assert_int_equal(b->established + b->failed, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_start, bench_stop)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_SEC_01_every_psk_suite),
-        TEST(test_SEC_02_every_suite_with_certificates),
-        TEST(test_sessions_that_stay_with_mbedtls),
-        TEST(test_SEC_03_what_is_not_offered_is_refused),
-        TEST(test_SEC_04_long_identities_and_keys),
-        TEST(test_SEC_06_SEC_23_an_unknown_identity),
-        TEST(test_SEC_06_an_unknown_identity_that_is_not_told_so),
-        TEST(test_SEC_07_a_wrong_key_is_met_with_silence),
-        TEST(test_SEC_07_a_wrong_key_with_cbc),
-        TEST(test_SEC_08_nothing_is_kept_before_the_cookie_comes_back),
-        TEST(test_SEC_08_a_cookie_of_another_address_is_none),
-        TEST(test_SEC_08_cookies_can_be_left_out),
-        TEST(test_SEC_08_cookies_under_load_only),
-        TEST(test_pending_handshakes_are_capped_and_time_out),
-        TEST(test_handshakes_are_limited_by_the_second),
-        TEST(test_SEC_09_a_lost_flight_comes_again),
-        TEST(test_SEC_09_our_flight_is_repeated_after_1_2_4_8_seconds),
-        TEST(test_SEC_09_a_slow_client_is_waited_for),
-        TEST(test_SEC_09_CID_07_fragmented_flights_need_no_time_out),
-        TEST(test_SEC_09_reordered_flights_need_no_time_out),
-        TEST(test_SEC_09_a_fragmented_hello),
-        TEST(test_SEC_09_a_lost_last_flight_comes_again),
-        TEST(test_SEC_09_everything_comes_twice),
-        TEST(test_SEC_13_SEC_14_a_chain_to_an_authority),
-        TEST(test_SEC_13_a_stranger_is_refused_unless_pinned),
-        TEST(test_SEC_13_SEC_21_alerts_that_refuse_a_certificate),
-        TEST(test_SEC_13_no_certificate),
-        TEST(test_SEC_13_without_authorities_only_pinned_ones),
-        TEST(test_SEC_15_SEC_16_the_certificate_for_a_server_name),
-        TEST(test_certificates_that_can_not_be_used),
-        TEST(test_CID_01_CID_02_CID_03_connection_ids_of_every_length),
-        TEST(test_CID_01_our_length_is_a_setting),
-        TEST(test_CID_16_the_drafts_extension_is_answered_in_kind),
-        TEST(test_SEC_17_CID_14_resumption_by_session_id),
-        TEST(test_SEC_17_resumption_with_a_certificate_keeps_the_identity),
-        TEST(test_SEC_17_resumption_by_ticket),
-        TEST(test_SEC_17_no_ticket_for_clients_that_know_both),
-        TEST(test_SEC_17_data_right_behind_a_resumed_finished),
-        TEST(test_SEC_03_SEC_28_renegotiation_right_after_the_handshake),
-        TEST(test_SEC_28_the_server_random_begins_with_the_time),
-        TEST(test_SEC_20_extensions),
-        TEST(test_SEC_29_the_key_log),
-        TEST(test_SEC_11_a_hello_does_not_harm_the_session_there),
-        TEST(test_SEC_11_SEC_18_a_proven_one_of_the_same_identity_replaces_it),
-        TEST(test_SEC_11_another_identity_at_the_address_leaves_it_alone),
-        TEST(test_a_client_that_begins_anew),
-        TEST(test_bytes_with_a_cookie),
-        TEST(test_bytes_without_a_cookie),
-        TEST(test_garbage_does_no_harm),
-        TEST(test_closing_while_steps_are_on_the_pool),
+        BENCH_TEST(test_SEC_01_every_psk_suite),
+        BENCH_TEST(test_SEC_02_every_suite_with_certificates),
+        BENCH_TEST(test_sessions_that_stay_with_mbedtls),
+        BENCH_TEST(test_SEC_03_what_is_not_offered_is_refused),
+        BENCH_TEST(test_SEC_04_long_identities_and_keys),
+        BENCH_TEST(test_SEC_06_SEC_23_an_unknown_identity),
+        BENCH_TEST(test_SEC_06_an_unknown_identity_that_is_not_told_so),
+        BENCH_TEST(test_SEC_07_a_wrong_key_is_met_with_silence),
+        BENCH_TEST(test_SEC_07_a_wrong_key_with_cbc),
+        BENCH_TEST(test_SEC_08_nothing_is_kept_before_the_cookie_comes_back),
+        BENCH_TEST(test_SEC_08_a_cookie_of_another_address_is_none),
+        BENCH_TEST(test_SEC_08_cookies_can_be_left_out),
+        BENCH_TEST(test_SEC_08_cookies_under_load_only),
+        BENCH_TEST(test_pending_handshakes_are_capped_and_time_out),
+        BENCH_TEST(test_handshakes_are_limited_by_the_second),
+        BENCH_TEST(test_SEC_09_a_lost_flight_comes_again),
+        BENCH_TEST(test_SEC_09_our_flight_is_repeated_after_1_2_4_8_seconds),
+        BENCH_TEST(test_SEC_09_a_slow_client_is_waited_for),
+        BENCH_TEST(test_SEC_09_CID_07_fragmented_flights_need_no_time_out),
+        BENCH_TEST(test_SEC_09_reordered_flights_need_no_time_out),
+        BENCH_TEST(test_SEC_09_a_fragmented_hello),
+        BENCH_TEST(test_SEC_09_a_lost_last_flight_comes_again),
+        BENCH_TEST(test_SEC_09_everything_comes_twice),
+        BENCH_TEST(test_SEC_13_SEC_14_a_chain_to_an_authority),
+        BENCH_TEST(test_SEC_13_a_stranger_is_refused_unless_pinned),
+        BENCH_TEST(test_SEC_13_SEC_21_alerts_that_refuse_a_certificate),
+        BENCH_TEST(test_SEC_13_no_certificate),
+        BENCH_TEST(test_SEC_13_without_authorities_only_pinned_ones),
+        BENCH_TEST(test_SEC_15_SEC_16_the_certificate_for_a_server_name),
+        BENCH_TEST(test_certificates_that_can_not_be_used),
+        BENCH_TEST(test_CID_01_CID_02_CID_03_connection_ids_of_every_length),
+        BENCH_TEST(test_CID_01_our_length_is_a_setting),
+        BENCH_TEST(test_CID_16_the_drafts_extension_is_answered_in_kind),
+        BENCH_TEST(test_SEC_17_CID_14_resumption_by_session_id),
+        BENCH_TEST(test_SEC_17_resumption_with_a_certificate_keeps_the_identity),
+        BENCH_TEST(test_SEC_17_resumption_by_ticket),
+        BENCH_TEST(test_SEC_17_no_ticket_for_clients_that_know_both),
+        BENCH_TEST(test_SEC_17_data_right_behind_a_resumed_finished),
+        BENCH_TEST(test_SEC_03_SEC_28_renegotiation_right_after_the_handshake),
+        BENCH_TEST(test_SEC_28_the_server_random_begins_with_the_time),
+        BENCH_TEST(test_SEC_20_extensions),
+        BENCH_TEST(test_SEC_29_the_key_log),
+        BENCH_TEST(test_SEC_11_a_hello_does_not_harm_the_session_there),
+        BENCH_TEST(test_SEC_11_plaintext_never_reaches_a_session),
+        BENCH_TEST_LIVE(test_SEC_11_plaintext_never_reaches_a_session),
+        BENCH_TEST(test_SEC_11_SEC_18_a_proven_one_of_the_same_identity_replaces_it),
+        BENCH_TEST(test_SEC_11_another_identity_at_the_address_leaves_it_alone),
+        BENCH_TEST(test_a_client_that_begins_anew),
+        BENCH_TEST(test_bytes_with_a_cookie),
+        BENCH_TEST(test_bytes_without_a_cookie),
+        BENCH_TEST(test_garbage_does_no_harm),
+        BENCH_TEST(test_closing_while_steps_are_on_the_pool),
+        BENCH_TEST_LIVE(test_SEC_01_every_psk_suite),
+        BENCH_TEST_LIVE(test_SEC_02_every_suite_with_certificates),
+        BENCH_TEST_LIVE(test_SEC_04_long_identities_and_keys),
+        BENCH_TEST_LIVE(test_SEC_06_SEC_23_an_unknown_identity),
+        BENCH_TEST_LIVE(test_SEC_07_a_wrong_key_with_cbc),
+        BENCH_TEST_LIVE(test_SEC_09_a_lost_flight_comes_again),
+        BENCH_TEST_LIVE(test_SEC_09_CID_07_fragmented_flights_need_no_time_out),
+        BENCH_TEST_LIVE(test_SEC_09_reordered_flights_need_no_time_out),
+        BENCH_TEST_LIVE(test_SEC_09_a_fragmented_hello),
+        BENCH_TEST_LIVE(test_SEC_09_a_lost_last_flight_comes_again),
+        BENCH_TEST_LIVE(test_SEC_09_everything_comes_twice),
+        BENCH_TEST_LIVE(test_CID_01_CID_02_CID_03_connection_ids_of_every_length),
+        BENCH_TEST_LIVE(test_CID_16_the_drafts_extension_is_answered_in_kind),
+        BENCH_TEST_LIVE(test_SEC_17_CID_14_resumption_by_session_id),
+        BENCH_TEST_LIVE(test_SEC_17_resumption_with_a_certificate_keeps_the_identity),
+        BENCH_TEST_LIVE(test_SEC_17_resumption_by_ticket),
+        BENCH_TEST_LIVE(test_SEC_17_data_right_behind_a_resumed_finished),
+        BENCH_TEST_LIVE(test_SEC_11_a_hello_does_not_harm_the_session_there),
+        BENCH_TEST_LIVE(test_SEC_11_SEC_18_a_proven_one_of_the_same_identity_replaces_it),
+        BENCH_TEST_LIVE(test_SEC_11_another_identity_at_the_address_leaves_it_alone),
+        BENCH_TEST_LIVE(test_garbage_does_no_harm),
     };
     return cmocka_run_group_tests(tests, make_certificates, free_certificates);
 }
