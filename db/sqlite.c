@@ -50,6 +50,15 @@ enum statement {
     PUT_QUEUE_SETTINGS,
     DELETE_QUEUE_SETTINGS,
     CLEAR_QUEUE_SETTINGS,
+    DELETE_CREDENTIALS,
+    PUT_CREDENTIAL,
+    PUT_SESSION,
+    PUT_SESSION_STATE,
+    REFRESH_SESSION,
+    DELETE_SESSION,
+    DELETE_SESSION_STATE,
+    PUT_RESUMPTION,
+    DELETE_RESUMPTION,
     STATEMENT_COUNT,
 };
 
@@ -58,8 +67,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
     [PUT_REGISTRATION] = "INSERT OR REPLACE INTO registration (id, endpoint, location, links, root, query, sms,"
-                         " identity, address, local, listener, lifetime_s, flags, registered_at)"
-                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                         " identity, address, local, listener, lifetime_s, flags, registered_at, session)"
+                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [PUT_LEASE] = "INSERT OR REPLACE INTO lease (id, updated_at, expires_at) VALUES (?, ?, ?)",
     [DELETE_REGISTRATION] = "DELETE FROM registration WHERE id = ?",
     [DELETE_LEASE] = "DELETE FROM lease WHERE id = ?",
@@ -84,6 +93,18 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
         "INSERT OR REPLACE INTO queue_setting (endpoint, awake_window_ms, queue_limit) VALUES (?, ?, ?)",
     [DELETE_QUEUE_SETTINGS] = "DELETE FROM queue_setting WHERE endpoint = ?",
     [CLEAR_QUEUE_SETTINGS] = "DELETE FROM queue_setting",
+    [DELETE_CREDENTIALS] = "DELETE FROM credential WHERE endpoint = ?",
+    [PUT_CREDENTIAL] = "INSERT OR REPLACE INTO credential (endpoint, mode, services, sealed) VALUES (?, ?, ?, ?)",
+    [PUT_SESSION] = "INSERT OR REPLACE INTO session (id, listener, local, flags, sealed) VALUES (?, ?, ?, ?, ?)",
+    [PUT_SESSION_STATE] =
+        "INSERT OR REPLACE INTO session_state (id, peer, number_limit, window_top, window_bits, used_at)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+    [REFRESH_SESSION] = "UPDATE session_state SET peer = ?2, number_limit = max(number_limit, ?3), window_top = ?4,"
+                        " window_bits = ?5, used_at = ?6 WHERE id = ?1",
+    [DELETE_SESSION] = "DELETE FROM session WHERE id = ?",
+    [DELETE_SESSION_STATE] = "DELETE FROM session_state WHERE id = ?",
+    [PUT_RESUMPTION] = "INSERT OR REPLACE INTO resumption (session_id, expires_at, sealed) VALUES (?, ?, ?)",
+    [DELETE_RESUMPTION] = "DELETE FROM resumption WHERE session_id = ?",
 };
 
 struct sqlite {
@@ -377,33 +398,34 @@ static bool read_registration(sqlite3_stmt *row, struct store_registration *r) {
     r->identity = column_slice(row, 7);
     r->address = column_slice(row, 8);
     r->local = column_slice(row, 9);
+    r->session = (uint64_t)sqlite3_column_int64(row, 16);
     r->listener = (uint32_t)listener;
     r->lifetime_s = (uint32_t)lifetime_s;
     r->flags = (uint32_t)flags;
     return r->id > 0 && r->endpoint.len > 0;
 }
 
-bool sqlite_load_registrations(struct sqlite *db, store_registration_fn *each, void *arg, char *error,
-                               size_t error_size) {
+/* A function that reads a row and hands it on; false when the row makes no sense. */
+typedef bool row_fn(sqlite3_stmt *row, void *arg);
+
+/* Every row of a query. `what` a row is, for the error. */
+static bool load_rows(struct sqlite *db, const char *sql, const char *what, row_fn *each, void *arg, char *error,
+                      size_t error_size) {
     const char *path = sqlite3_db_filename(db->connection, "main");
     sqlite3_stmt *row;
-    if (sqlite3_prepare_v2(db->connection,
-                           "SELECT id, endpoint, location, links, root, query, sms, identity, address, local, listener,"
-                           " lifetime_s, flags, registered_at, updated_at, expires_at"
-                           " FROM registration LEFT JOIN lease USING (id) ORDER BY id",
-                           -1, &row, NULL) != SQLITE_OK) {
+    if (sqlite3_prepare_v2(db->connection, sql, -1, &row, NULL) != SQLITE_OK) {
         say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
         return false;
     }
     int result;
     bool sound = true;
     while (sound && (result = sqlite3_step(row)) == SQLITE_ROW) {
-        struct store_registration registration;
-        sound = read_registration(row, &registration);
-        if (sound)
-            each(arg, &registration);
-        else
-            say_damaged(path, "a registration makes no sense", error, error_size);
+        sound = each(row, arg);
+        if (!sound) {
+            char text[80];
+            snprintf(text, sizeof text, "%s makes no sense", what);
+            say_damaged(path, text, error, error_size);
+        }
     }
     if (sound && result != SQLITE_DONE) {
         say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
@@ -412,6 +434,30 @@ bool sqlite_load_registrations(struct sqlite *db, store_registration_fn *each, v
     sqlite3_finalize(row);
     sqlite3_db_release_memory(db->connection);
     return sound;
+}
+
+struct each_registration {
+    store_registration_fn *each;
+    void *arg;
+};
+
+static bool load_registration(sqlite3_stmt *row, void *arg) {
+    const struct each_registration *to = arg;
+    struct store_registration registration;
+    if (!read_registration(row, &registration))
+        return false;
+    to->each(to->arg, &registration);
+    return true;
+}
+
+bool sqlite_load_registrations(struct sqlite *db, store_registration_fn *each, void *arg, char *error,
+                               size_t error_size) {
+    struct each_registration to = {each, arg};
+    return load_rows(db,
+                     "SELECT id, endpoint, location, links, root, query, sms, identity, address, local, listener,"
+                     " lifetime_s, flags, registered_at, updated_at, expires_at, session"
+                     " FROM registration LEFT JOIN lease USING (id) ORDER BY id",
+                     "a registration", load_registration, &to, error, error_size);
 }
 
 static bool read_object(sqlite3_stmt *row, struct store_object *object) {
@@ -424,31 +470,122 @@ static bool read_object(sqlite3_stmt *row, struct store_object *object) {
     return object->version.len > 0 && object->xml.len > 0;
 }
 
-bool sqlite_load_objects(struct sqlite *db, store_object_fn *each, void *arg, char *error, size_t error_size) {
-    const char *path = sqlite3_db_filename(db->connection, "main");
-    sqlite3_stmt *row;
-    if (sqlite3_prepare_v2(db->connection, "SELECT object_id, version, xml FROM object ORDER BY object_id, version", -1,
-                           &row, NULL) != SQLITE_OK) {
-        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
+struct each_object {
+    store_object_fn *each;
+    void *arg;
+};
+
+static bool load_object(sqlite3_stmt *row, void *arg) {
+    const struct each_object *to = arg;
+    struct store_object object;
+    if (!read_object(row, &object))
         return false;
-    }
-    int result;
-    bool sound = true;
-    while (sound && (result = sqlite3_step(row)) == SQLITE_ROW) {
-        struct store_object object;
-        sound = read_object(row, &object);
-        if (sound)
-            each(arg, &object);
-        else
-            say_damaged(path, "an object definition makes no sense", error, error_size);
-    }
-    if (sound && result != SQLITE_DONE) {
-        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
-        sound = false;
-    }
-    sqlite3_finalize(row);
-    sqlite3_db_release_memory(db->connection);
-    return sound;
+    to->each(to->arg, &object);
+    return true;
+}
+
+bool sqlite_load_objects(struct sqlite *db, store_object_fn *each, void *arg, char *error, size_t error_size) {
+    struct each_object to = {each, arg};
+    return load_rows(db, "SELECT object_id, version, xml FROM object ORDER BY object_id, version",
+                     "an object definition", load_object, &to, error, error_size);
+}
+
+static bool read_credential(sqlite3_stmt *row, struct store_credential *credential) {
+    uint64_t mode, services;
+    if (!column_number(row, 1, UINT32_MAX, &mode) || !column_number(row, 2, UINT32_MAX, &services))
+        return false;
+    credential->endpoint = column_slice(row, 0);
+    credential->mode = (uint32_t)mode;
+    credential->services = (uint32_t)services;
+    credential->sealed = column_slice(row, 3);
+    return credential->endpoint.len > 0;
+}
+
+struct each_credential {
+    store_credential_fn *each;
+    void *arg;
+};
+
+static bool load_credential(sqlite3_stmt *row, void *arg) {
+    const struct each_credential *to = arg;
+    struct store_credential credential;
+    if (!read_credential(row, &credential))
+        return false;
+    to->each(to->arg, &credential);
+    return true;
+}
+
+bool sqlite_load_credentials(struct sqlite *db, store_credential_fn *each, void *arg, char *error, size_t error_size) {
+    struct each_credential to = {each, arg};
+    return load_rows(db, "SELECT endpoint, mode, services, sealed FROM credential ORDER BY endpoint, mode, services",
+                     "a credential", load_credential, &to, error, error_size);
+}
+
+static bool column_address(sqlite3_stmt *row, int column, struct address *address) {
+    struct slice bytes = column_slice(row, column);
+    if (bytes.len != sizeof *address)
+        return false;
+    memcpy(address, bytes.data, sizeof *address);
+    return address->family == ADDRESS_IPV4 || address->family == ADDRESS_IPV6;
+}
+
+static bool read_session(sqlite3_stmt *row, struct store_session *session) {
+    uint64_t listener, flags;
+    struct store_session_state *state = &session->state;
+    if (!column_number(row, 1, UINT32_MAX, &listener) || !column_number(row, 3, UINT32_MAX, &flags) ||
+        !column_address(row, 5, &state->peer) || !column_number(row, 6, INT64_MAX, &state->number_limit) ||
+        !column_number(row, 7, INT64_MAX, &state->window_top) || sqlite3_column_type(row, 8) != SQLITE_INTEGER ||
+        !column_number(row, 9, INT64_MAX, &state->used_ms))
+        return false;
+    state->id = (uint64_t)sqlite3_column_int64(row, 0);
+    state->window_bits = (uint64_t)sqlite3_column_int64(row, 8);
+    session->listener = (uint32_t)listener;
+    session->local = column_slice(row, 2);
+    session->flags = (uint32_t)flags;
+    session->sealed = column_slice(row, 4);
+    return state->id != 0 && session->sealed.len > 0;
+}
+
+struct each_session {
+    store_session_fn *each;
+    void *arg;
+};
+
+static bool load_session(sqlite3_stmt *row, void *arg) {
+    const struct each_session *to = arg;
+    struct store_session session;
+    if (!read_session(row, &session))
+        return false;
+    to->each(to->arg, &session);
+    return true;
+}
+
+bool sqlite_load_sessions(struct sqlite *db, store_session_fn *each, void *arg, char *error, size_t error_size) {
+    struct each_session to = {each, arg};
+    return load_rows(db,
+                     "SELECT id, listener, local, flags, sealed, peer, number_limit, window_top, window_bits, used_at"
+                     " FROM session JOIN session_state USING (id)",
+                     "a session", load_session, &to, error, error_size);
+}
+
+struct each_resumption {
+    store_resumption_fn *each;
+    void *arg;
+};
+
+static bool load_resumption(sqlite3_stmt *row, void *arg) {
+    const struct each_resumption *to = arg;
+    struct store_resumption r = {.session_id = column_slice(row, 0), .sealed = column_slice(row, 2)};
+    if (!column_number(row, 1, INT64_MAX, &r.expires_ms) || r.session_id.len == 0)
+        return false;
+    to->each(to->arg, &r);
+    return true;
+}
+
+bool sqlite_load_resumptions(struct sqlite *db, store_resumption_fn *each, void *arg, char *error, size_t error_size) {
+    struct each_resumption to = {each, arg};
+    return load_rows(db, "SELECT session_id, expires_at, sealed FROM resumption ORDER BY expires_at", "a resumption",
+                     load_resumption, &to, error, error_size);
 }
 
 static bool read_observation(sqlite3_stmt *row, struct store_observation *o) {
@@ -621,6 +758,11 @@ static void bind_number(sqlite3_stmt *statement, int parameter, uint64_t number)
     sqlite3_bind_int64(statement, parameter, number > INT64_MAX ? INT64_MAX : (sqlite3_int64)number);
 }
 
+/* 64 bits that no order is asked of. */
+static void bind_bits(sqlite3_stmt *statement, int parameter, uint64_t bits) {
+    sqlite3_bind_int64(statement, parameter, (sqlite3_int64)bits);
+}
+
 static void bind_expiry(sqlite3_stmt *statement, int parameter, uint64_t expires_at_ms) {
     if (expires_at_ms == UINT64_MAX)
         sqlite3_bind_null(statement, parameter);
@@ -659,6 +801,7 @@ bool sqlite_put_registration(struct sqlite *db, const struct store_registration 
     bind_number(wide, 12, r->lifetime_s);
     bind_number(wide, 13, r->flags);
     bind_number(wide, 14, r->registered_at_ms);
+    bind_bits(wide, 15, r->session);
     bind_number(narrow, 1, r->id);
     bind_number(narrow, 2, r->updated_at_ms);
     bind_expiry(narrow, 3, r->expires_at_ms);
@@ -768,6 +911,64 @@ bool sqlite_put_queue_settings(struct sqlite *db, const struct store_queue_setti
     bind_setting(statement, 2, settings->awake_window_ms);
     bind_setting(statement, 3, settings->limit);
     return run(db, PUT_QUEUE_SETTINGS);
+}
+
+bool sqlite_delete_credentials(struct sqlite *db, struct slice endpoint) {
+    bind_text(db->statements[DELETE_CREDENTIALS], 1, endpoint);
+    return run(db, DELETE_CREDENTIALS);
+}
+
+bool sqlite_put_credential(struct sqlite *db, const struct store_credential *credential) {
+    sqlite3_stmt *statement = db->statements[PUT_CREDENTIAL];
+    bind_text(statement, 1, credential->endpoint);
+    bind_number(statement, 2, credential->mode);
+    bind_number(statement, 3, credential->services);
+    bind_blob(statement, 4, credential->sealed);
+    return run(db, PUT_CREDENTIAL);
+}
+
+static void bind_state(sqlite3_stmt *statement, const struct store_session_state *state) {
+    bind_bits(statement, 1, state->id);
+    bind_blob(statement, 2, slice_of(&state->peer, sizeof state->peer));
+    bind_number(statement, 3, state->number_limit);
+    bind_number(statement, 4, state->window_top);
+    bind_bits(statement, 5, state->window_bits);
+    bind_number(statement, 6, state->used_ms);
+}
+
+bool sqlite_put_session(struct sqlite *db, const struct store_session *session) {
+    sqlite3_stmt *wide = db->statements[PUT_SESSION];
+    bind_bits(wide, 1, session->state.id);
+    bind_number(wide, 2, session->listener);
+    bind_blob(wide, 3, session->local);
+    bind_number(wide, 4, session->flags);
+    bind_blob(wide, 5, session->sealed);
+    bind_state(db->statements[PUT_SESSION_STATE], &session->state);
+    return run(db, PUT_SESSION) && run(db, PUT_SESSION_STATE);
+}
+
+bool sqlite_refresh_session(struct sqlite *db, const struct store_session_state *state) {
+    bind_state(db->statements[REFRESH_SESSION], state);
+    return run(db, REFRESH_SESSION);
+}
+
+bool sqlite_delete_session(struct sqlite *db, uint64_t id) {
+    bind_bits(db->statements[DELETE_SESSION], 1, id);
+    bind_bits(db->statements[DELETE_SESSION_STATE], 1, id);
+    return run(db, DELETE_SESSION) && run(db, DELETE_SESSION_STATE);
+}
+
+bool sqlite_put_resumption(struct sqlite *db, const struct store_resumption *resumption) {
+    sqlite3_stmt *statement = db->statements[PUT_RESUMPTION];
+    bind_blob(statement, 1, resumption->session_id);
+    bind_number(statement, 2, resumption->expires_ms);
+    bind_blob(statement, 3, resumption->sealed);
+    return run(db, PUT_RESUMPTION);
+}
+
+bool sqlite_delete_resumption(struct sqlite *db, struct slice session_id) {
+    bind_blob(db->statements[DELETE_RESUMPTION], 1, session_id);
+    return run(db, DELETE_RESUMPTION);
 }
 
 enum store_result sqlite_failure(const struct sqlite *db, char *text, size_t size) {

@@ -24,6 +24,9 @@ bool sqlite_load_observations(struct sqlite *db, store_observation_fn *each, voi
 bool sqlite_load_requests(struct sqlite *db, store_request_fn *each, void *arg, char *error, size_t error_size);
 bool sqlite_load_queue_settings(struct sqlite *db, store_queue_settings_fn *each, void *arg, char *error,
                                 size_t error_size);
+bool sqlite_load_credentials(struct sqlite *db, store_credential_fn *each, void *arg, char *error, size_t error_size);
+bool sqlite_load_sessions(struct sqlite *db, store_session_fn *each, void *arg, char *error, size_t error_size);
+bool sqlite_load_resumptions(struct sqlite *db, store_resumption_fn *each, void *arg, char *error, size_t error_size);
 long sqlite_get_setting(struct sqlite *db, const char *name, char *value, size_t value_size);
 
 bool sqlite_begin(struct sqlite *db);
@@ -41,6 +44,13 @@ bool sqlite_put_request(struct sqlite *db, const struct store_request *request);
 bool sqlite_finish_request(struct sqlite *db, const struct store_request *request);
 bool sqlite_delete_request(struct sqlite *db, uint64_t id);
 bool sqlite_put_queue_settings(struct sqlite *db, const struct store_queue_settings *settings);
+bool sqlite_delete_credentials(struct sqlite *db, struct slice endpoint);
+bool sqlite_put_credential(struct sqlite *db, const struct store_credential *credential);
+bool sqlite_put_session(struct sqlite *db, const struct store_session *session);
+bool sqlite_refresh_session(struct sqlite *db, const struct store_session_state *state);
+bool sqlite_delete_session(struct sqlite *db, uint64_t id);
+bool sqlite_put_resumption(struct sqlite *db, const struct store_resumption *resumption);
+bool sqlite_delete_resumption(struct sqlite *db, struct slice session_id);
 bool sqlite_commit(struct sqlite *db);
 void sqlite_rollback(struct sqlite *db);
 

@@ -36,6 +36,12 @@ enum record_kind {
     FINISH_REQUEST,
     DELETE_REQUESTS,
     PUT_QUEUE_SETTINGS,
+    PUT_CREDENTIALS,
+    PUT_SESSION,
+    REFRESH_SESSIONS,
+    DELETE_SESSIONS,
+    PUT_RESUMPTION,
+    DELETE_RESUMPTION,
 };
 
 struct record {
@@ -50,7 +56,10 @@ struct record {
  * slices one after the other; its pointers mean nothing here. PUT_OBJECT and DELETE_OBJECT: a struct store_object,
  * likewise; to delete, without XML. PUT_OBSERVATION: a struct store_observation, likewise. DELETE_OBSERVATIONS: `count`
  * ids. PUT_REQUEST and FINISH_REQUEST: a struct store_request, likewise, PUT_QUEUE_SETTINGS: a struct
- * store_queue_settings. DELETE_REQUESTS: `count` ids. */
+ * store_queue_settings. DELETE_REQUESTS: `count` ids. PUT_CREDENTIALS: `count` struct store_credential, the bytes of the
+ * endpoint (`value_len`), and what is sealed of each. PUT_SESSION: a struct store_session, likewise. REFRESH_SESSIONS:
+ * `count` struct store_session_state. DELETE_SESSIONS: `count` ids. PUT_RESUMPTION and DELETE_RESUMPTION: a struct
+ * store_resumption, likewise; to delete, without what is sealed. */
 
 enum { TEXT_COUNT = 9, OBSERVATION_TEXT_COUNT = 4 };
 
@@ -193,6 +202,65 @@ static bool apply_put_queue_settings(struct sqlite *db, const struct record *rec
     return sqlite_put_queue_settings(db, &settings);
 }
 
+static bool apply_put_credentials(struct sqlite *db, const struct record *record) {
+    const struct store_credential *all = (const struct store_credential *)(const void *)(record + 1);
+    const uint8_t *at = (const uint8_t *)(all + record->count);
+    struct slice endpoint = slice_of(at, record->value_len);
+    at += endpoint.len;
+    if (!sqlite_delete_credentials(db, endpoint))
+        return false;
+    for (size_t i = 0; i < record->count; i++) {
+        struct store_credential credential = all[i];
+        credential.endpoint = endpoint;
+        credential.sealed.data = at;
+        at += credential.sealed.len;
+        if (!sqlite_put_credential(db, &credential))
+            return false;
+    }
+    return true;
+}
+
+static bool apply_put_session(struct sqlite *db, const struct record *record) {
+    struct store_session session;
+    const uint8_t *at = (const uint8_t *)(record + 1);
+    memcpy(&session, at, sizeof session);
+    session.local.data = at + sizeof session;
+    session.sealed.data = session.local.data + session.local.len;
+    return sqlite_put_session(db, &session);
+}
+
+static bool apply_refresh_sessions(struct sqlite *db, const struct record *record) {
+    const struct store_session_state *states = (const struct store_session_state *)(const void *)(record + 1);
+    for (size_t i = 0; i < record->count; i++) {
+        if (!sqlite_refresh_session(db, &states[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool apply_delete_sessions(struct sqlite *db, const struct record *record) {
+    const uint64_t *ids = (const uint64_t *)(const void *)(record + 1);
+    for (size_t i = 0; i < record->count; i++) {
+        if (!sqlite_delete_session(db, ids[i]))
+            return false;
+    }
+    return true;
+}
+
+static struct store_resumption resumption_in(const struct record *record) {
+    struct store_resumption resumption;
+    const uint8_t *at = (const uint8_t *)(record + 1);
+    memcpy(&resumption, at, sizeof resumption);
+    resumption.session_id.data = at + sizeof resumption;
+    resumption.sealed.data = resumption.session_id.data + resumption.session_id.len;
+    return resumption;
+}
+
+static bool apply_put_resumption(struct sqlite *db, const struct record *record) {
+    struct store_resumption resumption = resumption_in(record);
+    return sqlite_put_resumption(db, &resumption);
+}
+
 static bool apply(struct sqlite *db, struct record *record) {
     switch ((enum record_kind)record->kind) {
     case PUT_SETTING: {
@@ -223,6 +291,18 @@ static bool apply(struct sqlite *db, struct record *record) {
         return apply_delete_requests(db, record);
     case PUT_QUEUE_SETTINGS:
         return apply_put_queue_settings(db, record);
+    case PUT_CREDENTIALS:
+        return apply_put_credentials(db, record);
+    case PUT_SESSION:
+        return apply_put_session(db, record);
+    case REFRESH_SESSIONS:
+        return apply_refresh_sessions(db, record);
+    case DELETE_SESSIONS:
+        return apply_delete_sessions(db, record);
+    case PUT_RESUMPTION:
+        return apply_put_resumption(db, record);
+    case DELETE_RESUMPTION:
+        return sqlite_delete_resumption(db, resumption_in(record).session_id);
     }
     return false;
 }
@@ -422,6 +502,73 @@ enum store_result store_put_queue_settings(struct store *store, const struct sto
     return STORE_OK;
 }
 
+enum store_result store_put_credentials(struct store *store, struct slice endpoint,
+                                        const struct store_credential *credentials, size_t count, store_done_fn *done,
+                                        void *arg) {
+    size_t size = count * sizeof *credentials + endpoint.len;
+    for (size_t i = 0; i < count; i++)
+        size += credentials[i].sealed.len;
+    struct record *record = put(store, PUT_CREDENTIALS, count, size, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    record->value_len = (uint32_t)endpoint.len;
+    uint8_t *at = append((uint8_t *)(record + 1), credentials, count * sizeof *credentials);
+    at = append(at, endpoint.data, endpoint.len);
+    for (size_t i = 0; i < count; i++)
+        at = append(at, credentials[i].sealed.data, credentials[i].sealed.len);
+    return STORE_OK;
+}
+
+enum store_result store_put_session(struct store *store, const struct store_session *session, store_done_fn *done,
+                                    void *arg) {
+    size_t size = sizeof *session + session->local.len + session->sealed.len;
+    struct record *record = put(store, PUT_SESSION, 0, size, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    uint8_t *at = append((uint8_t *)(record + 1), session, sizeof *session);
+    append(append(at, session->local.data, session->local.len), session->sealed.data, session->sealed.len);
+    return STORE_OK;
+}
+
+enum store_result store_refresh_sessions(struct store *store, const struct store_session_state *states, size_t count,
+                                         store_done_fn *done, void *arg) {
+    struct record *record = put(store, REFRESH_SESSIONS, count, count * sizeof *states, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    append((uint8_t *)(record + 1), states, count * sizeof *states);
+    return STORE_OK;
+}
+
+enum store_result store_delete_sessions(struct store *store, const uint64_t *ids, size_t count, store_done_fn *done,
+                                        void *arg) {
+    struct record *record = put(store, DELETE_SESSIONS, count, count * sizeof *ids, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    append((uint8_t *)(record + 1), ids, count * sizeof *ids);
+    return STORE_OK;
+}
+
+static enum store_result put_resumption_record(struct store *store, enum record_kind kind,
+                                               const struct store_resumption *r, store_done_fn *done, void *arg) {
+    struct record *record = put(store, kind, 0, sizeof *r + r->session_id.len + r->sealed.len, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    uint8_t *at = append((uint8_t *)(record + 1), r, sizeof *r);
+    append(append(at, r->session_id.data, r->session_id.len), r->sealed.data, r->sealed.len);
+    return STORE_OK;
+}
+
+enum store_result store_put_resumption(struct store *store, const struct store_resumption *resumption,
+                                       store_done_fn *done, void *arg) {
+    return put_resumption_record(store, PUT_RESUMPTION, resumption, done, arg);
+}
+
+enum store_result store_delete_resumption(struct store *store, struct slice session_id, store_done_fn *done,
+                                          void *arg) {
+    return put_resumption_record(store, DELETE_RESUMPTION, &(struct store_resumption){.session_id = session_id}, done,
+                                 arg);
+}
+
 bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
                               size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
@@ -456,6 +603,27 @@ bool store_load_queue_settings(struct store *store, store_queue_settings_fn *eac
                                size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
     bool loaded = sqlite_load_queue_settings(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_credentials(struct store *store, store_credential_fn *each, void *arg, char *error, size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = sqlite_load_credentials(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_sessions(struct store *store, store_session_fn *each, void *arg, char *error, size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = sqlite_load_sessions(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_resumptions(struct store *store, store_resumption_fn *each, void *arg, char *error, size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = sqlite_load_resumptions(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }

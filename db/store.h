@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "common/base/slice.h"
+#include "common/net/address.h"
 
 struct store;
 
@@ -40,6 +41,7 @@ struct store_registration {
     struct slice identity; /* of the security association, "" in NoSec */
     struct slice address;  /* the bytes of struct address: the peer's */
     struct slice local;    /* the bytes of struct address: ours */
+    uint64_t session;      /* DTLS session by which it is reached; 0: none */
     uint32_t listener;     /* number of the listening URI */
     uint32_t lifetime_s;   /* 0: for ever */
     uint32_t flags;        /* bits of server/registration.h: version, binding, queue mode, profile */
@@ -92,6 +94,38 @@ struct store_queue_settings {
     uint32_t limit;           /* 0: not set */
 };
 
+/* A credential of an endpoint, as server/credential.c seals it. Slices as above. */
+struct store_credential {
+    struct slice endpoint;
+    uint32_t mode, services; /* bits of server/credential.h */
+    struct slice sealed;
+};
+
+/* What changes of a DTLS session. A restarted server sends from `number_limit` on, so it is written before the numbers
+ * below it are used, and never goes back. */
+struct store_session_state {
+    uint64_t id;
+    uint64_t number_limit;
+    uint64_t window_top, window_bits; /* replay window */
+    uint64_t used_ms;
+    struct address peer;
+};
+
+/* A DTLS session, as server/dtls_sessions.c seals it. Slices as above. */
+struct store_session {
+    struct store_session_state state;
+    uint32_t listener, flags;
+    struct slice local; /* the bytes of struct address */
+    struct slice sealed;
+};
+
+/* What resumes a session. Slices as above. */
+struct store_resumption {
+    struct slice session_id;
+    uint64_t expires_ms;
+    struct slice sealed;
+};
+
 struct store_options {
     const char *directory; /* made when missing, mode 0700; the files in it are 0600 */
     enum store_durability durability;
@@ -135,6 +169,16 @@ bool store_load_requests(struct store *store, store_request_fn *each, void *arg,
 typedef void store_queue_settings_fn(void *arg, const struct store_queue_settings *settings);
 bool store_load_queue_settings(struct store *store, store_queue_settings_fn *each, void *arg, char *error,
                                size_t error_size);
+
+/* Every credential, in the order of endpoints. Otherwise like the above. */
+typedef void store_credential_fn(void *arg, const struct store_credential *credential);
+bool store_load_credentials(struct store *store, store_credential_fn *each, void *arg, char *error, size_t error_size);
+
+/* Every session, and everything that resumes one, by time of expiry. Otherwise like the above. */
+typedef void store_session_fn(void *arg, const struct store_session *session);
+bool store_load_sessions(struct store *store, store_session_fn *each, void *arg, char *error, size_t error_size);
+typedef void store_resumption_fn(void *arg, const struct store_resumption *resumption);
+bool store_load_resumptions(struct store *store, store_resumption_fn *each, void *arg, char *error, size_t error_size);
 
 /* Settings: small named values. `value` of store_get_setting may be NULL; it gets as much as fits, without a NUL. Returns
  * the whole length, or -1 when there is none. Reading is for the start only: it waits for a transaction under way. */
@@ -189,6 +233,29 @@ enum store_result store_delete_requests(struct store *store, const uint64_t *ids
 /* Insert or replace what is set for a device; delete it when nothing is. */
 enum store_result store_put_queue_settings(struct store *store, const struct store_queue_settings *settings,
                                            store_done_fn *done, void *arg);
+
+/* The credentials of `endpoint` are these `count` from now on (their endpoint is not looked at); none when `count` is
+ * 0. */
+enum store_result store_put_credentials(struct store *store, struct slice endpoint,
+                                        const struct store_credential *credentials, size_t count, store_done_fn *done,
+                                        void *arg);
+
+/* Insert or replace a session. */
+enum store_result store_put_session(struct store *store, const struct store_session *session, store_done_fn *done,
+                                    void *arg);
+
+/* Refresh many at once. Unknown ids are passed over, and a number_limit below the stored one is not written. */
+enum store_result store_refresh_sessions(struct store *store, const struct store_session_state *states, size_t count,
+                                         store_done_fn *done, void *arg);
+
+enum store_result store_delete_sessions(struct store *store, const uint64_t *ids, size_t count, store_done_fn *done,
+                                        void *arg);
+
+enum store_result store_put_resumption(struct store *store, const struct store_resumption *resumption,
+                                       store_done_fn *done, void *arg);
+
+/* Delete the one of this session ID; one that is not there is passed over. */
+enum store_result store_delete_resumption(struct store *store, struct slice session_id, store_done_fn *done, void *arg);
 
 /* Why writes fail now, as a short sentence for a person ("database or disk is full"), or NULL while they succeed. Turns
  * NULL again with the first transaction that succeeds. */

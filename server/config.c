@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 
 #include "common/base/duration.h"
+#include "common/base/text.h"
 #include "common/net/uri.h"
+#include "server/credential.h"
 
 enum { PROBLEM_MAX = 200 };
 
@@ -97,9 +99,11 @@ static bool add_listener(struct config *config, struct slice text, char problem[
     memcpy(listener->uri, text.data, text.len);
     if (!uri_parse(text, &uri, &error))
         return fail(problem, error);
-    if (!slice_is(uri.scheme, "coap"))
-        return fail(problem, "must begin with coap:// (other transports are not served yet)");
-    if (!uri_resolve(&uri, 5683, &listener->address, &error))
+    if (slice_is(uri.scheme, "coaps"))
+        listener->transport = LINK_DTLS;
+    else if (!slice_is(uri.scheme, "coap"))
+        return fail(problem, "must begin with coap:// or coaps:// (other transports are not served yet)");
+    if (!uri_resolve(&uri, listener->transport == LINK_DTLS ? 5684 : 5683, &listener->address, &error))
         return fail(problem, error);
     if (uri.path.len >= sizeof listener->prefix)
         return fail(problem, "the path is longer than 63 bytes");
@@ -148,6 +152,134 @@ static bool set_objects(struct config *config, const char *value, char problem[P
     struct stat status;
     config->objects = value;
     return (stat(value, &status) == 0 && S_ISDIR(status.st_mode)) || fail(problem, "must name a directory");
+}
+
+/* ---- security ---- */
+
+static bool set_key_file(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    config->key_file = value;
+    return value[0] != '\0' || fail(problem, "must name a file");
+}
+
+static bool set_nosec(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    static const char *const names[] = {[NOSEC_OPEN] = "open", [NOSEC_KNOWN] = "known", [NOSEC_OFF] = "off"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            config->nosec = (enum nosec_policy)i;
+            return true;
+        }
+    }
+    return fail(problem, "must be open, known or off");
+}
+
+/* IDENTITY:KEY, the key in hexadecimal; identities may have colons. */
+static bool add_psk(struct config *config, struct slice text, char problem[PROBLEM_MAX]) {
+    if (config->psk_count == CONFIG_PSKS_MAX)
+        return fail(problem, "at most 64 keys; PUT /v1/credentials takes any number");
+    struct config_psk *psk = &config->psks[config->psk_count];
+    const uint8_t *colon = memrchr(text.data, ':', text.len);
+    struct buffer key = buffer_over(psk->key, sizeof psk->key);
+    if (colon == NULL || colon == text.data)
+        return fail(problem, "must be IDENTITY:KEY with the key in hexadecimal");
+    psk->identity = slice_of(text.data, (size_t)(colon - text.data));
+    if (!credential_endpoint_good(psk->identity) || psk->identity.len > CREDENTIAL_IDENTITY_MAX)
+        return fail(problem, "an identity is UTF-8 without control characters, 1 to 128 bytes");
+    if (!text_get_hex(slice_from(text, psk->identity.len + 1), &key) || key.len == 0)
+        return fail(problem, "a key is 1 to 64 bytes in hexadecimal");
+    psk->key_len = key.len;
+    config->psk_count++;
+    return true;
+}
+
+/* In the environment several, with spaces between them. */
+static bool set_psk(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    for (const char *at = value + strspn(value, " "); *at != '\0'; at += strspn(at, " ")) {
+        size_t len = strcspn(at, " ");
+        if (!add_psk(config, slice_of(at, len), problem))
+            return false;
+        at += len;
+    }
+    return true;
+}
+
+static bool add_file(const char **files, size_t *count, size_t max, const char *value, char problem[PROBLEM_MAX]) {
+    if (*count == max)
+        return fail(problem, "is given too often");
+    files[(*count)++] = value;
+    return value[0] != '\0' || fail(problem, "must not be empty");
+}
+
+static bool set_certificate(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return add_file(config->certificates, &config->certificate_count, CONFIG_CERTIFICATES_MAX, value, problem);
+}
+
+static bool set_key(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return add_file(config->keys, &config->key_count, CONFIG_CERTIFICATES_MAX, value, problem);
+}
+
+static bool set_authority(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return add_file(config->authorities, &config->authority_count, CONFIG_CERTIFICATES_MAX, value, problem);
+}
+
+static bool set_host(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return add_file(config->hosts, &config->host_count, CONFIG_HOSTS_MAX, value, problem);
+}
+
+static bool set_cookie(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    static const char *const names[] = {
+        [DTLS_COOKIE_ALWAYS] = "always", [DTLS_COOKIE_UNDER_LOAD] = "under-load", [DTLS_COOKIE_NEVER] = "never"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            config->dtls.cookie = (enum dtls_cookie)i;
+            return true;
+        }
+    }
+    return fail(problem, "must be always, under-load or never");
+}
+
+static bool set_cid_length(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    uint32_t number;
+    if (!read_number(value, 0, DTLS_CID_MAX, &number, problem))
+        return false;
+    config->dtls.cid_length = (uint8_t)number;
+    return true;
+}
+
+static bool set_node(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    uint32_t number;
+    if (!read_number(value, 0, 255, &number, problem))
+        return false;
+    config->dtls.node = (uint8_t)number;
+    return true;
+}
+
+static bool set_handshake_timeout(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_duration_ms(value, 1000, 600000, &config->dtls.handshake_timeout_ms, problem);
+}
+
+static bool set_max_handshakes(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 1, 100000, &config->dtls.handshakes_max, problem);
+}
+
+static bool set_max_sessions(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 1, 10000000, &config->dtls.sessions_max, problem);
+}
+
+static bool set_hide_identities(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->dtls.hide_unknown_identities, problem);
+}
+
+static bool set_ignore_dates(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->dtls.ignore_dates, problem);
+}
+
+static bool set_key_log(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    config->key_log = value;
+    return value[0] != '\0' || fail(problem, "must name a file");
+}
+
+static bool set_close_replaced(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->close_replaced, problem);
 }
 
 static bool set_durability(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
@@ -339,9 +471,26 @@ struct setting {
 };
 
 static const struct setting settings[] = {
-    {"listen", "URI", set_listen, "serve devices there; may be given several times [coap://:5683]"},
+    {"listen", "URI", set_listen, "serve devices there; several [coap://:5683, coaps://:5684]"},
     {"http", "URI", set_http, "serve the HTTP API there, or off [http://127.0.0.1:8080]"},
     {"data", "DIR", set_data, "where the database lies [./berth-data]"},
+    {"key-file", "FILE", set_key_file, "seals secrets in the database; made when missing [DATA/berth.key]"},
+    {"nosec", "open|known|off", set_nosec, "who may register without security [open]"},
+    {"psk", "IDENTITY:HEX", set_psk, "endpoint IDENTITY has this pre-shared key; may be given several times"},
+    {"cert", "FILE", set_certificate, "own certificate, PEM or DER; several for SNI [made by itself]"},
+    {"key", "FILE", set_key, "its private key, one for each --cert"},
+    {"ca", "FILE", set_authority, "authorities of devices' certificates; several [the server's own]"},
+    {"hostname", "NAME", set_host, "name or address in the own certificate; several [this machine's]"},
+    {"dtls-cookie", "WHEN", set_cookie, "always, under-load or never: clients prove their address first [always]"},
+    {"cid-length", "BYTES", set_cid_length, "of connection IDs that devices send; 0: none [8]"},
+    {"node", "N", set_node, "first byte of connection IDs, for several servers behind one address [0]"},
+    {"handshake-timeout", "DURATION", set_handshake_timeout, "how long a handshake may take [60s]"},
+    {"max-handshakes", "N", set_max_handshakes, "handshakes under way at once [2000]"},
+    {"max-sessions", "N", set_max_sessions, "DTLS sessions; then the one quiet longest goes [1000000]"},
+    {"hide-unknown-identities", NULL, set_hide_identities, "an unknown PSK identity fails as a wrong key does"},
+    {"ignore-certificate-dates", NULL, set_ignore_dates, "devices' certificates are good before and after their dates"},
+    {"tls-key-log", "FILE", set_key_log, "write the secrets of sessions there, for Wireshark"},
+    {"close-replaced", NULL, set_close_replaced, "end the sessions of a credential that is replaced"},
     {"objects", "DIR", set_objects, "object definitions, every .xml file there is OMA XML"},
     {"durability", "normal|full", set_durability, "full: what was acknowledged survives a power loss too [normal]"},
     {"api-key", "KEY", set_api_key, "demand Authorization: Bearer KEY on the HTTP side"},
@@ -404,10 +553,12 @@ static void set_defaults(struct config *config) {
         .http_max_body = 1 << 20,
     };
     coap_params_default(&config->coap);
+    dtls_params_default(&config->dtls);
 }
 
 static void print_help(void) {
-    printf("berth-server: an LwM2M server and test endpoint\n\nusage: berth-server [options]\n\n");
+    printf("berth-server: an LwM2M server and test endpoint\n\nusage: berth-server [options]\n       berth-server pki "
+           "ca|server|device [options]\n\n");
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         char left[64];
         snprintf(left, sizeof left, "--%s%s%s", settings[i].name, settings[i].argument == NULL ? "" : " ",
@@ -448,8 +599,14 @@ static bool is_loopback(const struct address *address) {
 
 static enum config_action finish(struct config *config) {
     char problem[PROBLEM_MAX];
-    if (config->listener_count == 0 && !add_listener(config, slice_str("coap://:5683"), problem)) {
+    if (config->listener_count == 0 && !(add_listener(config, slice_str("coap://:5683"), problem) &&
+                                         add_listener(config, slice_str("coaps://:5684"), problem))) {
         fprintf(stderr, "berth-server: --listen: %s\n", problem);
+        return CONFIG_EXIT_USAGE;
+    }
+    if (config->certificate_count != config->key_count) {
+        fprintf(stderr, "berth-server: --cert and --key come in pairs, and there are %zu and %zu\n",
+                config->certificate_count, config->key_count);
         return CONFIG_EXIT_USAGE;
     }
     if (config->require_api_key && config->api_key == NULL && config->http_enabled && !is_loopback(&config->http)) {

@@ -5,17 +5,46 @@
 
 #include "common/base/log.h"
 #include "common/coap/endpoint.h"
+#include "common/net/dtls.h"
 #include "common/net/link.h"
 #include "db/store.h"
 
-enum { CONFIG_LISTENERS_MAX = 16 };
+enum {
+    CONFIG_LISTENERS_MAX = 16,
+    CONFIG_PSKS_MAX = 64,
+    CONFIG_CERTIFICATES_MAX = 16,
+    CONFIG_HOSTS_MAX = 16,
+};
+
+/* Who may register without security: every name that has no credentials, those with a credential of mode none, nobody. */
+enum nosec_policy { NOSEC_OPEN, NOSEC_KNOWN, NOSEC_OFF };
+
+/* --psk: the endpoint of this name has this identity and key. */
+struct config_psk {
+    struct slice identity;
+    uint8_t key[64]; /* RFC 7925 §4.2 */
+    size_t key_len;
+};
 
 struct config {
-    struct listener listeners[CONFIG_LISTENERS_MAX]; /* default: coap://[::]:5683 (coap://0.0.0.0:5683 without IPv6) */
+    struct listener listeners[CONFIG_LISTENERS_MAX]; /* default: coap://:5683 and coaps://:5684 */
     size_t listener_count;
-    struct address http; /* default 127.0.0.1:8080 */
-    bool http_enabled;   /* --http off */
-    const char *data;    /* default ./berth-data */
+    struct address http;  /* default 127.0.0.1:8080 */
+    bool http_enabled;    /* --http off */
+    const char *data;     /* default ./berth-data */
+    const char *key_file; /* NULL: berth.key in the data directory */
+    enum nosec_policy nosec;
+    struct config_psk psks[CONFIG_PSKS_MAX];
+    size_t psk_count;
+    const char *certificates[CONFIG_CERTIFICATES_MAX], *keys[CONFIG_CERTIFICATES_MAX]; /* files, in pairs */
+    size_t certificate_count, key_count;
+    const char *authorities[CONFIG_CERTIFICATES_MAX]; /* files */
+    size_t authority_count;
+    const char *hosts[CONFIG_HOSTS_MAX]; /* names and addresses for the server's own certificate */
+    size_t host_count;
+    struct dtls_params dtls;
+    const char *key_log; /* NULL: none */
+    bool close_replaced; /* sessions of a credential that was replaced end at once */
     const char *objects; /* directory of object definitions; NULL: none */
     enum store_durability durability;
     const char *api_key; /* NULL: none needed */

@@ -87,7 +87,7 @@ static size_t block_bytes(size_t len) {
 }
 
 static size_t text_len(const struct registration *r) {
-    return (size_t)r->links_at + r->links_len;
+    return (size_t)r->identity.at + r->identity.len + r->links_len;
 }
 
 static void put_span(struct registration *r, struct text_span *span, size_t *at, struct slice text) {
@@ -101,7 +101,8 @@ static void put_span(struct registration *r, struct text_span *span, size_t *at,
  * longer than spans can say: nothing has changed. The old block stays the caller's. */
 static bool write_texts(struct registration *r, struct slice endpoint, struct slice location,
                         const struct registration_content *content) {
-    size_t spans_len = endpoint.len + location.len + content->root.len + content->query.len + content->sms.len;
+    size_t spans_len =
+        endpoint.len + location.len + content->root.len + content->query.len + content->sms.len + content->identity.len;
     if (spans_len > UINT16_MAX || content->links.len > UINT32_MAX - UINT16_MAX)
         return false;
     uint8_t *text = malloc(spans_len + content->links.len + 1);
@@ -114,7 +115,7 @@ static bool write_texts(struct registration *r, struct slice endpoint, struct sl
     put_span(r, &r->root, &at, content->root);
     put_span(r, &r->query, &at, content->query);
     put_span(r, &r->sms, &at, content->sms);
-    r->links_at = (uint32_t)at;
+    put_span(r, &r->identity, &at, content->identity);
     r->links_len = (uint32_t)content->links.len;
     if (content->links.len > 0)
         memcpy(text + at, content->links.data, content->links.len);
@@ -189,6 +190,7 @@ struct registration *directory_add(struct directory *directory, uint64_t id, con
     r->binding = content->binding;
     r->queue_mode = content->queue_mode;
     r->profile = (uint8_t)content->profile;
+    r->security = (uint8_t)content->security;
     r->state = REGISTRATION_PENDING;
     r->link = link_ref(link);
     directory->text_bytes += block_bytes(text_len(r) + 1);
@@ -272,7 +274,10 @@ bool directory_rewrite(struct directory *directory, struct registration *registr
                        const struct registration_content *content) {
     uint8_t *old_text = registration->text;
     size_t old_bytes = block_bytes(text_len(registration) + 1);
-    if (!write_texts(registration, registration_endpoint(registration), registration_location(registration), content))
+    struct registration_content all = *content;
+    if (all.identity.data == NULL)
+        all.identity = registration_identity(registration);
+    if (!write_texts(registration, registration_endpoint(registration), registration_location(registration), &all))
         return false;
     free(old_text);
     directory->text_bytes += block_bytes(text_len(registration) + 1) - old_bytes;

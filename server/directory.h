@@ -23,11 +23,13 @@ void directory_free(struct directory *directory);
 struct registration_content {
     struct slice endpoint, root, query, sms, links;
     struct slice location; /* empty: the directory draws one */
+    struct slice identity; /* of its security association; to rewrite: NULL stays as it is */
     uint32_t lifetime_s;
     enum lwm2m_version version;
     uint8_t binding;
     bool queue_mode;
     enum client_profile profile;
+    enum link_security security;
 };
 
 /* Add a registration in state PENDING; it takes a reference to `link`. Its location is drawn at random: four base-62

@@ -3,7 +3,7 @@
  *
  *   [ records: 15/16 of the bytes ][ offsets: 1/16 ]
  *
- * A record is a struct record, the used bytes of the address, the bytes of the four slices and, when there is one, a
+ * A record is a struct record, the used bytes of the address, the bytes of the five slices and, when there is one, a
  * struct record_observation, a struct record_node and the bytes of its value, and a struct event_request, without
  * padding; it never wraps, so that slices can point at it. Numbers have no gaps, so the offset of event N stands at N
  * modulo the number of offsets. The oldest events go when their bytes or their offset are needed. */
@@ -21,12 +21,12 @@ enum { RING_BYTES_MIN = 4096 };
 struct record {
     uint64_t ts_ms;
     uint32_t lifetime_s;
-    uint16_t endpoint_len, location_len, previous_len, detail_len;
+    uint16_t endpoint_len, location_len, previous_len, detail_len, facts_len;
     uint8_t type;
     uint8_t coap_code;
     uint8_t address_len; /* how many bytes of struct address follow */
     uint8_t has_node : 1, has_observation : 1, has_request : 1;
-};
+} __attribute__((packed));
 
 struct record_observation {
     uint64_t id;
@@ -79,6 +79,9 @@ static const char *const type_names[EVENT_TYPE_COUNT] = {
     [EVENT_AWAKE] = "awake",
     [EVENT_SLEEPING] = "sleeping",
     [EVENT_REQUEST_COMPLETED] = "request_completed",
+    [EVENT_DTLS_HANDSHAKE] = "dtls_handshake",
+    [EVENT_DTLS_RESUMED] = "dtls_resumed",
+    [EVENT_DTLS_FAILED] = "dtls_failed",
 };
 
 struct event_log *event_log_new(const struct clock *clock, uint64_t first_id, size_t max_bytes) {
@@ -162,6 +165,14 @@ static uint16_t fit(struct slice text, size_t *room) {
     }
     *room -= len;
     return (uint16_t)len;
+}
+
+/* Facts are kept whole or not at all. */
+static uint16_t fit_facts(struct slice facts, size_t *room) {
+    if (facts.len > UINT16_MAX || facts.len > *room)
+        return 0;
+    *room -= facts.len;
+    return (uint16_t)facts.len;
 }
 
 static uint8_t *put(uint8_t *at, const void *data, size_t len) {
@@ -281,6 +292,7 @@ static void decode(const struct event_log *log, uint64_t id, struct event *event
     event->location = take(&at, record.location_len);
     event->previous = take(&at, record.previous_len);
     event->detail = take(&at, record.detail_len);
+    event->facts = take(&at, record.facts_len);
     event->has_node = record.has_node != 0;
     if (record.has_observation)
         decode_observation(&at, event);
@@ -315,6 +327,7 @@ uint64_t event_publish(struct event_log *log, const struct event *event) {
     struct record_node node;
     size_t room = log->ring_bytes - sizeof record - record.address_len - (event->has_node ? sizeof node : 0) -
                   (record.has_observation ? sizeof observation : 0) - (record.has_request ? sizeof event->request : 0);
+    record.facts_len = fit_facts(event->facts, &room);
     record.endpoint_len = fit(event->endpoint, &room);
     record.location_len = fit(event->location, &room);
     record.previous_len = fit(event->previous, &room);
@@ -333,6 +346,7 @@ uint64_t event_publish(struct event_log *log, const struct event *event) {
     at = put(at, event->location.data, record.location_len);
     at = put(at, event->previous.data, record.previous_len);
     at = put(at, event->detail.data, record.detail_len);
+    at = put(at, event->facts.data, record.facts_len);
     if (record.has_observation)
         at = put(at, &observation, sizeof observation);
     if (event->has_node) {
@@ -402,6 +416,55 @@ bool event_type_parse(struct slice name, enum event_type *type) {
         }
     }
     return false;
+}
+
+/* ---- facts: one byte says which, one how long the text is ---- */
+
+static const struct {
+    const char *name;
+    enum event_fact_kind kind;
+} fact_kinds[EVENT_FACT_COUNT] = {
+    [EVENT_FACT_SECURITY] = {"security", EVENT_FACT_TEXT},
+    [EVENT_FACT_IDENTITY] = {"identity", EVENT_FACT_TEXT},
+    [EVENT_FACT_CIPHER_SUITE] = {"cipher_suite", EVENT_FACT_TEXT},
+    [EVENT_FACT_CID] = {"cid", EVENT_FACT_TEXT},
+    [EVENT_FACT_CID_DRAFT] = {"cid_draft", EVENT_FACT_TRUTH},
+    [EVENT_FACT_REASON] = {"reason", EVENT_FACT_TEXT},
+    [EVENT_FACT_ALERT_SENT] = {"alert_sent", EVENT_FACT_NUMBER},
+    [EVENT_FACT_ALERT_RECEIVED] = {"alert_received", EVENT_FACT_NUMBER},
+    [EVENT_FACT_BYTES_IN] = {"bytes_in", EVENT_FACT_NUMBER},
+    [EVENT_FACT_BYTES_OUT] = {"bytes_out", EVENT_FACT_NUMBER},
+};
+
+void event_fact_put(struct buffer *facts, enum event_fact fact, struct slice text) {
+    size_t room = UINT8_MAX;
+    uint16_t len = fit(text, &room);
+    buffer_put_u8(facts, (uint8_t)fact);
+    buffer_put_u8(facts, (uint8_t)len);
+    buffer_put(facts, text.data, len);
+}
+
+void event_fact_put_number(struct buffer *facts, enum event_fact fact, uint64_t number) {
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    event_fact_put(facts, fact, slice_str(text));
+}
+
+bool event_fact_next(struct slice *facts, enum event_fact *fact, struct slice *text) {
+    if (facts->len < 2 || facts->data[0] >= EVENT_FACT_COUNT || facts->len - 2 < facts->data[1])
+        return false;
+    *fact = (enum event_fact)facts->data[0];
+    *text = slice_of(facts->data + 2, facts->data[1]);
+    *facts = slice_from(*facts, 2 + text->len);
+    return true;
+}
+
+const char *event_fact_name(enum event_fact fact) {
+    return fact_kinds[fact].name;
+}
+
+enum event_fact_kind event_fact_kind(enum event_fact fact) {
+    return fact_kinds[fact].kind;
 }
 
 uint64_t event_count(const struct event_log *log, enum event_type type) {

@@ -4,6 +4,7 @@
 #ifndef BERTH_SERVER_EVENT_H
 #define BERTH_SERVER_EVENT_H
 
+#include "common/base/buffer.h"
 #include "common/base/clock.h"
 #include "common/lwm2m/node.h"
 #include "common/net/address.h"
@@ -24,6 +25,9 @@ enum event_type {
     EVENT_AWAKE,             /* a device in queue mode listens from now on */
     EVENT_SLEEPING,          /* it does no longer; `detail` says why when its time was not over */
     EVENT_REQUEST_COMPLETED, /* a queued request has its result: `request` */
+    EVENT_DTLS_HANDSHAKE,    /* a session was made: facts */
+    EVENT_DTLS_RESUMED,      /* likewise, with an earlier session's secret */
+    EVENT_DTLS_FAILED,       /* a handshake came to nothing: facts */
     EVENT_TYPE_COUNT,
 };
 
@@ -33,6 +37,23 @@ struct event_request {
     uint16_t status; /* of its result, in the words of whoever ran it; 0: it was not run */
     uint8_t state;   /* enum queue_state of server/queue.h */
 };
+
+/* What an event tells besides: named values, packed one after the other. */
+enum event_fact {
+    EVENT_FACT_SECURITY, /* "psk" … */
+    EVENT_FACT_IDENTITY,
+    EVENT_FACT_CIPHER_SUITE,
+    EVENT_FACT_CID, /* hexadecimal; "" when none was agreed on */
+    EVENT_FACT_CID_DRAFT,
+    EVENT_FACT_REASON,
+    EVENT_FACT_ALERT_SENT,
+    EVENT_FACT_ALERT_RECEIVED,
+    EVENT_FACT_BYTES_IN,
+    EVENT_FACT_BYTES_OUT,
+    EVENT_FACT_COUNT,
+};
+
+enum event_fact_kind { EVENT_FACT_TEXT, EVENT_FACT_NUMBER, EVENT_FACT_TRUTH };
 
 /* Slices point into the ring and are valid until the next event is published. */
 struct event {
@@ -46,6 +67,7 @@ struct event {
     struct address address; /* of the peer; family ADDRESS_NONE when none */
     uint32_t lifetime_s;    /* of the registration, when `location` is set */
     uint8_t coap_code;      /* of the answer to a refused message; 0 when none was sent */
+    struct slice facts;     /* see event_fact_put; "" when none */
     bool has_node;
     struct lwm2m_node node; /* a value, its path and its time; of type NONE, the path only */
     uint64_t observation;   /* id; 0 when it is about none, then what follows means nothing */
@@ -89,6 +111,17 @@ void event_unsubscribe(struct event_log *log, struct event_subscriber *subscribe
 /* "registered" …; and back: false when there is no such type. */
 const char *event_type_name(enum event_type type);
 bool event_type_parse(struct slice name, enum event_type *type);
+
+/* Pack a fact: text of at most 255 bytes (the rest is cut), a number, or a truth. */
+void event_fact_put(struct buffer *facts, enum event_fact fact, struct slice text);
+void event_fact_put_number(struct buffer *facts, enum event_fact fact, uint64_t number);
+
+/* Unpack the next one; *facts shrinks. Numbers and truths are decimal text. False at the end. */
+bool event_fact_next(struct slice *facts, enum event_fact *fact, struct slice *text);
+
+/* "cipher_suite" … */
+const char *event_fact_name(enum event_fact fact);
+enum event_fact_kind event_fact_kind(enum event_fact fact);
 
 /* Events published of a type since start. */
 uint64_t event_count(const struct event_log *log, enum event_type type);

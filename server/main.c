@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/lwm2m/object_file.h"
+#include "server/pki_command.h"
 #include "server/server.h"
 #include "web/healthcheck.h"
 #include "web/web.h"
@@ -85,6 +86,8 @@ static int run_with_objects(const struct config *config) {
 
 int main(int argc, char **argv) {
     struct config config;
+    if (argc > 1 && strcmp(argv[1], "pki") == 0)
+        return pki_command(argc - 1, argv + 1);
     signal(SIGPIPE, SIG_IGN);
     switch (config_parse(&config, argc, argv)) {
     case CONFIG_EXIT_OK:
@@ -97,5 +100,7 @@ int main(int argc, char **argv) {
         break;
     }
     log_configure(config.log_level, config.log_json);
-    return run_with_objects(&config);
+    int code = run_with_objects(&config);
+    explicit_bzero(config.psks, sizeof config.psks);
+    return code;
 }

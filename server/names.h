@@ -7,5 +7,6 @@
 #define SETTING_REGISTRATION_IDS "registration_ids" /* registration ids up to this one may have been used */
 #define SETTING_OBSERVATION_IDS  "observation_ids"  /* likewise */
 #define SETTING_REQUEST_IDS      "request_ids"      /* ids of queued requests up to this one may have been used */
+#define SETTING_KEY_CHECK        "key_check"        /* sealed with the key file: tells whether it is the right one */
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/dtls_service.h"
 #include "server/names.h"
 
 enum {
@@ -31,13 +32,14 @@ struct store_registration persist_row(const struct registration *r) {
         .root = registration_root(r),
         .query = registration_query(r),
         .sms = registration_sms(r),
-        .identity = SLICE_NONE,
+        .identity = registration_identity(r),
+        .session = dtls_service_session_id(r->link),
         .address = slice_of(&r->link->peer, sizeof r->link->peer),
         .local = slice_of(&r->link->local, sizeof r->link->local),
         .listener = r->link->listener->number,
         .lifetime_s = r->lifetime_s,
         .flags = (uint32_t)r->version | (uint32_t)r->binding << 8 | (uint32_t)r->queue_mode << 16 |
-                 (uint32_t)r->profile << 17,
+                 (uint32_t)r->profile << 17 | (uint32_t)r->security << 24,
         .registered_at_ms = r->registered_at_ms,
         .updated_at_ms = r->updated_at_ms,
         .expires_at_ms = r->expires_at_ms,
@@ -71,6 +73,10 @@ void persist_soon(struct server *server, struct registration *r, enum registrati
         store_heartbeat(server->store, now_ms);
     }
     mark(server, r, what);
+    flush_in(server, FLUSH_AFTER_MS);
+}
+
+void persist_windows_soon(struct server *server) {
     flush_in(server, FLUSH_AFTER_MS);
 }
 
@@ -181,6 +187,7 @@ static void write_all(struct server *server, struct registration *r) {
 
 void persist_flush(struct server *server) {
     timer_cancel(&server->wheel, &server->flush);
+    dtls_service_write_windows(server);
     flush_deletions(server, &server->unsaved_deletions, store_delete_registrations);
     flush_deletions(server, &server->unsaved_observation_deletions, store_delete_observations);
     /* What fails at once is marked again while we walk, so walk what is there now. */

@@ -12,6 +12,9 @@ struct store_registration persist_row(const struct registration *registration);
  * process is alive, so call it before the change is acknowledged. */
 void persist_soon(struct server *server, struct registration *registration, enum registration_unsaved what);
 
+/* Replay windows of DTLS sessions have moved. */
+void persist_windows_soon(struct server *server);
+
 /* The registration with this id is gone without anybody waiting for the commit. */
 void persist_deletion(struct server *server, uint64_t id);
 

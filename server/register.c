@@ -3,8 +3,10 @@
 #include <stdlib.h>
 
 #include "common/coap/option.h"
+#include "server/admission.h"
 #include "server/announced_observation.h"
 #include "server/contact.h"
+#include "server/dtls_service.h"
 #include "server/expiry.h"
 #include "server/object_list.h"
 #include "server/persist.h"
@@ -168,6 +170,7 @@ static void store_new(struct server *server, const struct coap_request *request,
     *pending = (struct pending_register){server, r, request->exchange};
     uint64_t replaced[REPLACED_MAX];
     size_t replaced_count = collect_replaced(server, r, replaced);
+    dtls_service_write_windows(server);
     struct store_registration row = persist_row(r);
     enum store_result result =
         store_put_registration(server->store, &row, replaced, replaced_count, on_register_committed, pending);
@@ -189,10 +192,13 @@ static bool check_register(struct server *server, const struct coap_request *req
         refuse_request(server, request, p->endpoint, COAP_4_00_BAD_REQUEST, "lwm2m is missing");
         return false;
     }
-    if (!p->has_endpoint) {
-        refuse_request(server, request, SLICE_NONE, COAP_4_00_BAD_REQUEST, "ep is missing");
+    struct admission admission =
+        admission_of_register(server, request->link, p->has_endpoint ? p->endpoint : SLICE_NONE);
+    if (admission.code != COAP_EMPTY) {
+        refuse_request(server, request, p->endpoint, admission.code, admission.why);
         return false;
     }
+    p->endpoint = admission.endpoint;
     if (request->body.len == 0) {
         if (p->version >= LWM2M_1_2)
             refuse_request(server, request, p->endpoint, COAP_4_09_CONFLICT, "no object list, and no profile is known");
@@ -242,6 +248,8 @@ void register_request(struct server *server, const struct coap_request *request)
         .binding = p.has_binding ? p.binding : BINDING_U,
         .queue_mode = p.queue_mode,
         .profile = profile,
+        .identity = admission_identity(request->link),
+        .security = admission_security(request->link),
     };
     struct registration *r = directory_add(server->directory, server->next_registration_id++, &content, request->link);
     free(list.text);
@@ -256,7 +264,7 @@ void register_request(struct server *server, const struct coap_request *request)
 
 /* ---- Update (§6.2.2) ---- */
 
-static void publish_address_change(struct server *server, const struct registration *r, const struct address *before) {
+void register_tell_address(struct server *server, const struct registration *r, const struct address *before) {
     uint8_t text[ADDRESS_TEXT_MAX];
     struct buffer previous = buffer_over(text, sizeof text);
     address_put(&previous, before);
@@ -270,30 +278,38 @@ static void publish_address_change(struct server *server, const struct registrat
 }
 
 /* The registration is reached where its last message came from. True when that is a new place. */
-static bool move_to_link(struct server *server, struct registration *r, struct link *link) {
+bool register_move(struct server *server, struct registration *r, struct link *link) {
     take_link(server, r, link);
     if (r->link == link)
         return false;
     struct link *before = r->link;
     r->link = link_ref(link);
-    publish_address_change(server, r, &before->peer);
+    if (!address_equal(&before->peer, &link->peer))
+        register_tell_address(server, r, &before->peer);
     contact_moved(server, r, before);
     link_unref(before);
     return true;
 }
 
+/* Whether the device has come with another identity of its endpoint than before. */
+static bool has_changed_identity(const struct registration *r, const struct link *link) {
+    return r->security != admission_security(link) || !slice_equal(registration_identity(r), admission_identity(link));
+}
+
 static bool rewrite(struct server *server, struct registration *r, const struct registration_parameters *p,
-                    const struct object_list *list) {
-    if (list->text == NULL && !p->has_sms)
+                    const struct object_list *list, const struct link *link) {
+    if (list->text == NULL && !p->has_sms && !has_changed_identity(r, link))
         return true;
     struct registration_content content = {
         .root = list->text == NULL ? registration_root(r) : slice_str(list->root),
         .query = registration_query(r),
         .sms = p->has_sms ? p->sms : registration_sms(r),
         .links = list->text == NULL ? registration_links(r) : slice_of(list->text, list->len),
+        .identity = admission_identity(link),
     };
     if (!directory_rewrite(server->directory, r, &content))
         return false;
+    r->security = (uint8_t)admission_security(link);
     announced_observations_check(r);
     return true;
 }
@@ -354,6 +370,7 @@ static void acknowledge_update(struct server *server, const struct coap_request 
         coap_respond_unavailable(server->coap, request->exchange, REFUSAL_RETRY_AFTER_S, "out of memory");
         return;
     }
+    dtls_service_write_windows(server);
     struct store_registration row = persist_row(r);
     enum store_result result = store_put_registration(server->store, &row, NULL, 0, on_update_committed, pending);
     if (result != STORE_OK)
@@ -367,6 +384,11 @@ void register_update(struct server *server, const struct coap_request *request, 
         return;
     }
     struct slice endpoint = registration_endpoint(r);
+    struct admission admission = admission_of_change(server, request->link, r);
+    if (admission.code != COAP_EMPTY) {
+        refuse_request(server, request, endpoint, admission.code, admission.why);
+        return;
+    }
     struct registration_parameters p;
     struct object_list list = {.text = NULL};
     if (!registration_parameters_read(&p, request->message, true)) {
@@ -393,8 +415,8 @@ void register_update(struct server *server, const struct coap_request *request, 
         free(list.text);
         return;
     }
-    bool texts_change = list.text != NULL || p.has_sms;
-    bool good = rewrite(server, r, &p, &list);
+    bool texts_change = list.text != NULL || p.has_sms || has_changed_identity(r, request->link);
+    bool good = rewrite(server, r, &p, &list, request->link);
     free(list.text);
     if (!good) {
         refuse_request(server, request, registration_endpoint(r), COAP_5_03_SERVICE_UNAVAILABLE, "out of memory");
@@ -410,7 +432,7 @@ void register_update(struct server *server, const struct coap_request *request, 
     if (p.has_binding)
         r->binding = p.binding;
     r->queue_mode = queue_mode;
-    bool moved = move_to_link(server, r, request->link);
+    bool moved = register_move(server, r, request->link);
     expiry_refresh(server, r);
     struct event event = {.type = EVENT_UPDATED,
                           .endpoint = registration_endpoint(r),
@@ -452,10 +474,15 @@ void register_deregister(struct server *server, const struct coap_request *reque
         refuse_request(server, request, SLICE_NONE, COAP_4_04_NOT_FOUND, "no such registration");
         return;
     }
+    struct admission admission = admission_of_change(server, request->link, r);
+    if (admission.code != COAP_EMPTY) {
+        refuse_request(server, request, registration_endpoint(r), admission.code, admission.why);
+        return;
+    }
     if (request->message->type == COAP_NON &&
         !pass_oddity(server, request, registration_endpoint(r), message_oddity(request->message)))
         return;
-    if (server->config->trust_address_only && r->link != request->link) {
+    if (server->config->trust_address_only && request->link->identity == NULL && r->link != request->link) {
         refuse_request(server, request, registration_endpoint(r), COAP_4_00_BAD_REQUEST,
                        "the registration belongs to another address");
         return;
@@ -465,6 +492,7 @@ void register_deregister(struct server *server, const struct coap_request *reque
         coap_respond_unavailable(server->coap, request->exchange, REFUSAL_RETRY_AFTER_S, "out of memory");
         return;
     }
+    dtls_service_write_windows(server);
     r->leaving = true;
     enum store_result result = store_delete_registrations(server->store, &r->id, 1, on_deregister_committed, pending);
     if (result != STORE_OK)

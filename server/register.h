@@ -11,4 +11,12 @@ void register_request(struct server *server, const struct coap_request *request)
 void register_update(struct server *server, const struct coap_request *request, struct slice location);
 void register_deregister(struct server *server, const struct coap_request *request, struct slice location);
 
+/* A registration is reached over `link` from now on: operations go there, and an event tells a new address. False when it
+ * was already. */
+bool register_move(struct server *server, struct registration *registration, struct link *link);
+
+/* Publish `address_changed`: the link's address was `before`. */
+void register_tell_address(struct server *server, const struct registration *registration,
+                           const struct address *before);
+
 #endif

@@ -61,20 +61,20 @@ struct registration {
     uint32_t lifetime_s;    /* 0: for ever */
     uint32_t slot;          /* its place in the directory */
     uint32_t older;         /* slot of the registration of the same endpoint that this one replaces, or SLOT_NONE */
-    uint32_t links_len;     /* at the end of `text` */
-    struct text_span endpoint, location, root, query, sms;
-    uint32_t links_at;
-    uint8_t version; /* enum lwm2m_version */
-    uint8_t binding; /* bits of enum lwm2m_binding */
-    bool queue_mode;
-    uint8_t profile; /* enum client_profile */
-    uint8_t state;   /* enum registration_state */
-    uint8_t unsaved; /* enum registration_unsaved */
-    bool leaving;    /* its deletion is on the way to the store: nothing of it is written any more */
+    uint32_t links_len;     /* at the end of `text`, behind the spans, of which `identity` is the last */
+    struct text_span endpoint, location, root, query, sms, identity;
+    uint8_t version;  /* enum lwm2m_version */
+    uint8_t binding;  /* bits of enum lwm2m_binding */
+    uint8_t profile;  /* enum client_profile */
+    uint8_t state;    /* enum registration_state */
+    uint8_t unsaved;  /* enum registration_unsaved */
+    uint8_t security; /* enum link_security: with which it was made or last updated */
+    bool queue_mode : 1;
+    bool leaving : 1; /* its deletion is on the way to the store: nothing of it is written any more */
     /* What the device was seen to take and to refuse (format_choice.h); forgotten with the registration. */
-    uint8_t read_format : 3, write_format : 3; /* enum learned_format */
     uint8_t composite_in_json : 1;
     uint8_t composite_unanswered : 1;
+    uint8_t read_format : 3, write_format : 3; /* enum learned_format */
 };
 
 static inline struct slice registration_span(const struct registration *r, struct text_span span) {
@@ -98,8 +98,12 @@ static inline struct slice registration_query(const struct registration *r) {
 static inline struct slice registration_sms(const struct registration *r) {
     return registration_span(r, r->sms);
 }
+/* The name that its security association proved (PSK identity, name in the certificate); "" without security. */
+static inline struct slice registration_identity(const struct registration *r) {
+    return registration_span(r, r->identity);
+}
 static inline struct slice registration_links(const struct registration *r) {
-    return slice_of(r->text + r->links_at, r->links_len);
+    return slice_of(r->text + r->identity.at + r->identity.len, r->links_len);
 }
 
 /* "1.1". */

@@ -5,6 +5,7 @@
 #include "common/coap/option.h"
 #include "common/lwm2m/format.h"
 #include "common/lwm2m/link_format.h"
+#include "server/admission.h"
 #include "server/contact.h"
 #include "server/refusal.h"
 
@@ -14,7 +15,13 @@ enum { NODES_MAX = 8192 };
  * address). */
 static struct registration *sender_of(const struct server *server, const struct link *link) {
     struct registration *r = link->owner == 0 ? NULL : directory_at(server->directory, link->owner - 1);
-    return r == NULL || r->link != link ? NULL : r;
+    struct slice endpoint;
+    if (r != NULL && r->link == link)
+        return r;
+    /* A new session of a registered device may tell something before it updates its registration. */
+    return link->identity != NULL && admission_endpoint(server, link->identity, CREDENTIAL_MANAGEMENT, &endpoint)
+               ? directory_find(server->directory, endpoint)
+               : NULL;
 }
 
 /* What the registration lists of an object: nothing, or that it is there. */

@@ -7,7 +7,9 @@
 
 #include "server/announced_observation.h"
 #include "server/contact.h"
+#include "server/dtls_service.h"
 #include "server/expiry.h"
+#include "server/key_file.h"
 #include "server/names.h"
 #include "server/objects.h"
 #include "server/persist.h"
@@ -48,13 +50,17 @@ static bool on_stray_response(void *arg, struct link *link, const struct coap_me
     return r != NULL && announced_observation_adopt(server, r, message->token);
 }
 
-static void on_datagram(void *arg, struct link *link, struct slice datagram) {
-    struct server *server = arg;
-    clock_update(&server->clock);
-    coap_receive(server->coap, link, datagram);
+void server_receive(struct server *server, struct link *link, struct slice message) {
+    coap_receive(server->coap, link, message);
     struct registration *r = owner_of(server, link);
     if (r != NULL)
         contact_any(server, r);
+}
+
+static void on_datagram(void *arg, struct link *link, struct slice datagram) {
+    struct server *server = arg;
+    clock_update(&server->clock);
+    server_receive(server, link, datagram);
 }
 
 /* ---- loading ---- */
@@ -78,6 +84,8 @@ static struct link *link_for(struct server *server, const struct store_registrat
     struct address peer, local;
     if (!read_address(row->address, &peer))
         return NULL;
+    if ((row->flags >> 24 & 3) != LINK_NO_SECURITY)
+        return dtls_service_link(server, row, &peer);
     bool has_local = read_address(row->local, &local);
     struct link *link = NULL;
     if (row->listener < server->config->listener_count)
@@ -121,6 +129,8 @@ static void load(void *arg, const struct store_registration *row) {
         .binding = (uint8_t)(row->flags >> 8 & 0xff),
         .queue_mode = (row->flags >> 16 & 1) != 0,
         .profile = (row->flags >> 17 & 1) != 0 ? PROFILE_PELION : PROFILE_STANDARD,
+        .identity = row->identity,
+        .security = (enum link_security)(row->flags >> 24 & 3),
     };
     struct registration *r = link == NULL ? NULL : directory_add(server->directory, row->id, &content, link);
     if (link != NULL)
@@ -157,6 +167,32 @@ static uint64_t read_number(struct server *server, const char *name) {
     return value;
 }
 
+/* ---- credentials ---- */
+
+static void on_credential_gone(void *arg, const struct credential *credential, bool removed) {
+    dtls_service_credential_gone(arg, credential, removed);
+}
+
+static bool load_credentials(struct server *server, char *error, size_t error_size) {
+    const struct config *config = server->config;
+    if (!credentials_load(server->credentials, error, error_size))
+        return false;
+    for (size_t i = 0; i < config->psk_count; i++) {
+        const struct config_psk *psk = &config->psks[i];
+        struct credential credential = {.endpoint = psk->identity,
+                                        .mode = CREDENTIAL_PSK,
+                                        .services = CREDENTIAL_EVERY_SERVICE,
+                                        .identity = psk->identity,
+                                        .key = slice_of(psk->key, psk->key_len)};
+        if (!credentials_give(server->credentials, &credential)) {
+            snprintf(error, error_size, "--psk: the identity %.*s belongs to another endpoint in the database",
+                     (int)psk->identity.len, (const char *)psk->identity.data);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- life ---- */
 
 static bool start_listening(struct server *server, char *error, size_t error_size) {
@@ -172,10 +208,12 @@ static bool start_listening(struct server *server, char *error, size_t error_siz
             uint8_t text[ADDRESS_TEXT_MAX];
             struct buffer address = buffer_over(text, sizeof text);
             address_put(&address, &listener->address);
-            const char *rest = strpbrk(listener->uri + strlen("coap://"), "/?");
+            const char *scheme = listener->transport == LINK_DTLS ? "coaps://" : "coap://";
+            const char *rest = strpbrk(listener->uri + strlen(scheme), "/?");
             char tail[64];
             snprintf(tail, sizeof tail, "%s", rest == NULL ? "" : rest);
-            snprintf(listener->uri, sizeof listener->uri, "coap://%.*s%s", (int)address.len, (const char *)text, tail);
+            snprintf(listener->uri, sizeof listener->uri, "%s%.*s%s", scheme, (int)address.len, (const char *)text,
+                     tail);
         }
     }
     return true;
@@ -189,7 +227,8 @@ static bool load_all(struct server *server, char *error, size_t error_size) {
     }
     store_heartbeat(server->store, loading.now_ms);
     server->heartbeat_s = loading.now_ms / 1000;
-    if (!objects_load(server, error, error_size) ||
+    if (!objects_load(server, error, error_size) || !load_credentials(server, error, error_size) ||
+        !dtls_service_load(server, error, error_size) ||
         !store_load_registrations(server->store, load, &loading, error, error_size) ||
         !observations_load(server, error, error_size) || !queue_settings_load(server, error, error_size) ||
         !queue_start(server, read_number(server, SETTING_REQUEST_IDS), error, error_size))
@@ -207,25 +246,31 @@ static bool start(struct server *server, char *error, size_t error_size) {
     server->store = store_open(server->loop, &options, error, error_size);
     if (server->store == NULL)
         return false;
+    server->seal = key_file_unlock(server->store, config->data, config->key_file, error, error_size);
+    if (server->seal == NULL)
+        return false;
     clock_init(&server->clock, read_number(server, SETTING_CLOCK_LEAPT));
     timer_wheel_init(&server->wheel, clock_now_ms(&server->clock), server);
     server->started_at_ms = clock_now_ms(&server->clock);
     server->reserved_event_id = read_number(server, SETTING_EVENT_NUMBERS);
     server->events = event_log_new(&server->clock, server->reserved_event_id + 1, config->event_bytes);
     server->directory = directory_new();
+    server->credentials = credentials_new(server->store, server->seal, on_credential_gone, server);
     struct coap_handlers handlers = {.request = on_request, .stray_response = on_stray_response, .oddity = on_oddity};
     server->coap = coap_endpoint_new(&config->coap, &handlers, server, &server->clock, &server->wheel);
     server->udp = udp_new(server->loop, on_datagram, server);
     ticker_start(&server->ticker, server->loop, &server->clock, &server->wheel);
     server->observing = observing_new();
-    if (server->events == NULL || server->directory == NULL || server->coap == NULL || server->observing == NULL) {
+    if (server->events == NULL || server->directory == NULL || server->coap == NULL || server->observing == NULL ||
+        server->credentials == NULL) {
         snprintf(error, error_size, "out of memory");
         return false;
     }
     /* Ids of registrations that were deleted before the last end must not come again either. */
     server->next_registration_id = read_number(server, SETTING_REGISTRATION_IDS) + 1;
     server->next_observation_id = read_number(server, SETTING_OBSERVATION_IDS) + 1;
-    if (!start_listening(server, error, error_size) || !load_all(server, error, error_size))
+    if (!dtls_service_start(server, error, error_size) || !start_listening(server, error, error_size) ||
+        !load_all(server, error, error_size))
         return false;
     persist_event_numbers(server);
     persist_registration_ids(server);
@@ -259,12 +304,15 @@ static void stop(struct server *server) {
         directory_free(server->directory);
     if (server->observing != NULL)
         observing_free(server->observing);
+    dtls_service_stop(server);
     if (server->events != NULL)
         event_log_free(server->events);
     if (server->udp != NULL) {
         udp_close(server->udp);
         ticker_close(&server->ticker);
     }
+    credentials_free(server->credentials);
+    seal_free(server->seal);
     free(server->dirty);
     free(server->unsaved_deletions.ids);
     free(server->unsaved_observation_deletions.ids);

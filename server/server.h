@@ -12,6 +12,7 @@
 #include "common/net/udp.h"
 #include "db/store.h"
 #include "server/config.h"
+#include "server/credential.h"
 #include "server/directory.h"
 #include "server/event.h"
 
@@ -23,6 +24,8 @@ struct unsaved_ids {
 
 struct queues;               /* server/queue.h */
 struct queue_settings_table; /* server/queue_settings.h */
+
+struct dtls_sessions;
 
 struct server {
     uv_loop_t *loop;
@@ -38,6 +41,11 @@ struct server {
     struct event_log *events;
     struct store *store;
     struct observing *observing; /* server/observation.h */
+    struct seal *seal;           /* what is secret in the store */
+    struct credentials *credentials;
+    struct dtls *dtls;                   /* NULL: no listener is coaps */
+    struct dtls_sessions *dtls_sessions; /* likewise */
+    int key_log;                         /* file descriptor of --tls-key-log, or -1 */
     uint64_t next_registration_id;
     uint64_t next_observation_id;
     uint64_t reserved_event_id;        /* the store knows that numbers up to this one may be used */
@@ -62,6 +70,9 @@ struct server *server_start(uv_loop_t *loop, const struct config *config, struct
 
 /* Stop listening, commit everything, free everything. Run the loop once more afterwards for close callbacks. */
 void server_stop(struct server *server);
+
+/* A CoAP message has come over `link`, which lives through the call. */
+void server_receive(struct server *server, struct link *link, struct slice message);
 
 /* ---- verbs ---- */
 

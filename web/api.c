@@ -45,6 +45,11 @@ static const enum problem_kind devices_get_problems[] = {PROBLEM_NOT_REGISTERED,
 static const struct route_answer stored_answers[] = {{204, NULL, NULL, "It is done and stored."}, END_ANSWERS};
 static const enum problem_kind devices_forget_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_STORE, PROBLEM_KIND_COUNT};
 
+static const struct route_answer traffic_answers[] = {
+    {200, JSON, "Traffic", "By kind: the handshake, records after it, the messages in them. null without a session."},
+    END_ANSWERS};
+static const enum problem_kind not_registered_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_KIND_COUNT};
+
 /* ---- operations ---- */
 
 #define FORMAT_SCHEMA                                                                                            \
@@ -331,6 +336,39 @@ static const enum problem_kind objects_put_problems[] = {PROBLEM_BAD_BODY, PROBL
                                                          PROBLEM_STORE,    PROBLEM_OVERLOADED, PROBLEM_KIND_COUNT};
 static const enum problem_kind objects_delete_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_STORE, PROBLEM_KIND_COUNT};
 
+/* ---- credentials ---- */
+
+#define CREDENTIAL_MODE_PARAMETER \
+    { "mode", "query", "{\"type\":\"string\",\"enum\":[\"psk\",\"x509\",\"oscore\",\"none\"]}", "Only of this mode." }
+#define SERVICE_PARAMETER                                                                             \
+    {                                                                                                 \
+        "service", "query", "{\"type\":\"string\",\"enum\":[\"management\",\"bootstrap\",\"both\"]}", \
+            "Only for this service."                                                                  \
+    }
+static const struct route_parameter credentials_list_parameters[] = {
+    {"limit", "query", "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000,\"default\":100}",
+     "How many credentials a page has at most."},
+    {"cursor", "query", "{\"type\":\"string\",\"pattern\":\"^[0-9]{1,10}$\"}", "`next` of the page before."},
+    CREDENTIAL_MODE_PARAMETER,
+    SERVICE_PARAMETER,
+    END_PARAMETERS,
+};
+static const struct route_parameter credentials_parameters[] = {CREDENTIAL_MODE_PARAMETER, SERVICE_PARAMETER,
+                                                                END_PARAMETERS};
+static const struct route_answer credentials_list_answers[] = {
+    {200, JSON, "CredentialPage", "A page of credentials, without keys."}, END_ANSWERS};
+static const struct route_answer credentials_get_answers[] = {
+    {200, JSON, "CredentialList", "The endpoint's credentials, without keys."}, END_ANSWERS};
+static const struct route_answer credentials_put_answers[] = {
+    {201, NULL, NULL, "It is there and stored."},
+    {204, NULL, NULL, "It is stored in the place of what was there of this mode for these services."},
+    END_ANSWERS,
+};
+static const enum problem_kind credentials_put_problems[] = {PROBLEM_BAD_BODY, PROBLEM_CONFLICT, PROBLEM_STORE,
+                                                             PROBLEM_OVERLOADED, PROBLEM_KIND_COUNT};
+static const enum problem_kind credentials_delete_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PROBLEM_STORE,
+                                                                PROBLEM_OVERLOADED, PROBLEM_KIND_COUNT};
+
 /* ---- about the server ---- */
 
 static const struct route_answer status_answers[] = {{200, JSON, "Status", "It is."}, END_ANSWERS};
@@ -365,6 +403,13 @@ static const struct route routes[] = {
      .summary = "Forget a registration, as if the device had deregistered.",
      .answers = stored_answers,
      .problems = devices_forget_problems},
+    {.method = "GET",
+     .path = "/v1/devices/{endpoint}/traffic",
+     .handler = v1_traffic_get,
+     .operation = "getTraffic",
+     .summary = "Bytes of UDP payload to and from the device in its DTLS session.",
+     .answers = traffic_answers,
+     .problems = not_registered_problems},
     {.method = "POST",
      .path = "/v1/devices/{endpoint}/requests",
      .handler = v1_requests_post,
@@ -860,6 +905,37 @@ static const struct route routes[] = {
      .summary = "Delete a version that was loaded here.",
      .answers = stored_answers,
      .problems = objects_delete_problems},
+    {.method = "GET",
+     .path = "/v1/credentials",
+     .handler = v1_credentials_list,
+     .operation = "listCredentials",
+     .summary = "By what devices prove who they are, in pages. Keys never come back.",
+     .parameters = credentials_list_parameters,
+     .answers = credentials_list_answers},
+    {.method = "GET",
+     .path = "/v1/credentials/{endpoint}",
+     .handler = v1_credentials_get,
+     .operation = "getCredentials",
+     .summary = "The credentials of an endpoint.",
+     .parameters = credentials_parameters,
+     .answers = credentials_get_answers,
+     .problems = not_found_problems},
+    {.method = "PUT",
+     .path = "/v1/credentials/{endpoint}",
+     .handler = v1_credentials_put,
+     .operation = "putCredential",
+     .summary = "Give an endpoint a credential. It has one of each mode and service at most.",
+     .body = "CredentialInput",
+     .answers = credentials_put_answers,
+     .problems = credentials_put_problems},
+    {.method = "DELETE",
+     .path = "/v1/credentials/{endpoint}",
+     .handler = v1_credentials_delete,
+     .operation = "deleteCredentials",
+     .summary = "Delete credentials of an endpoint; sessions that rest on them end.",
+     .parameters = credentials_parameters,
+     .answers = stored_answers,
+     .problems = credentials_delete_problems},
     {.method = "GET",
      .path = "/v1/openapi.json",
      .handler = openapi_get,

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "server/dtls_sessions.h"
 #include "server/observation.h"
 #include "server/queue.h"
 #include "web/probes.h"
@@ -54,6 +55,32 @@ static void put_coap(struct buffer *out, const struct server *server) {
     put_number(out, "berth_coap_transfer_bytes", "gauge", "Bytes held for block-wise transfers.", coap.transfer_bytes);
     put_number(out, "berth_udp_links", "gauge", "Peer addresses in use.", udp.links);
     put_number(out, "berth_udp_send_failures_total", "counter", "Datagrams that could not be sent.", udp.send_failed);
+}
+
+static void put_dtls(struct buffer *out, const struct server *server) {
+    if (server->dtls == NULL)
+        return;
+    struct dtls_counters dtls = dtls_counters(server->dtls);
+    put_number(out, "berth_dtls_sessions", "gauge", "DTLS sessions.", dtls.sessions);
+    put_number(out, "berth_dtls_live_sessions", "gauge", "Of them those that are not kept over a restart.", dtls.live);
+    put_number(out, "berth_dtls_pending_handshakes", "gauge", "Handshakes under way.", dtls.pending);
+    put_number(out, "berth_dtls_resumable_sessions", "gauge", "Sessions that can be resumed.",
+               dtls_sessions_resumable(server->dtls_sessions));
+    put_number(out, "berth_dtls_hellos_total", "counter", "ClientHellos.", dtls.hellos);
+    put_number(out, "berth_dtls_handshakes_total", "counter", "Handshakes completed.", dtls.handshakes_done);
+    put_number(out, "berth_dtls_resumptions_total", "counter", "Of them resumptions.", dtls.handshakes_resumed);
+    put_number(out, "berth_dtls_failed_handshakes_total", "counter", "Handshakes that came to nothing.",
+               dtls.handshakes_failed);
+    put_number(out, "berth_dtls_refused_handshakes_total", "counter", "Handshakes not begun: too many at once.",
+               dtls.handshakes_refused);
+    put_number(out, "berth_dtls_records_received_total", "counter", "Records of sessions received.", dtls.records_in);
+    put_number(out, "berth_dtls_records_sent_total", "counter", "Records of sessions sent.", dtls.records_out);
+    put_number(out, "berth_dtls_replays_total", "counter", "Records that had come before.", dtls.replays);
+    put_number(out, "berth_dtls_bad_records_total", "counter", "Records that did not verify.", dtls.bad_records);
+    put_number(out, "berth_dtls_unknown_records_total", "counter", "Records of no known session.",
+               dtls.unknown_records);
+    put_number(out, "berth_dtls_moves_total", "counter", "Addresses that sessions moved to.", dtls.moves);
+    put_number(out, "berth_credentials", "gauge", "Credentials.", credentials_count(server->credentials));
 }
 
 static void put_store(struct buffer *out, const struct server *server) {
@@ -119,6 +146,7 @@ void metrics_get(const struct call *call) {
                observation_counters(server).notifications);
     put_queues(&out, server);
     put_coap(&out, server);
+    put_dtls(&out, server);
     put_events(&out, server);
     put_store(&out, server);
     put_http(&out, call->web);

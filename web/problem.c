@@ -25,6 +25,7 @@ static const struct {
     [PROBLEM_TIMEOUT] = {"timeout", "What was waited for did not happen in time", 408},
     [PROBLEM_UNEXPECTED_EVENT] = {"unexpected-event", "What should not have happened did", 409},
     [PROBLEM_NOT_OVER] = {"not-over", "The request is not over yet", 409},
+    [PROBLEM_CONFLICT] = {"conflict", "Something else is in the way", 409},
     [PROBLEM_REGISTRATION_GONE] = {"registration-gone", "The registration ended meanwhile", 410},
     [PROBLEM_CANCELLED] = {"cancelled", "The request was cancelled", 410},
     [PROBLEM_TOO_LARGE] = {"too-large", "The request body is too large", 413},

@@ -35,7 +35,7 @@ def assert_usage_error(run, *words):
 
 WRONG_VALUES = [
     ("listen", "udp://127.0.0.1:5683"),
-    ("listen", "coaps://127.0.0.1:5684"),
+    ("listen", "coap+tcp://127.0.0.1:5683"),
     ("listen", "127.0.0.1:5683"),
     ("listen", "coap://127.0.0.1:65536"),
     ("listen", "coap://127.0.0.1:x"),
@@ -116,7 +116,7 @@ def test_help_names_every_option_and_its_default(tmp_path):
     assert (run.returncode, run.stderr) == (0, "")
     names = set(re.findall(r"^ +--([a-z-]+)", run.stdout, re.MULTILINE))
     assert names >= {name for name, _ in WRONG_VALUES} | {"help", "version", "healthcheck"}
-    assert "[coap://:5683]" in run.stdout and all(len(line) <= 120 for line in run.stdout.splitlines())
+    assert "[coap://:5683, coaps://:5684]" in run.stdout and all(len(line) <= 120 for line in run.stdout.splitlines())
 
 
 def test_version_is_one_line(tmp_path):

@@ -169,9 +169,10 @@ def test_leshan_ReadComposite_resources_instances_and_resource_instance(devices,
     assert resources["/3442/0/1120/7"]["value"] == 5 if "/3442/0/1120/7" in resources else resources["/3442/0/1120"]["values"] == {"7": 5}
 
 
-def test_leshan_ReadComposite_root_is_no_path(devices):
-    answer = devices("1.1").http("POST", "/composite/read", {"paths": ["/"]})
-    assert (answer.status, answer.problem) == (400, "bad-body")
+@pytest.mark.parametrize(("version", "format"), cases(COMPOSITE))
+def test_leshan_ReadComposite_root(devices, version, format):
+    resources = read_composite(devices(version), ["/"], format, PARTS)
+    assert (resources["/3/0/0"]["value"], resources["/1/0/1"]["value"]) == ("ACME", 300)
 
 
 # ---- failures that are the device's ----

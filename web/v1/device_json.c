@@ -2,9 +2,11 @@
 
 #include <stdlib.h>
 
+#include "common/base/text.h"
 #include "common/lwm2m/link_format.h"
 #include "common/lwm2m/object_version.h"
 #include "server/awake.h"
+#include "server/dtls_service.h"
 #include "web/document.h"
 #include "web/v1/link_json.h"
 
@@ -122,10 +124,26 @@ static json_t *binding_json(const struct registration *r) {
     return document_text(buffer_slice(&text));
 }
 
-static json_t *security_json(void) {
+static json_t *cid_json(struct slice cid) {
+    uint8_t memory[2 * DTLS_CID_MAX];
+    struct buffer text = buffer_over(memory, sizeof memory);
+    text_put_hex(&text, cid);
+    return cid.len == 0 ? json_null() : document_text(buffer_slice(&text));
+}
+
+/* cipher_suite and what follows only while there is a session. */
+static json_t *security_json(const struct registration *r) {
     json_t *security = json_object();
-    set(security, "mode", json_string("none"));
-    set(security, "identity", json_null());
+    struct dtls_description session;
+    bool is_secure = r->security != LINK_NO_SECURITY;
+    set(security, "mode", json_string(link_security_name((enum link_security)r->security)));
+    set(security, "identity", is_secure ? document_text(registration_identity(r)) : json_null());
+    if (!dtls_service_describe(r->link, &session))
+        return security;
+    set(security, "cipher_suite", json_string(session.cipher_suite));
+    set(security, "cid", cid_json(session.cid));
+    set(security, "cid_draft", json_boolean(session.cid_draft));
+    set(security, "resumed", json_boolean(session.resumed));
     return security;
 }
 
@@ -138,7 +156,7 @@ json_t *device_json(const struct registration *r) {
     set(device, "state", json_string("registered"));
     set(device, "address", document_address(&r->link->peer));
     set(device, "transport", json_string(link_transport_name(r->link->listener->transport)));
-    set(device, "security", security_json());
+    set(device, "security", security_json(r));
     set(device, "registered_at", document_time(r->registered_at_ms));
     set(device, "updated_at", document_time(r->updated_at_ms));
     set(device, "expires_at", for_ever ? json_null() : document_time(r->expires_at_ms));

@@ -7,10 +7,11 @@
 #include "server/queue.h"
 #include "web/document.h"
 
-const char *const event_json_fields[] = {"id",         "ts",      "type",        "endpoint",  "location",    "previous",
-                                         "lifetime_s", "address", "detail",      "coap_code", "path",        "value",
-                                         "value_type", "time",    "observation", "sequence",  "confirmable", "stale",
-                                         "request",    "state",   "status",      NULL};
+const char *const event_json_fields[] = {
+    "id",          "ts",        "type",    "endpoint",   "location",       "previous", "lifetime_s",  "address",
+    "detail",      "coap_code", "path",    "value",      "value_type",     "time",     "observation", "sequence",
+    "confirmable", "stale",     "request", "state",      "status",         "security", "identity",    "cipher_suite",
+    "cid",         "cid_draft", "reason",  "alert_sent", "alert_received", "bytes_in", "bytes_out",   NULL};
 
 static void set(json_t *object, const char *name, json_t *value) {
     json_object_set_new(object, name, value);
@@ -96,6 +97,27 @@ static void set_request(json_t *object, const struct event_request *request) {
         set(object, "status", json_integer(request->status));
 }
 
+static json_t *fact_json(enum event_fact fact, struct slice text) {
+    uint64_t number = 0;
+    switch (event_fact_kind(fact)) {
+    case EVENT_FACT_TEXT:
+        break;
+    case EVENT_FACT_NUMBER:
+        slice_to_u64(text, INT64_MAX, &number);
+        return json_integer((json_int_t)number);
+    case EVENT_FACT_TRUTH:
+        return json_boolean(slice_is(text, "1"));
+    }
+    return document_text(text);
+}
+
+static void set_facts(json_t *object, struct slice facts) {
+    enum event_fact fact;
+    struct slice text;
+    while (event_fact_next(&facts, &fact, &text))
+        set(object, event_fact_name(fact), fact_json(fact, text));
+}
+
 json_t *event_json(const struct event *event) {
     json_t *object = json_object();
     set(object, "id", json_integer((json_int_t)event->id));
@@ -115,6 +137,7 @@ json_t *event_json(const struct event *event) {
         set(object, "detail", document_text(event->detail));
     if (event->coap_code != 0)
         set(object, "coap_code", code_json(event->coap_code));
+    set_facts(object, event->facts);
     if (event->observation != 0)
         set_observation(object, event);
     if (event->has_node && tells_value(event->type))

@@ -144,6 +144,7 @@ static struct store_registration registration_of(uint64_t id) {
                                        .links = slice_str("</1/0>,</3/0>,</4/0>,</5/0>"),
                                        .address = slice_str("0123456789abcdef01234567"),
                                        .local = slice_str("76543210fedcba9876543210"),
+                                       .session = UINT64_MAX - id,
                                        .listener = 2,
                                        .lifetime_s = 86400,
                                        .flags = 0xffffffff,
@@ -167,8 +168,9 @@ static bool is_same(const struct store_registration *a, const struct store_regis
            slice_equal(a->links, b->links) && slice_equal(a->root, b->root) && slice_equal(a->query, b->query) &&
            slice_equal(a->sms, b->sms) && slice_equal(a->identity, b->identity) &&
            slice_equal(a->address, b->address) && slice_equal(a->local, b->local) && a->listener == b->listener &&
-           a->lifetime_s == b->lifetime_s && a->flags == b->flags && a->registered_at_ms == b->registered_at_ms &&
-           a->updated_at_ms == b->updated_at_ms && a->expires_at_ms == b->expires_at_ms;
+           a->session == b->session && a->lifetime_s == b->lifetime_s && a->flags == b->flags &&
+           a->registered_at_ms == b->registered_at_ms && a->updated_at_ms == b->updated_at_ms &&
+           a->expires_at_ms == b->expires_at_ms;
 }
 
 /* What was loaded: ids and times; the first registration is compared with `expected` when that is set. */
@@ -1245,7 +1247,8 @@ static void test_a_database_of_the_first_schema_keeps_its_rows(void **state) {
     fill_store(f, 10);
     run_sql(path_of(f, "berth.db"),
             "DROP TABLE object; DROP TABLE observation; DROP TABLE request; DROP TABLE queue_setting;"
-            " PRAGMA user_version = 1",
+            " DROP TABLE credential; DROP TABLE session; DROP TABLE session_state; DROP TABLE resumption;"
+            " ALTER TABLE registration DROP COLUMN session; PRAGMA user_version = 1",
             false);
     open_store(f);
     put_object(f, 3, "1.0", "<a/>");

@@ -44,8 +44,11 @@ static void expect_usage(const char *first, const char *second) {
 static void test_defaults(void **state) {
     (void)state;
     assert_int_equal(parse(NULL, NULL, NULL), CONFIG_RUN);
-    assert_int_equal(config.listener_count, 1);
+    assert_int_equal(config.listener_count, 2);
     assert_int_equal(config.listeners[0].address.port, 5683);
+    assert_int_equal(config.listeners[0].transport, LINK_UDP);
+    assert_int_equal(config.listeners[1].address.port, 5684);
+    assert_int_equal(config.listeners[1].transport, LINK_DTLS);
     assert_false(config.listeners[0].strict);
     assert_true(config.http_enabled);
     assert_int_equal(config.http.port, 8080);
@@ -64,7 +67,7 @@ static void test_listeners(void **state) {
     assert_true(config.listeners[1].strict);
     assert_string_equal(config.listeners[1].prefix, "pre/fix");
     assert_int_equal(config.listeners[1].number, 1);
-    expect_usage("--listen", "coaps://:5684");
+    expect_usage("--listen", "coap+tcp://:5683");
     expect_usage("--listen", "coap://:99999");
     expect_usage("--listen", "coap://127.0.0.1?strict=2");
     expect_usage("--listen", "coap://127.0.0.1?role=x");
@@ -156,9 +159,75 @@ static void test_help_version_and_healthcheck(void **state) {
     assert_int_equal(config.http.port, 9);
 }
 
+static void test_pre_shared_keys(void **state) {
+    (void)state;
+    assert_int_equal(parse("--psk=urn:imei:1:00ff", "--psk=dev2:AA", NULL), CONFIG_RUN);
+    assert_int_equal(config.psk_count, 2);
+    assert_true(slice_is(config.psks[0].identity, "urn:imei:1"));
+    assert_int_equal(config.psks[0].key_len, 2);
+    assert_int_equal(config.psks[0].key[1], 0xff);
+    setenv("BERTH_PSK", "a:01 b:02", 1);
+    assert_int_equal(parse(NULL, NULL, NULL), CONFIG_RUN);
+    unsetenv("BERTH_PSK");
+    assert_int_equal(config.psk_count, 2);
+    expect_usage("--psk", "dev1");
+    expect_usage("--psk", ":aa");
+    expect_usage("--psk", "dev1:");
+    expect_usage("--psk", "dev1:abc");
+    expect_usage("--psk", "dev1:xy");
+    char long_key[6 + 2 * 65 + 1] = "dev1:";
+    memset(long_key + 5, 'a', 2 * 65);
+    long_key[5 + 2 * 65] = '\0';
+    expect_usage("--psk", long_key);
+}
+
+static void test_options_of_dtls(void **state) {
+    (void)state;
+    assert_int_equal(parse("--dtls-cookie=under-load", "--cid-length=0", "--node=255"), CONFIG_RUN);
+    assert_int_equal(config.dtls.cookie, DTLS_COOKIE_UNDER_LOAD);
+    assert_int_equal(config.dtls.cid_length, 0);
+    assert_int_equal(config.dtls.node, 255);
+    assert_int_equal(parse("--handshake-timeout=5s", "--max-handshakes=7", "--max-sessions=9"), CONFIG_RUN);
+    assert_int_equal(config.dtls.handshake_timeout_ms, 5000);
+    assert_int_equal(config.dtls.handshakes_max, 7);
+    assert_int_equal(config.dtls.sessions_max, 9);
+    assert_int_equal(parse("--hide-unknown-identities", "--ignore-certificate-dates", NULL), CONFIG_RUN);
+    assert_true(config.dtls.hide_unknown_identities && config.dtls.ignore_dates);
+    expect_usage("--dtls-cookie", "maybe");
+    expect_usage("--cid-length", "33");
+    expect_usage("--node", "256");
+    expect_usage("--tls-key-log", "");
+}
+
+static void test_who_may_do_without_security(void **state) {
+    (void)state;
+    assert_int_equal(parse(NULL, NULL, NULL), CONFIG_RUN);
+    assert_int_equal(config.nosec, NOSEC_OPEN);
+    assert_int_equal(parse("--nosec=known", NULL, NULL), CONFIG_RUN);
+    assert_int_equal(config.nosec, NOSEC_KNOWN);
+    assert_int_equal(parse("--nosec=off", NULL, NULL), CONFIG_RUN);
+    assert_int_equal(config.nosec, NOSEC_OFF);
+    expect_usage("--nosec", "maybe");
+}
+
+static void test_certificates_come_with_their_keys(void **state) {
+    (void)state;
+    assert_int_equal(parse("--cert=a.pem", "--key=a.key", "--ca=ca.pem"), CONFIG_RUN);
+    assert_string_equal(config.certificates[0], "a.pem");
+    assert_string_equal(config.keys[0], "a.key");
+    assert_string_equal(config.authorities[0], "ca.pem");
+    expect_usage("--cert", "a.pem");
+    expect_usage("--key", "a.key");
+    expect_usage("--key-file", "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_pre_shared_keys),
+        cmocka_unit_test(test_options_of_dtls),
+        cmocka_unit_test(test_who_may_do_without_security),
+        cmocka_unit_test(test_certificates_come_with_their_keys),
         cmocka_unit_test(test_listeners),
         cmocka_unit_test(test_environment_and_options),
         cmocka_unit_test(test_values_of_every_kind),

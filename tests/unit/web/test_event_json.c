@@ -109,6 +109,29 @@ static void test_request_completed_tells_the_request(void **state) {
                 "\"request\":18,\"state\":\"expired\"}");
 }
 
+static void test_facts_are_members(void **state) {
+    (void)state;
+    uint8_t memory[100];
+    struct buffer facts = buffer_over(memory, sizeof memory);
+    event_fact_put(&facts, EVENT_FACT_IDENTITY, slice_str("dev1"));
+    event_fact_put(&facts, EVENT_FACT_CID_DRAFT, slice_str("1"));
+    event_fact_put(&facts, EVENT_FACT_CID, SLICE_NONE);
+    event_fact_put_number(&facts, EVENT_FACT_BYTES_IN, 4294967296);
+    assert_json((struct event){.id = 11, .type = EVENT_DTLS_HANDSHAKE, .facts = buffer_slice(&facts)},
+                "{\"id\":11,\"ts\":\"1970-01-01T00:00:00.000Z\",\"type\":\"dtls_handshake\",\"endpoint\":null,"
+                "\"identity\":\"dev1\",\"cid_draft\":true,\"cid\":\"\",\"bytes_in\":4294967296}");
+}
+
+static void test_every_fact_can_be_matched(void **state) {
+    (void)state;
+    for (enum event_fact fact = 0; fact < EVENT_FACT_COUNT; fact++) {
+        size_t i = 0;
+        while (event_json_fields[i] != NULL && strcmp(event_json_fields[i], event_fact_name(fact)) != 0)
+            i++;
+        assert_non_null(event_json_fields[i]);
+    }
+}
+
 static void test_types_are_parsed_from_a_list(void **state) {
     event_types types;
     struct slice unknown;
@@ -151,6 +174,8 @@ int main(void) {
         cmocka_unit_test(test_notification_has_its_observation_and_value),
         cmocka_unit_test(test_end_of_an_observation_has_a_path_and_no_value),
         cmocka_unit_test(test_request_completed_tells_the_request),
+        cmocka_unit_test(test_facts_are_members),
+        cmocka_unit_test(test_every_fact_can_be_matched),
         cmocka_unit_test(test_types_are_parsed_from_a_list),
         cmocka_unit_test(test_unknown_type_is_named),
         cmocka_unit_test(test_filter_compares_type_and_endpoint),

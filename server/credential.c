@@ -1,0 +1,624 @@
+/* An entry is one piece of memory with its bytes behind it. Entries lie in slots, so that a listing in pages shows each
+ * once, and are found by keyed hashes of what names them: endpoint, and identity or fingerprint.
+ *
+ * A credential that is put gets its entry at once, without services: it is not in force, but its identity is taken. With
+ * the commit it gets its services, and others of its endpoint and mode lose them. One change of an endpoint at a time, so
+ * that what a failed commit undoes is never half of another change. */
+#include "server/credential.h"
+
+#include <mbedtls/platform_util.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/cbor.h"
+#include "common/base/hash.h"
+#include "common/base/log.h"
+#include "server/slot_table.h"
+
+enum {
+    PLAIN_MAX = 768,                        /* of what is sealed */
+    SEALED_MAX = PLAIN_MAX + SEAL_OVERHEAD, /* of a row */
+    ROWS_MAX = 2 * CREDENTIAL_MODE_COUNT,   /* of an endpoint */
+    PLAIN_FORM = 1,                         /* the first number in what is sealed */
+    CONTEXT_MAX = CREDENTIAL_ENDPOINT_MAX + 32,
+    SLOTS_MIN = 64,
+};
+
+struct entry {
+    struct credential credential; /* services 0: waits for its commit */
+    uint32_t slot;
+    size_t len;
+    uint8_t bytes[];
+};
+
+/* A change between its call and its commit. */
+struct change {
+    struct change *next;
+    struct credentials *credentials;
+    struct entry *added; /* NULL: a deletion */
+    enum credential_mode mode;
+    unsigned services;
+    store_done_fn *done;
+    void *arg;
+    size_t endpoint_len;
+    uint8_t endpoint[CREDENTIAL_ENDPOINT_MAX];
+};
+
+struct credentials {
+    struct store *store;
+    struct seal *seal;
+    credential_gone_fn *gone;
+    void *arg;
+    struct hash_key key;
+    struct slot_table endpoints;  /* by endpoint */
+    struct slot_table identities; /* by mode and identity, or fingerprint */
+    struct entry **slots;         /* NULL: free */
+    uint32_t slot_end, slot_cap, free_hint;
+    size_t count;
+    struct change *changes;
+};
+
+/* ---- names ---- */
+
+static const char *const mode_names[CREDENTIAL_MODE_COUNT] = {"none", "psk", "x509", "oscore"};
+static const char *const service_names[] = {"", "management", "bootstrap", "both"};
+static const struct {
+    const char *name;
+    uint8_t number;
+} aeads[] = {{"AES-CCM-16-64-128", 10}, {"AES-CCM-16-128-128", 30}};
+
+const char *credential_mode_name(enum credential_mode mode) {
+    return mode_names[mode];
+}
+
+bool credential_mode_parse(struct slice name, enum credential_mode *mode) {
+    for (size_t i = 0; i < CREDENTIAL_MODE_COUNT; i++) {
+        if (slice_is(name, mode_names[i])) {
+            *mode = (enum credential_mode)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *credential_services_name(unsigned services) {
+    return service_names[services & CREDENTIAL_EVERY_SERVICE];
+}
+
+bool credential_services_parse(struct slice name, unsigned *services) {
+    for (unsigned i = 1; i < sizeof service_names / sizeof service_names[0]; i++) {
+        if (slice_is(name, service_names[i])) {
+            *services = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *credential_aead_name(uint8_t aead) {
+    for (size_t i = 0; i < sizeof aeads / sizeof aeads[0]; i++) {
+        if (aeads[i].number == aead)
+            return aeads[i].name;
+    }
+    return "";
+}
+
+bool credential_aead_parse(struct slice name, uint8_t *aead) {
+    for (size_t i = 0; i < sizeof aeads / sizeof aeads[0]; i++) {
+        if (slice_is(name, aeads[i].name)) {
+            *aead = aeads[i].number;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool credential_endpoint_good(struct slice endpoint) {
+    if (endpoint.len == 0 || endpoint.len > CREDENTIAL_ENDPOINT_MAX || !slice_is_utf8(endpoint))
+        return false;
+    for (size_t i = 0; i < endpoint.len; i++) {
+        if (endpoint.data[i] < 0x20 || endpoint.data[i] == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* ---- entries ---- */
+
+enum { TEXT_COUNT = 6 };
+
+static void list_texts(struct credential *c, struct slice *texts[TEXT_COUNT]) {
+    struct slice *list[TEXT_COUNT] = {&c->endpoint, &c->identity, &c->key, &c->sender_id, &c->salt, &c->id_context};
+    memcpy(texts, list, sizeof list);
+}
+
+static struct entry *entry_new(const struct credential *credential) {
+    struct credential copy = *credential;
+    struct slice *texts[TEXT_COUNT];
+    size_t len = 0;
+    list_texts(&copy, texts);
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        len += texts[i]->len;
+    struct entry *e = malloc(sizeof *e + len);
+    if (e == NULL)
+        return NULL;
+    uint8_t *at = e->bytes;
+    for (size_t i = 0; i < TEXT_COUNT; i++) {
+        if (texts[i]->len > 0)
+            memcpy(at, texts[i]->data, texts[i]->len);
+        texts[i]->data = at;
+        at += texts[i]->len;
+    }
+    e->credential = copy;
+    e->slot = SLOT_NONE;
+    e->len = len;
+    return e;
+}
+
+static void entry_free(struct entry *e) {
+    mbedtls_platform_zeroize(e, sizeof *e + e->len);
+    free(e);
+}
+
+static uint32_t hash_endpoint(const struct credentials *all, struct slice endpoint) {
+    return (uint32_t)(hash_slice(&all->key, endpoint) >> 32);
+}
+
+/* A fingerprint is told from a name by its kind. */
+enum name_kind { NAMED_BY_PSK, NAMED_BY_FINGERPRINT, NAMED_BY_SUBJECT, NAMED_BY_RECIPIENT, NAMED_BY_NOTHING };
+
+static enum name_kind kind_of(const struct credential *c) {
+    switch (c->mode) {
+    case CREDENTIAL_PSK:
+        return NAMED_BY_PSK;
+    case CREDENTIAL_X509:
+        return c->has_fingerprint ? NAMED_BY_FINGERPRINT : c->identity.len > 0 ? NAMED_BY_SUBJECT : NAMED_BY_NOTHING;
+    case CREDENTIAL_OSCORE:
+        return NAMED_BY_RECIPIENT;
+    default:
+        return NAMED_BY_NOTHING;
+    }
+}
+
+static struct slice name_of(const struct credential *c) {
+    return kind_of(c) == NAMED_BY_FINGERPRINT ? slice_of(c->fingerprint, sizeof c->fingerprint) : c->identity;
+}
+
+static uint32_t hash_name(const struct credentials *all, enum name_kind kind, struct slice name) {
+    return (uint32_t)(hash_slice(&all->key, name) >> 32) + (uint32_t)kind;
+}
+
+static bool take_slot(struct credentials *all, struct entry *e) {
+    while (all->free_hint < all->slot_end && all->slots[all->free_hint] != NULL)
+        all->free_hint++;
+    if (all->free_hint == all->slot_cap) {
+        uint32_t cap = all->slot_cap == 0 ? SLOTS_MIN : all->slot_cap * 2;
+        struct entry **grown = realloc(all->slots, cap * sizeof(struct entry *));
+        if (grown == NULL)
+            return false;
+        all->slots = grown;
+        all->slot_cap = cap;
+    }
+    e->slot = all->free_hint;
+    all->slots[e->slot] = e;
+    if (e->slot == all->slot_end)
+        all->slot_end++;
+    return true;
+}
+
+static bool add_entry(struct credentials *all, struct entry *e) {
+    const struct credential *c = &e->credential;
+    uint32_t endpoint_hash = hash_endpoint(all, c->endpoint);
+    enum name_kind kind = kind_of(c);
+    uint32_t name_hash = hash_name(all, kind, name_of(c));
+    if (all->count >= CREDENTIALS_MAX || !slot_table_reserve(&all->endpoints, endpoint_hash) ||
+        (kind != NAMED_BY_NOTHING && !slot_table_reserve(&all->identities, name_hash)) || !take_slot(all, e))
+        return false;
+    slot_table_insert(&all->endpoints, endpoint_hash, e->slot);
+    if (kind != NAMED_BY_NOTHING)
+        slot_table_insert(&all->identities, name_hash, e->slot);
+    all->count++;
+    return true;
+}
+
+static void remove_entry(struct credentials *all, struct entry *e) {
+    const struct credential *c = &e->credential;
+    enum name_kind kind = kind_of(c);
+    slot_table_remove(&all->endpoints, hash_endpoint(all, c->endpoint), e->slot);
+    if (kind != NAMED_BY_NOTHING)
+        slot_table_remove(&all->identities, hash_name(all, kind, name_of(c)), e->slot);
+    all->slots[e->slot] = NULL;
+    if (e->slot < all->free_hint)
+        all->free_hint = e->slot;
+    all->count--;
+    entry_free(e);
+}
+
+/* ---- finding ---- */
+
+/* Entries of an endpoint, pending ones too. */
+struct entry_search {
+    const struct credentials *all;
+    struct slice endpoint;
+    struct slot_search search;
+    bool begun;
+};
+
+static struct entry *next_of(struct entry_search *s) {
+    uint32_t slot;
+    do {
+        slot = s->begun ? slot_search_next(&s->search)
+                        : slot_search_first(&s->search, &s->all->endpoints, hash_endpoint(s->all, s->endpoint));
+        s->begun = true;
+    } while (slot != SLOT_NONE && !slice_equal(s->all->slots[slot]->credential.endpoint, s->endpoint));
+    return slot == SLOT_NONE ? NULL : s->all->slots[slot];
+}
+
+static struct entry_search entries_of(const struct credentials *all, struct slice endpoint) {
+    return (struct entry_search){.all = all, .endpoint = endpoint};
+}
+
+static const struct credential *find(const struct credentials *all, enum name_kind kind, struct slice name,
+                                     unsigned services) {
+    struct slot_search search;
+    const struct credential *found = NULL;
+    for (uint32_t slot = slot_search_first(&search, &all->identities, hash_name(all, kind, name)); slot != SLOT_NONE;
+         slot = slot_search_next(&search)) {
+        const struct credential *c = &all->slots[slot]->credential;
+        if (kind_of(c) != kind || !slice_equal(name_of(c), name) || (c->services & services) == 0)
+            continue;
+        if (found == NULL || (c->services & services & CREDENTIAL_MANAGEMENT) != 0)
+            found = c;
+    }
+    return found;
+}
+
+const struct credential *credentials_find_psk(const struct credentials *all, struct slice identity, unsigned services) {
+    return find(all, NAMED_BY_PSK, identity, services);
+}
+
+const struct credential *credentials_find_fingerprint(const struct credentials *all,
+                                                      const uint8_t fingerprint[CREDENTIAL_FINGERPRINT],
+                                                      unsigned services) {
+    return find(all, NAMED_BY_FINGERPRINT, slice_of(fingerprint, CREDENTIAL_FINGERPRINT), services);
+}
+
+const struct credential *credentials_find_subject(const struct credentials *all, struct slice name, unsigned services) {
+    return find(all, NAMED_BY_SUBJECT, name, services);
+}
+
+const struct credential *credentials_of(const struct credentials *all, struct slice endpoint,
+                                        const struct credential *before) {
+    if (all->count == 0) /* asked with every Update */
+        return NULL;
+    struct entry_search search = entries_of(all, endpoint);
+    bool passed = before == NULL;
+    for (struct entry *e; (e = next_of(&search)) != NULL;) {
+        if (passed && e->credential.services != 0)
+            return &e->credential;
+        passed = passed || &e->credential == before;
+    }
+    return NULL;
+}
+
+const struct credential *credentials_next(const struct credentials *all, uint32_t *slot) {
+    while (*slot < all->slot_end) {
+        const struct entry *e = all->slots[(*slot)++];
+        if (e != NULL && e->credential.services != 0)
+            return &e->credential;
+    }
+    return NULL;
+}
+
+size_t credentials_count(const struct credentials *all) {
+    return all->count;
+}
+
+/* Whether another endpoint has what names this one. */
+static bool is_taken(const struct credentials *all, const struct credential *credential) {
+    struct slot_search search;
+    enum name_kind kind = kind_of(credential);
+    struct slice name = name_of(credential);
+    if (kind == NAMED_BY_NOTHING)
+        return false;
+    for (uint32_t slot = slot_search_first(&search, &all->identities, hash_name(all, kind, name)); slot != SLOT_NONE;
+         slot = slot_search_next(&search)) {
+        const struct credential *c = &all->slots[slot]->credential;
+        if (kind_of(c) == kind && slice_equal(name_of(c), name) && !slice_equal(c->endpoint, credential->endpoint))
+            return true;
+    }
+    return false;
+}
+
+/* ---- rows ---- */
+
+static struct slice context_of(struct slice endpoint, uint32_t mode, uint32_t services, uint8_t memory[CONTEXT_MAX]) {
+    struct buffer context = buffer_over(memory, CONTEXT_MAX);
+    buffer_printf(&context, "credential %u %u ", mode, services);
+    buffer_put_slice(&context, endpoint);
+    return buffer_slice(&context);
+}
+
+/* [form, identity, key, fingerprint, sender ID, salt, ID context, AEAD] in CBOR. */
+static bool seal_row(struct seal *seal, const struct credential *c, unsigned services, struct buffer *out) {
+    uint8_t plain_memory[PLAIN_MAX], context[CONTEXT_MAX];
+    struct buffer plain = buffer_over(plain_memory, sizeof plain_memory);
+    cbor_put_array(&plain, 8);
+    cbor_put_unsigned(&plain, PLAIN_FORM);
+    cbor_put_bytes(&plain, c->identity);
+    cbor_put_bytes(&plain, c->key);
+    cbor_put_bytes(&plain, slice_of(c->fingerprint, c->has_fingerprint ? sizeof c->fingerprint : 0));
+    cbor_put_bytes(&plain, c->sender_id);
+    cbor_put_bytes(&plain, c->salt);
+    cbor_put_bytes(&plain, c->id_context);
+    cbor_put_unsigned(&plain, c->aead);
+    bool sealed = !plain.overflow &&
+                  seal_close(seal, context_of(c->endpoint, c->mode, services, context), buffer_slice(&plain), out);
+    mbedtls_platform_zeroize(plain_memory, sizeof plain_memory);
+    return sealed;
+}
+
+static bool read_bytes(struct cbor_reader *reader, size_t max, struct slice *bytes) {
+    struct cbor_item item;
+    if (!cbor_read(reader, &item) || item.type != CBOR_BYTES || item.bytes.len > max)
+        return false;
+    *bytes = item.bytes;
+    return true;
+}
+
+static bool read_plain(struct slice plain, struct credential *c) {
+    struct cbor_reader reader = cbor_reader_over(plain, NULL);
+    struct cbor_item item;
+    struct slice fingerprint;
+    if (!cbor_read(&reader, &item) || item.type != CBOR_ARRAY || !cbor_more(&reader) || !cbor_read(&reader, &item) ||
+        item.type != CBOR_UNSIGNED || item.number != PLAIN_FORM ||
+        !read_bytes(&reader, CREDENTIAL_IDENTITY_MAX, &c->identity) ||
+        !read_bytes(&reader, CREDENTIAL_KEY_MAX, &c->key) ||
+        !read_bytes(&reader, CREDENTIAL_FINGERPRINT, &fingerprint) ||
+        !read_bytes(&reader, CREDENTIAL_OSCORE_ID_MAX, &c->sender_id) ||
+        !read_bytes(&reader, CREDENTIAL_SECRET_MAX, &c->salt) ||
+        !read_bytes(&reader, CREDENTIAL_CONTEXT_MAX, &c->id_context) || !cbor_read(&reader, &item) ||
+        item.type != CBOR_UNSIGNED || item.number > UINT8_MAX || cbor_more(&reader) || !cbor_at_end(&reader))
+        return false;
+    c->aead = (uint8_t)item.number;
+    c->has_fingerprint = fingerprint.len == CREDENTIAL_FINGERPRINT;
+    if (c->has_fingerprint)
+        memcpy(c->fingerprint, fingerprint.data, fingerprint.len);
+    return true;
+}
+
+struct loading {
+    struct credentials *all;
+    size_t skipped;
+};
+
+static void load(void *arg, const struct store_credential *row) {
+    struct loading *loading = arg;
+    struct credentials *all = loading->all;
+    uint8_t plain_memory[PLAIN_MAX], context[CONTEXT_MAX];
+    struct buffer plain = buffer_over(plain_memory, sizeof plain_memory);
+    struct credential credential = {
+        .endpoint = row->endpoint, .mode = (enum credential_mode)row->mode, .services = row->services};
+    bool good =
+        row->mode < CREDENTIAL_MODE_COUNT && row->services >= 1 && row->services <= CREDENTIAL_EVERY_SERVICE &&
+        row->endpoint.len <= CREDENTIAL_ENDPOINT_MAX &&
+        seal_open(all->seal, context_of(row->endpoint, row->mode, row->services, context), row->sealed, &plain) &&
+        read_plain(buffer_slice(&plain), &credential);
+    struct entry *e = good ? entry_new(&credential) : NULL;
+    mbedtls_platform_zeroize(plain_memory, sizeof plain_memory);
+    if (e != NULL && add_entry(all, e))
+        return;
+    if (e != NULL)
+        entry_free(e);
+    loading->skipped++;
+}
+
+bool credentials_load(struct credentials *all, char *error, size_t error_size) {
+    struct loading loading = {.all = all};
+    if (!store_load_credentials(all->store, load, &loading, error, error_size))
+        return false;
+    if (loading.skipped == 0)
+        return true;
+    snprintf(error, error_size, "%zu stored credentials cannot be opened: the database was changed by somebody else",
+             loading.skipped);
+    return false;
+}
+
+/* ---- changing ---- */
+
+struct credentials *credentials_new(struct store *store, struct seal *seal, credential_gone_fn *gone, void *arg) {
+    struct credentials *all = calloc(1, sizeof *all);
+    if (all == NULL)
+        return NULL;
+    all->store = store;
+    all->seal = seal;
+    all->gone = gone;
+    all->arg = arg;
+    all->key = hash_key_random();
+    return all;
+}
+
+void credentials_free(struct credentials *all) {
+    if (all == NULL)
+        return;
+    for (uint32_t slot = 0; slot < all->slot_end; slot++) {
+        if (all->slots[slot] != NULL)
+            entry_free(all->slots[slot]);
+    }
+    free(all->slots);
+    slot_table_free(&all->endpoints);
+    slot_table_free(&all->identities);
+    free(all);
+}
+
+static bool is_affected(const struct credential *c, enum credential_mode mode, unsigned services) {
+    return (mode == CREDENTIAL_MODE_COUNT || c->mode == mode) && (c->services & services) != 0;
+}
+
+/* What a change leaves of an entry. */
+static unsigned left_of(const struct credential *c, enum credential_mode mode, unsigned services) {
+    return is_affected(c, mode, services) ? c->services & ~services : c->services;
+}
+
+static bool has_affected(const struct credentials *all, struct slice endpoint, enum credential_mode mode,
+                         unsigned services) {
+    struct entry_search search = entries_of(all, endpoint);
+    for (struct entry *e; (e = next_of(&search)) != NULL;) {
+        if (is_affected(&e->credential, mode, services))
+            return true;
+    }
+    return false;
+}
+
+/* Take services from entries of an endpoint, and tell whoever must know. */
+static void take_services(struct credentials *all, struct slice endpoint, enum credential_mode mode, unsigned services,
+                          const struct entry *successor) {
+    for (bool again = true; again;) {
+        struct entry_search search = entries_of(all, endpoint);
+        struct entry *e;
+        do
+            e = next_of(&search);
+        while (e != NULL && (e == successor || !is_affected(&e->credential, mode, services)));
+        again = e != NULL;
+        if (!again)
+            break;
+        e->credential.services &= ~services;
+        all->gone(all->arg, &e->credential, successor == NULL);
+        if (e->credential.services == 0)
+            remove_entry(all, e);
+    }
+}
+
+static void on_changed(void *arg, enum store_result result) {
+    struct change *change = arg;
+    struct credentials *all = change->credentials;
+    struct change **link = &all->changes;
+    while (*link != change)
+        link = &(*link)->next;
+    *link = change->next;
+    if (result == STORE_OK && change->added != NULL)
+        change->added->credential.services = change->services;
+    if (result == STORE_OK)
+        take_services(all, slice_of(change->endpoint, change->endpoint_len), change->mode, change->services,
+                      change->added);
+    else if (change->added != NULL)
+        remove_entry(all, change->added);
+    change->done(change->arg, result);
+    free(change);
+}
+
+static bool is_changing(const struct credentials *all, struct slice endpoint) {
+    for (const struct change *change = all->changes; change != NULL; change = change->next) {
+        if (slice_equal(slice_of(change->endpoint, change->endpoint_len), endpoint))
+            return true;
+    }
+    return false;
+}
+
+/* Write the endpoint's rows as they are after the change. False when there is no room: nothing was written. */
+static bool write_rows(struct credentials *all, struct change *change, enum store_result *result) {
+    uint8_t *memory = malloc(ROWS_MAX * SEALED_MAX);
+    struct store_credential rows[ROWS_MAX];
+    size_t count = 0;
+    if (memory == NULL)
+        return false;
+    struct buffer sealed = buffer_over(memory, ROWS_MAX * SEALED_MAX);
+    struct slice endpoint = slice_of(change->endpoint, change->endpoint_len);
+    struct entry_search search = entries_of(all, endpoint);
+    bool good = true;
+    for (struct entry *e; good && (e = next_of(&search)) != NULL;) {
+        const struct credential *c = &e->credential;
+        unsigned services = e == change->added ? change->services : left_of(c, change->mode, change->services);
+        if (services == 0 || c->given)
+            continue;
+        size_t at = sealed.len;
+        good = count < ROWS_MAX && seal_row(all->seal, c, services, &sealed);
+        if (good)
+            rows[count++] = (struct store_credential){
+                .mode = (uint32_t)c->mode, .services = services, .sealed = slice_of(memory + at, sealed.len - at)};
+    }
+    if (good)
+        *result = store_put_credentials(all->store, endpoint, rows, count, on_changed, change);
+    free(memory);
+    return good;
+}
+
+static struct change *change_new(struct credentials *all, struct slice endpoint, enum credential_mode mode,
+                                 unsigned services, store_done_fn *done, void *arg) {
+    struct change *change = malloc(sizeof *change);
+    if (change == NULL)
+        return NULL;
+    *change = (struct change){
+        .credentials = all, .mode = mode, .services = services, .done = done, .arg = arg, .endpoint_len = endpoint.len};
+    memcpy(change->endpoint, endpoint.data, endpoint.len);
+    return change;
+}
+
+/* Queue it. CREDENTIAL_TOO_MANY: out of memory, and the change is gone. */
+static enum credential_result queue_change(struct credentials *all, struct change *change) {
+    enum store_result result = STORE_OK;
+    change->next = all->changes;
+    all->changes = change;
+    if (!write_rows(all, change, &result)) {
+        all->changes = change->next;
+        if (change->added != NULL)
+            remove_entry(all, change->added);
+        free(change);
+        return CREDENTIAL_TOO_MANY;
+    }
+    if (result != STORE_OK)
+        on_changed(change, result);
+    return CREDENTIAL_ACCEPTED;
+}
+
+bool credentials_would_create(const struct credentials *all, const struct credential *credential) {
+    return !has_affected(all, credential->endpoint, credential->mode, credential->services);
+}
+
+enum credential_result credentials_put(struct credentials *all, const struct credential *credential,
+                                       store_done_fn *done, void *arg) {
+    if (is_changing(all, credential->endpoint))
+        return CREDENTIAL_BUSY;
+    if (is_taken(all, credential))
+        return CREDENTIAL_CONFLICT;
+    struct credential pending = *credential;
+    pending.services = 0;
+    pending.given = false;
+    struct change *change = change_new(all, credential->endpoint, credential->mode, credential->services, done, arg);
+    struct entry *e = entry_new(&pending);
+    if (change == NULL || e == NULL || !add_entry(all, e)) {
+        free(change);
+        if (e != NULL)
+            entry_free(e);
+        return CREDENTIAL_TOO_MANY;
+    }
+    change->added = e;
+    return queue_change(all, change);
+}
+
+enum credential_result credentials_delete(struct credentials *all, struct slice endpoint, enum credential_mode mode,
+                                          unsigned services, store_done_fn *done, void *arg) {
+    if (endpoint.len > CREDENTIAL_ENDPOINT_MAX)
+        return CREDENTIAL_MISSING;
+    if (is_changing(all, endpoint))
+        return CREDENTIAL_BUSY;
+    if (!has_affected(all, endpoint, mode, services))
+        return CREDENTIAL_MISSING;
+    struct change *change = change_new(all, endpoint, mode, services, done, arg);
+    return change == NULL ? CREDENTIAL_TOO_MANY : queue_change(all, change);
+}
+
+bool credentials_give(struct credentials *all, const struct credential *credential) {
+    if (is_taken(all, credential))
+        return false;
+    struct credential given = *credential;
+    given.given = true;
+    struct entry *e = entry_new(&given);
+    if (e == NULL || !add_entry(all, e)) {
+        if (e != NULL)
+            entry_free(e);
+        return false;
+    }
+    take_services(all, credential->endpoint, credential->mode, credential->services, e);
+    return true;
+}

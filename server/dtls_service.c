@@ -1,0 +1,413 @@
+#include "server/dtls_service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/text.h"
+#include "server/absent_link.h"
+#include "server/admission.h"
+#include "server/contact.h"
+#include "server/dtls_sessions.h"
+#include "server/own_pki.h"
+#include "server/persist.h"
+#include "server/private_file.h"
+#include "server/register.h"
+
+enum { FILE_MAX = 65536, FACTS_MAX = 768, ALERT_CERTIFICATE_EXPIRED = 45, ALERT_UNKNOWN_CA = 48 };
+
+/* ---- identities (handlers) ---- */
+
+static bool on_psk(void *arg, const struct listener *listener, struct slice identity, struct buffer *key) {
+    const struct server *server = arg;
+    (void)listener;
+    const struct credential *c = credentials_find_psk(server->credentials, identity, CREDENTIAL_EVERY_SERVICE);
+    if (c == NULL)
+        return false;
+    buffer_put_slice(key, c->key);
+    return !key->overflow;
+}
+
+/* Good when an authority has signed it or a credential has its fingerprint (SEC-13); dates are judged in both cases. */
+static int on_certificate(void *arg, const struct listener *listener, const struct dtls_peer_certificate *certificate) {
+    const struct server *server = arg;
+    (void)listener;
+    bool pinned = credentials_find_fingerprint(server->credentials, certificate->identity->fingerprint,
+                                               CREDENTIAL_EVERY_SERVICE) != NULL;
+    if (!certificate->chain_trusted && !pinned)
+        return ALERT_UNKNOWN_CA;
+    return certificate->dates_good ? 0 : ALERT_CERTIFICATE_EXPIRED;
+}
+
+/* ---- events ---- */
+
+/* Of which endpoint an identity speaks; "" when of none. */
+static struct slice endpoint_of(const struct server *server, const struct link_identity *identity) {
+    struct slice endpoint = SLICE_NONE;
+    if (identity != NULL && identity->security != LINK_NO_SECURITY)
+        admission_endpoint(server, identity, CREDENTIAL_EVERY_SERVICE, &endpoint);
+    return endpoint;
+}
+
+static void put_identity(struct buffer *facts, const struct link_identity *identity) {
+    if (identity == NULL || identity->security == LINK_NO_SECURITY)
+        return;
+    event_fact_put(facts, EVENT_FACT_SECURITY, slice_str(link_security_name(identity->security)));
+    event_fact_put(facts, EVENT_FACT_IDENTITY, identity->name);
+}
+
+static void put_session(struct buffer *facts, const struct dtls_description *description) {
+    uint8_t hex_memory[2 * DTLS_CID_MAX];
+    struct buffer hex = buffer_over(hex_memory, sizeof hex_memory);
+    text_put_hex(&hex, description->cid);
+    event_fact_put(facts, EVENT_FACT_CIPHER_SUITE, slice_str(description->cipher_suite));
+    event_fact_put(facts, EVENT_FACT_CID, buffer_slice(&hex));
+    event_fact_put(facts, EVENT_FACT_CID_DRAFT, slice_str(description->cid_draft ? "1" : "0"));
+    event_fact_put_number(facts, EVENT_FACT_BYTES_IN, description->traffic.handshake_in);
+    event_fact_put_number(facts, EVENT_FACT_BYTES_OUT, description->traffic.handshake_out);
+}
+
+static void on_established(void *arg, struct link *link) {
+    struct server *server = arg;
+    struct dtls_description description;
+    uint8_t facts_memory[FACTS_MAX];
+    struct buffer facts = buffer_over(facts_memory, sizeof facts_memory);
+    clock_update(&server->clock); /* the step before may have run on the pool */
+    dtls_describe(link, &description);
+    put_identity(&facts, link->identity);
+    put_session(&facts, &description);
+    struct event event = {.type = description.resumed ? EVENT_DTLS_RESUMED : EVENT_DTLS_HANDSHAKE,
+                          .endpoint = endpoint_of(server, link->identity),
+                          .address = link->peer,
+                          .facts = buffer_slice(&facts)};
+    event_publish(server->events, &event);
+    persist_event_numbers(server);
+}
+
+static void on_failed(void *arg, const struct dtls_failure *failure) {
+    struct server *server = arg;
+    uint8_t facts_memory[FACTS_MAX];
+    struct buffer facts = buffer_over(facts_memory, sizeof facts_memory);
+    event_fact_put(&facts, EVENT_FACT_REASON, slice_str(dtls_fault_name(failure->fault)));
+    put_identity(&facts, &failure->identity);
+    if (failure->alert_sent >= 0)
+        event_fact_put_number(&facts, EVENT_FACT_ALERT_SENT, (uint64_t)failure->alert_sent);
+    if (failure->alert_received >= 0)
+        event_fact_put_number(&facts, EVENT_FACT_ALERT_RECEIVED, (uint64_t)failure->alert_received);
+    event_fact_put_number(&facts, EVENT_FACT_BYTES_IN, failure->bytes_in);
+    event_fact_put_number(&facts, EVENT_FACT_BYTES_OUT, failure->bytes_out);
+    struct event event = {.type = EVENT_DTLS_FAILED,
+                          .endpoint = endpoint_of(server, &failure->identity),
+                          .address = failure->peer,
+                          .facts = buffer_slice(&facts)};
+    event_publish(server->events, &event);
+    persist_event_numbers(server);
+}
+
+/* ---- sessions and registrations ---- */
+
+static struct registration *registration_on(const struct server *server, const struct link *link) {
+    struct registration *r = link->owner == 0 ? NULL : directory_at(server->directory, link->owner - 1);
+    return r == NULL || r->link != link ? NULL : r;
+}
+
+/* RFC 9146 §6: the registration follows its session. */
+static void on_moved(void *arg, struct link *link, const struct address *old) {
+    struct server *server = arg;
+    struct registration *r = registration_on(server, link);
+    if (r == NULL)
+        return;
+    register_tell_address(server, r, old);
+    persist_soon(server, r, UNSAVED_ALL);
+}
+
+/* With a successor the device goes on from the same address with the same identity; otherwise it is reached again when it
+ * has come back and updated its registration (SEC-18, SEC-19). */
+static void on_closed(void *arg, struct link *link, enum dtls_end end, struct link *successor) {
+    struct server *server = arg;
+    struct registration *r = registration_on(server, link);
+    if (r != NULL && successor != NULL) {
+        register_move(server, r, successor);
+        persist_soon(server, r, UNSAVED_ALL);
+    }
+    log_write(LOG_DEBUG, "dtls", "a session has ended: %s", dtls_end_name(end));
+}
+
+static void on_save(void *arg, struct link *link) {
+    dtls_sessions_save(((struct server *)arg)->dtls_sessions, link);
+}
+
+static void on_reserve(void *arg, struct link *link, uint64_t id, uint64_t number_limit) {
+    dtls_sessions_reserve(((struct server *)arg)->dtls_sessions, link, id, number_limit);
+}
+
+static void on_touched(void *arg, struct link *link) {
+    dtls_sessions_touched(((struct server *)arg)->dtls_sessions, link);
+}
+
+static void on_forget(void *arg, struct link *link, uint64_t id) {
+    (void)link;
+    dtls_sessions_forget(((struct server *)arg)->dtls_sessions, id);
+}
+
+static void on_resume_put(void *arg, struct slice session_id, const struct link_identity *identity, struct slice secret,
+                          uint64_t expires_ms) {
+    dtls_sessions_resume_put(((struct server *)arg)->dtls_sessions, session_id, identity, secret, expires_ms);
+}
+
+static bool on_resume_get(void *arg, struct slice session_id, struct buffer *secret) {
+    return dtls_sessions_resume_get(((struct server *)arg)->dtls_sessions, session_id, secret);
+}
+
+static bool on_permitted(void *arg, const struct listener *listener, const struct link_identity *identity) {
+    (void)listener;
+    return dtls_sessions_permitted(((struct server *)arg)->dtls_sessions, identity);
+}
+
+uint64_t dtls_service_session_id(const struct link *link) {
+    struct dtls_session_row row;
+    bool kept = link->identity != NULL && link->listener->transport == LINK_DTLS && !absent_link_is(link) &&
+                dtls_session_row(link, &row, NULL);
+    return kept ? row.id : 0;
+}
+
+bool dtls_service_describe(const struct link *link, struct dtls_description *description) {
+    if (link->identity == NULL || link->listener->transport != LINK_DTLS || absent_link_is(link))
+        return false;
+    dtls_describe(link, description);
+    return true;
+}
+
+struct link *dtls_service_link(struct server *server, const struct store_registration *row,
+                               const struct address *peer) {
+    struct link *link = server->dtls == NULL || row->session == 0 ? NULL : dtls_find(server->dtls, row->session);
+    if (link != NULL)
+        return link_ref(link);
+    struct listener *listener = &server->listeners[row->listener < server->config->listener_count ? row->listener : 0];
+    return absent_link_new(listener, peer, (enum link_security)(row->flags >> 24 & 3), row->identity);
+}
+
+void dtls_service_write_windows(struct server *server) {
+    dtls_sessions_write(server->dtls_sessions);
+}
+
+void dtls_service_credential_gone(struct server *server, const struct credential *credential, bool removed) {
+    struct link_identity identity = {.security = credential->mode == CREDENTIAL_PSK ? LINK_PSK : LINK_X509,
+                                     .name =
+                                         credential->identity.len > 0 ? credential->identity : credential->endpoint};
+    bool proves = credential->mode == CREDENTIAL_PSK || credential->mode == CREDENTIAL_X509;
+    if (!proves || server->dtls == NULL || credential->services != 0) /* it is good for another service yet */
+        return;
+    if (credential->has_fingerprint)
+        memcpy(identity.fingerprint, credential->fingerprint, sizeof identity.fingerprint);
+    dtls_sessions_forget_identity(server->dtls_sessions, &identity);
+    /* A certificate that was good because it is known would be judged by its name, which nobody has signed. */
+    if (removed || server->config->close_replaced || credential->has_fingerprint)
+        dtls_drop_identity(server->dtls, &identity);
+}
+
+/* ---- datagrams ---- */
+
+static void on_datagram(void *arg, struct listener *listener, const struct address *peer, const struct address *local,
+                        uint8_t *datagram, size_t len) {
+    struct server *server = arg;
+    clock_update(&server->clock);
+    dtls_receive(server->dtls, listener, peer, local, datagram, len);
+}
+
+static int on_send(void *arg, struct listener *listener, const struct address *peer, const struct address *local,
+                   struct slice datagram) {
+    return udp_send(((struct server *)arg)->udp, listener, peer, local, datagram);
+}
+
+static void on_message(void *arg, struct link *link, struct slice message) {
+    server_receive(arg, link, message);
+}
+
+/* ---- NSS key log, for Wireshark (SEC-29) ---- */
+
+static void on_key_log(void *arg, const char *line) {
+    const struct server *server = arg;
+    char text[512];
+    int len = snprintf(text, sizeof text, "%s\n", line);
+    if (len > 0 && (size_t)len < sizeof text && write(server->key_log, text, (size_t)len) != len)
+        log_write(LOG_WARN, "dtls", "the key log can't be written: %s", strerror(errno));
+}
+
+static bool open_key_log(struct server *server, char *error, size_t error_size) {
+    const char *path = server->config->key_log;
+    if (path == NULL)
+        return true;
+    server->key_log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (server->key_log < 0) {
+        snprintf(error, error_size, "--tls-key-log: %s: %s", path, strerror(errno));
+        return false;
+    }
+    log_write(LOG_WARN, "dtls", "%s gets the secrets of every session", path);
+    return true;
+}
+
+/* ---- certificates ---- */
+
+static bool fail(const char *option, const char *path, const char *why, char *error, size_t error_size) {
+    snprintf(error, error_size, "%s: %s: %s", option, path, why);
+    return false;
+}
+
+/* The file's bytes, to be freed by the caller; NULL and `error`. */
+static uint8_t *read_file(const char *option, const char *path, struct slice *bytes, char *error, size_t error_size) {
+    uint8_t *memory = malloc(FILE_MAX);
+    size_t len = 0;
+    int result = memory == NULL ? -ENOMEM : private_file_read(path, memory, FILE_MAX, &len);
+    if (result == 0) {
+        *bytes = slice_of(memory, len);
+        return memory;
+    }
+    fail(option, path, strerror(-result), error, error_size);
+    free(memory);
+    return NULL;
+}
+
+static bool add_given_certificate(struct server *server, size_t i, char *error, size_t error_size) {
+    const struct config *config = server->config;
+    struct slice certificate, key;
+    const char *problem;
+    uint8_t *certificate_memory = read_file("--cert", config->certificates[i], &certificate, error, error_size);
+    uint8_t *key_memory =
+        certificate_memory == NULL ? NULL : read_file("--key", config->keys[i], &key, error, error_size);
+    bool added = key_memory != NULL && dtls_add_certificate(server->dtls, certificate, key, &problem);
+    if (key_memory != NULL && !added)
+        fail("--cert", config->certificates[i], problem, error, error_size);
+    if (key_memory != NULL)
+        explicit_bzero(key_memory, FILE_MAX);
+    free(key_memory);
+    free(certificate_memory);
+    return added;
+}
+
+static bool add_given_authority(struct server *server, const char *path, char *error, size_t error_size) {
+    struct slice certificates;
+    const char *problem;
+    uint8_t *memory = read_file("--ca", path, &certificates, error, error_size);
+    bool added = memory != NULL && dtls_add_authority(server->dtls, certificates, &problem);
+    if (memory != NULL && !added)
+        fail("--ca", path, problem, error, error_size);
+    free(memory);
+    return added;
+}
+
+/* Names by which devices may call the server, unless --hostname says them. */
+static size_t list_hosts(const struct config *config, char name[HOST_NAME_MAX + 1], struct slice hosts[PKI_HOSTS_MAX]) {
+    size_t count = 0;
+    for (; count < config->host_count; count++)
+        hosts[count] = slice_str(config->hosts[count]);
+    if (count > 0)
+        return count;
+    if (gethostname(name, HOST_NAME_MAX) == 0 && name[0] != '\0')
+        hosts[count++] = slice_str(name);
+    hosts[count++] = slice_str("localhost");
+    hosts[count++] = slice_str("127.0.0.1");
+    hosts[count++] = slice_str("::1");
+    return count;
+}
+
+static bool add_own_certificates(struct server *server, char *error, size_t error_size) {
+    const struct config *config = server->config;
+    char name[HOST_NAME_MAX + 1] = "";
+    struct slice hosts[PKI_HOSTS_MAX];
+    struct pki_pair authority, own;
+    const char *problem = "";
+    size_t count = list_hosts(config, name, hosts);
+    if (!own_pki_authority(config->data, server->seal, true, &authority, error, error_size))
+        return false;
+    bool good = config->authority_count > 0 ||
+                dtls_add_authority(server->dtls, slice_of(authority.certificate, authority.certificate_len), &problem);
+    if (!good)
+        fail("certificates", config->data, problem, error, error_size);
+    if (good && config->certificate_count == 0) {
+        good = own_pki_server(config->data, server->seal, &authority, hosts, count, &own, error, error_size);
+        if (good && !dtls_add_certificate(server->dtls, slice_of(own.certificate, own.certificate_len),
+                                          slice_of(own.key, own.key_len), &problem))
+            good = fail("certificates", config->data, problem, error, error_size);
+        pki_forget(&own);
+    }
+    pki_forget(&authority);
+    return good;
+}
+
+static bool add_certificates(struct server *server, char *error, size_t error_size) {
+    const struct config *config = server->config;
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        if (!add_given_certificate(server, i, error, error_size))
+            return false;
+    }
+    for (size_t i = 0; i < config->authority_count; i++) {
+        if (!add_given_authority(server, config->authorities[i], error, error_size))
+            return false;
+    }
+    bool all_given = config->certificate_count > 0 && config->authority_count > 0;
+    return all_given || add_own_certificates(server, error, error_size);
+}
+
+/* ---- life ---- */
+
+static bool has_coaps(const struct config *config) {
+    for (size_t i = 0; i < config->listener_count; i++) {
+        if (config->listeners[i].transport == LINK_DTLS)
+            return true;
+    }
+    return false;
+}
+
+bool dtls_service_start(struct server *server, char *error, size_t error_size) {
+    static const struct dtls_handlers without_key_log = {
+        .send = on_send,
+        .receive = on_message,
+        .psk = on_psk,
+        .certificate = on_certificate,
+        .resume_put = on_resume_put,
+        .resume_get = on_resume_get,
+        .permitted = on_permitted,
+        .established = on_established,
+        .failed = on_failed,
+        .moved = on_moved,
+        .closed = on_closed,
+        .save = on_save,
+        .reserve = on_reserve,
+        .touched = on_touched,
+        .forget = on_forget,
+    };
+    server->key_log = -1;
+    if (!has_coaps(server->config))
+        return true;
+    if (!open_key_log(server, error, error_size))
+        return false;
+    struct dtls_handlers handlers = without_key_log;
+    if (server->key_log >= 0)
+        handlers.key_log = on_key_log;
+    server->dtls_sessions = dtls_sessions_new(server);
+    if (server->dtls_sessions != NULL)
+        server->dtls = dtls_new(server->loop, &server->clock, &server->wheel, &server->config->dtls, &handlers, server);
+    if (server->dtls == NULL) {
+        snprintf(error, error_size, "DTLS can't be set up: out of memory");
+        return false;
+    }
+    dtls_sessions_serve(server->dtls_sessions, server->dtls);
+    udp_set_datagram_handler(server->udp, on_datagram, server);
+    return add_certificates(server, error, error_size);
+}
+
+bool dtls_service_load(struct server *server, char *error, size_t error_size) {
+    return server->dtls == NULL || dtls_sessions_load(server->dtls_sessions, error, error_size);
+}
+
+void dtls_service_stop(struct server *server) {
+    if (server->dtls != NULL)
+        dtls_close(server->dtls);
+    dtls_sessions_free(server->dtls_sessions);
+    if (server->key_log > 0)
+        close(server->key_log);
+}

@@ -1,0 +1,35 @@
+/* DTLS as the server runs it: which identities are good, what becomes of registrations when a session moves or ends, which
+ * events tell of it. The transport is common/net/dtls.h, keeping sessions is dtls_sessions.h. */
+#ifndef BERTH_SERVER_DTLS_SERVICE_H
+#define BERTH_SERVER_DTLS_SERVICE_H
+
+#include "common/net/dtls.h"
+#include "server/server.h"
+
+/* When there is a coaps listener: make or read certificates, and take the datagrams of such listeners from server->udp.
+ * Before server->udp listens. False: one line in `error`. */
+bool dtls_service_start(struct server *server, char *error, size_t error_size);
+
+/* Bring back sessions, before registrations, which look for theirs with dtls_service_link. False: one line in `error`. */
+bool dtls_service_load(struct server *server, char *error, size_t error_size);
+
+/* Nothing is sent any more. After registrations have given back their links. */
+void dtls_service_stop(struct server *server);
+
+/* The link of a registration that was made with security: its session's, else one by which nothing can be reached until
+ * the device comes back. The caller gets a reference. NULL when out of memory. */
+struct link *dtls_service_link(struct server *server, const struct store_registration *row, const struct address *peer);
+
+/* The id by which a session is kept; 0 when the link has none, or none that is kept. */
+uint64_t dtls_service_session_id(const struct link *link);
+
+/* False when the link is not a DTLS session. */
+bool dtls_service_describe(const struct link *link, struct dtls_description *description);
+
+/* Write the replay windows that have moved, before the write of an effect of what moved them. */
+void dtls_service_write_windows(struct server *server);
+
+/* A credential is not in force any more (credential_gone_fn): what rests on it goes. */
+void dtls_service_credential_gone(struct server *server, const struct credential *credential, bool removed);
+
+#endif

@@ -1,0 +1,454 @@
+#include "server/dtls_sessions.h"
+
+#include <mbedtls/platform_util.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/cbor.h"
+#include "common/base/hash.h"
+#include "server/admission.h"
+#include "server/persist.h"
+#include "server/slot_table.h"
+
+enum {
+    STATES_AT_ONCE = 256,
+    DROPPED_MAX = 16,
+    RESUMPTIONS_MAX = 65536,
+    SESSION_ID_MAX = 32,
+    FLAG_PINNED = 1, /* the certificate was good because a credential has its fingerprint */
+    PLAIN_FORM = 1,
+    PLAIN_MAX = DTLS_RESUME_SECRET_MAX + DTLS_IDENTITY_MAX + 80,
+    CONTEXT_MAX = 16 + 2 * SESSION_ID_MAX,
+};
+
+/* What resumes a session. In a ring, in the order in which they expire, and found by session ID. */
+struct resumption {
+    uint64_t expires_ms;
+    struct link_identity identity; /* its name lies in `bytes` */
+    bool pinned;
+    uint8_t session_id_len;
+    uint8_t session_id[SESSION_ID_MAX];
+    size_t secret_len, len;
+    uint8_t bytes[]; /* name, secret */
+};
+
+struct dtls_sessions {
+    struct server *server;
+    struct dtls *dtls;
+    uint64_t touched[STATES_AT_ONCE]; /* ids of sessions whose windows have moved, some perhaps twice */
+    size_t touched_count;
+    uint8_t dropped[DROPPED_MAX][CREDENTIAL_FINGERPRINT]; /* pinned certificates that were good until lately; a ring */
+    size_t dropped_count;
+    struct hash_key key;
+    struct slot_table resumptions; /* by session ID: slots of the ring */
+    struct resumption **ring;      /* RESUMPTIONS_MAX places; NULL: was deleted */
+    uint32_t oldest, used;         /* places in use: `used` from `oldest` on */
+    size_t resumption_count;
+};
+
+/* ---- windows ---- */
+
+static int compare_ids(const void *left, const void *right) {
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+static struct store_session_state state_of(const struct dtls_session_row *row) {
+    return (struct store_session_state){.id = row->id,
+                                        .number_limit = row->number_limit,
+                                        .window_top = row->window_top,
+                                        .window_bits = row->window_bits,
+                                        .used_ms = row->used_ms,
+                                        .peer = row->peer};
+}
+
+void dtls_sessions_write(struct dtls_sessions *sessions) {
+    struct store_session_state states[STATES_AT_ONCE];
+    size_t count = 0;
+    if (sessions == NULL || sessions->touched_count == 0)
+        return;
+    qsort(sessions->touched, sessions->touched_count, sizeof sessions->touched[0], compare_ids);
+    for (size_t i = 0; i < sessions->touched_count; i++) {
+        struct dtls_session_row row;
+        struct link *link = i > 0 && sessions->touched[i] == sessions->touched[i - 1]
+                                ? NULL
+                                : dtls_find(sessions->dtls, sessions->touched[i]);
+        if (link != NULL && dtls_session_row(link, &row, NULL))
+            states[count++] = state_of(&row);
+    }
+    /* A full queue keeps them for the next time: no write of an effect goes through either. */
+    if (count == 0 || store_refresh_sessions(sessions->server->store, states, count, NULL, NULL) == STORE_OK)
+        sessions->touched_count = 0;
+}
+
+void dtls_sessions_touched(struct dtls_sessions *sessions, struct link *link) {
+    struct dtls_session_row row;
+    if (!dtls_session_row(link, &row, NULL))
+        return;
+    if (sessions->touched_count > 0 && sessions->touched[sessions->touched_count - 1] == row.id)
+        return;
+    if (sessions->touched_count == STATES_AT_ONCE)
+        dtls_sessions_write(sessions);
+    if (sessions->touched_count == STATES_AT_ONCE)
+        return; /* the store takes nothing now */
+    sessions->touched[sessions->touched_count++] = row.id;
+    persist_windows_soon(sessions->server);
+}
+
+/* ---- numbers ---- */
+
+/* A reservation under way. */
+struct reserving {
+    struct dtls_sessions *sessions;
+    uint64_t id, number_limit;
+};
+
+static void on_reserved(void *arg, enum store_result result) {
+    struct reserving *reserving = arg;
+    dtls_reserved(reserving->sessions->dtls, reserving->id, result == STORE_OK ? reserving->number_limit : 0);
+    free(reserving);
+}
+
+void dtls_sessions_reserve(struct dtls_sessions *sessions, struct link *link, uint64_t id, uint64_t number_limit) {
+    struct dtls_session_row row;
+    struct reserving *reserving = malloc(sizeof *reserving);
+    if (reserving == NULL || !dtls_session_row(link, &row, NULL)) {
+        free(reserving);
+        dtls_reserved(sessions->dtls, id, 0);
+        return;
+    }
+    *reserving = (struct reserving){sessions, id, number_limit};
+    struct store_session_state state = state_of(&row);
+    state.number_limit = number_limit;
+    enum store_result result = store_refresh_sessions(sessions->server->store, &state, 1, on_reserved, reserving);
+    if (result != STORE_OK)
+        on_reserved(reserving, result);
+}
+
+/* ---- rows ---- */
+
+static struct slice context_of_session(uint64_t id, uint8_t memory[CONTEXT_MAX]) {
+    struct buffer context = buffer_over(memory, CONTEXT_MAX);
+    buffer_printf(&context, "session %016llx", (unsigned long long)id);
+    return buffer_slice(&context);
+}
+
+static bool is_pinned(const struct dtls_sessions *sessions, const struct link_identity *identity) {
+    return identity->security == LINK_X509 &&
+           credentials_find_fingerprint(sessions->server->credentials, identity->fingerprint,
+                                        CREDENTIAL_EVERY_SERVICE) != NULL;
+}
+
+void dtls_sessions_save(struct dtls_sessions *sessions, struct link *link) {
+    uint8_t secret_memory[DTLS_SESSION_SECRET_MAX], sealed_memory[DTLS_SESSION_SECRET_MAX + SEAL_OVERHEAD];
+    uint8_t context[CONTEXT_MAX];
+    struct buffer secret = buffer_over(secret_memory, sizeof secret_memory);
+    struct buffer sealed = buffer_over(sealed_memory, sizeof sealed_memory);
+    struct dtls_session_row row;
+    if (dtls_session_row(link, &row, &secret) &&
+        seal_close(sessions->server->seal, context_of_session(row.id, context), row.secret, &sealed)) {
+        struct store_session session = {.state = state_of(&row),
+                                        .listener = row.listener,
+                                        .flags = is_pinned(sessions, link->identity) ? FLAG_PINNED : 0,
+                                        .local = slice_of(&row.local, sizeof row.local),
+                                        .sealed = buffer_slice(&sealed)};
+        /* When the queue is full it is not kept: after a restart the device makes a new one. */
+        store_put_session(sessions->server->store, &session, NULL, NULL);
+    }
+    mbedtls_platform_zeroize(secret_memory, sizeof secret_memory);
+}
+
+void dtls_sessions_forget(struct dtls_sessions *sessions, uint64_t id) {
+    store_delete_sessions(sessions->server->store, &id, 1, NULL, NULL);
+}
+
+/* Whether what a session rests on is still there. */
+static bool is_still_good(const struct dtls_sessions *sessions, const struct link_identity *identity, bool pinned) {
+    struct slice endpoint;
+    if (identity->security == LINK_X509)
+        return !pinned || is_pinned(sessions, identity);
+    return admission_endpoint(sessions->server, identity, CREDENTIAL_EVERY_SERVICE, &endpoint);
+}
+
+struct loading {
+    struct dtls_sessions *sessions;
+    size_t skipped;
+};
+
+static void load_session(void *arg, const struct store_session *stored) {
+    struct loading *loading = arg;
+    struct dtls_sessions *sessions = loading->sessions;
+    struct server *server = sessions->server;
+    uint8_t secret_memory[DTLS_SESSION_SECRET_MAX], context[CONTEXT_MAX];
+    struct buffer secret = buffer_over(secret_memory, sizeof secret_memory);
+    struct dtls_session_row row = {.id = stored->state.id,
+                                   .listener = stored->listener,
+                                   .peer = stored->state.peer,
+                                   .number_limit = stored->state.number_limit,
+                                   .window_top = stored->state.window_top,
+                                   .window_bits = stored->state.window_bits,
+                                   .used_ms = stored->state.used_ms};
+    struct link *link = NULL;
+    if (stored->local.len == sizeof row.local)
+        memcpy(&row.local, stored->local.data, sizeof row.local);
+    bool has_listener =
+        stored->listener < server->config->listener_count && server->listeners[stored->listener].transport == LINK_DTLS;
+    if (has_listener && seal_open(server->seal, context_of_session(row.id, context), stored->sealed, &secret)) {
+        row.secret = buffer_slice(&secret);
+        link = dtls_restore(sessions->dtls, &server->listeners[stored->listener], &row);
+    }
+    mbedtls_platform_zeroize(secret_memory, sizeof secret_memory);
+    if (link == NULL) {
+        loading->skipped++;
+    } else if (!is_still_good(sessions, link->identity, (stored->flags & FLAG_PINNED) != 0)) {
+        dtls_drop(link);
+    }
+}
+
+/* ---- resumption ---- */
+
+static uint32_t hash_of(const struct dtls_sessions *sessions, struct slice session_id) {
+    return (uint32_t)(hash_slice(&sessions->key, session_id) >> 32);
+}
+
+static struct slice id_of(const struct resumption *r) {
+    return slice_of(r->session_id, r->session_id_len);
+}
+
+static uint32_t find_slot(const struct dtls_sessions *sessions, struct slice session_id) {
+    struct slot_search search;
+    uint32_t slot = slot_search_first(&search, &sessions->resumptions, hash_of(sessions, session_id));
+    while (slot != SLOT_NONE && !slice_equal(id_of(sessions->ring[slot]), session_id))
+        slot = slot_search_next(&search);
+    return slot;
+}
+
+static void remove_slot(struct dtls_sessions *sessions, uint32_t slot) {
+    struct resumption *r = sessions->ring[slot];
+    if (r == NULL)
+        return;
+    slot_table_remove(&sessions->resumptions, hash_of(sessions, id_of(r)), slot);
+    sessions->ring[slot] = NULL;
+    sessions->resumption_count--;
+    mbedtls_platform_zeroize(r, sizeof *r + r->len);
+    free(r);
+}
+
+static void delete_slot(struct dtls_sessions *sessions, uint32_t slot) {
+    if (sessions->ring[slot] == NULL)
+        return;
+    store_delete_resumption(sessions->server->store, id_of(sessions->ring[slot]), NULL, NULL);
+    remove_slot(sessions, slot);
+}
+
+/* Drop those whose time is over, and the oldest one when there is no place. */
+static void make_room(struct dtls_sessions *sessions) {
+    uint64_t now_ms = clock_now_ms(&sessions->server->clock);
+    while (sessions->used > 0) {
+        const struct resumption *oldest = sessions->ring[sessions->oldest];
+        if (oldest != NULL && oldest->expires_ms > now_ms && sessions->used < RESUMPTIONS_MAX)
+            return;
+        delete_slot(sessions, sessions->oldest);
+        sessions->oldest = (sessions->oldest + 1) % RESUMPTIONS_MAX;
+        sessions->used--;
+    }
+}
+
+static bool add_resumption(struct dtls_sessions *sessions, struct slice session_id,
+                           const struct link_identity *identity, struct slice secret, uint64_t expires_ms,
+                           bool pinned) {
+    uint32_t hash = hash_of(sessions, session_id);
+    if (session_id.len == 0 || session_id.len > SESSION_ID_MAX || secret.len > DTLS_RESUME_SECRET_MAX ||
+        identity->name.len > DTLS_IDENTITY_MAX)
+        return false;
+    if (sessions->ring == NULL && (sessions->ring = calloc(RESUMPTIONS_MAX, sizeof(struct resumption *))) == NULL)
+        return false;
+    make_room(sessions);
+    uint32_t known = find_slot(sessions, session_id);
+    if (known != SLOT_NONE)
+        remove_slot(sessions, known);
+    size_t len = identity->name.len + secret.len;
+    struct resumption *r = malloc(sizeof *r + len);
+    if (r == NULL || !slot_table_reserve(&sessions->resumptions, hash)) {
+        free(r);
+        return false;
+    }
+    *r = (struct resumption){.expires_ms = expires_ms,
+                             .identity = *identity,
+                             .pinned = pinned,
+                             .session_id_len = (uint8_t)session_id.len,
+                             .secret_len = secret.len,
+                             .len = len};
+    memcpy(r->session_id, session_id.data, session_id.len);
+    if (identity->name.len > 0)
+        memcpy(r->bytes, identity->name.data, identity->name.len);
+    memcpy(r->bytes + identity->name.len, secret.data, secret.len);
+    r->identity.name.data = r->bytes;
+    uint32_t slot = (sessions->oldest + sessions->used++) % RESUMPTIONS_MAX;
+    sessions->ring[slot] = r;
+    slot_table_insert(&sessions->resumptions, hash, slot);
+    sessions->resumption_count++;
+    return true;
+}
+
+static struct slice context_of_resumption(struct slice session_id, uint8_t memory[CONTEXT_MAX]) {
+    struct buffer context = buffer_over(memory, CONTEXT_MAX);
+    buffer_put_str(&context, "resumption ");
+    buffer_put_slice(&context, session_id);
+    return buffer_slice(&context);
+}
+
+/* [form, security, name, fingerprint, pinned, secret] in CBOR. */
+static void put_plain(struct buffer *out, const struct link_identity *identity, bool pinned, struct slice secret) {
+    cbor_put_array(out, 6);
+    cbor_put_unsigned(out, PLAIN_FORM);
+    cbor_put_unsigned(out, identity->security);
+    cbor_put_bytes(out, identity->name);
+    cbor_put_bytes(out, slice_of(identity->fingerprint, sizeof identity->fingerprint));
+    cbor_put_unsigned(out, pinned);
+    cbor_put_bytes(out, secret);
+}
+
+static bool read_item(struct cbor_reader *reader, enum cbor_type type, struct cbor_item *item) {
+    return cbor_more(reader) && cbor_read(reader, item) && item->type == type;
+}
+
+static bool read_plain(struct slice plain, struct link_identity *identity, bool *pinned, struct slice *secret) {
+    struct cbor_reader reader = cbor_reader_over(plain, NULL);
+    struct cbor_item item;
+    if (!cbor_read(&reader, &item) || item.type != CBOR_ARRAY || !read_item(&reader, CBOR_UNSIGNED, &item) ||
+        item.number != PLAIN_FORM || !read_item(&reader, CBOR_UNSIGNED, &item) || item.number > LINK_OSCORE)
+        return false;
+    identity->security = (enum link_security)item.number;
+    if (!read_item(&reader, CBOR_BYTES, &item))
+        return false;
+    identity->name = item.bytes;
+    if (!read_item(&reader, CBOR_BYTES, &item) || item.bytes.len != sizeof identity->fingerprint)
+        return false;
+    memcpy(identity->fingerprint, item.bytes.data, sizeof identity->fingerprint);
+    if (!read_item(&reader, CBOR_UNSIGNED, &item))
+        return false;
+    *pinned = item.number != 0;
+    if (!read_item(&reader, CBOR_BYTES, &item))
+        return false;
+    *secret = item.bytes;
+    return !cbor_more(&reader) && cbor_at_end(&reader);
+}
+
+void dtls_sessions_resume_put(struct dtls_sessions *sessions, struct slice session_id,
+                              const struct link_identity *identity, struct slice secret, uint64_t expires_ms) {
+    uint8_t plain_memory[PLAIN_MAX], sealed_memory[PLAIN_MAX + SEAL_OVERHEAD], context[CONTEXT_MAX];
+    struct buffer plain = buffer_over(plain_memory, sizeof plain_memory);
+    struct buffer sealed = buffer_over(sealed_memory, sizeof sealed_memory);
+    bool pinned = is_pinned(sessions, identity);
+    if (!add_resumption(sessions, session_id, identity, secret, expires_ms, pinned))
+        return;
+    put_plain(&plain, identity, pinned, secret);
+    if (!plain.overflow &&
+        seal_close(sessions->server->seal, context_of_resumption(session_id, context), buffer_slice(&plain), &sealed)) {
+        struct store_resumption row = {
+            .session_id = session_id, .expires_ms = expires_ms, .sealed = buffer_slice(&sealed)};
+        store_put_resumption(sessions->server->store, &row, NULL, NULL);
+    }
+    mbedtls_platform_zeroize(plain_memory, sizeof plain_memory);
+}
+
+bool dtls_sessions_resume_get(struct dtls_sessions *sessions, struct slice session_id, struct buffer *secret) {
+    if (sessions->ring == NULL)
+        return false;
+    uint32_t slot = find_slot(sessions, session_id);
+    if (slot == SLOT_NONE)
+        return false;
+    const struct resumption *r = sessions->ring[slot];
+    if (r->expires_ms <= clock_now_ms(&sessions->server->clock) || !is_still_good(sessions, &r->identity, r->pinned)) {
+        delete_slot(sessions, slot);
+        return false;
+    }
+    buffer_put(secret, r->bytes + r->identity.name.len, r->secret_len);
+    return !secret->overflow;
+}
+
+void dtls_sessions_forget_identity(struct dtls_sessions *sessions, const struct link_identity *identity) {
+    static const uint8_t none[sizeof identity->fingerprint];
+    bool by_fingerprint = memcmp(identity->fingerprint, none, sizeof none) != 0;
+    if (by_fingerprint)
+        memcpy(sessions->dropped[sessions->dropped_count++ % DROPPED_MAX], identity->fingerprint, sizeof none);
+    for (uint32_t i = 0; i < sessions->used; i++) {
+        uint32_t slot = (sessions->oldest + i) % RESUMPTIONS_MAX;
+        const struct resumption *r = sessions->ring[slot];
+        if (r != NULL && r->identity.security == identity->security &&
+            (by_fingerprint ? memcmp(r->identity.fingerprint, identity->fingerprint, sizeof none) == 0
+                            : slice_equal(r->identity.name, identity->name)))
+            delete_slot(sessions, slot);
+    }
+}
+
+/* A certificate that was good because a credential had its fingerprint is not, once the credential has gone, even when
+ * its handshake was under way meanwhile. */
+bool dtls_sessions_permitted(struct dtls_sessions *sessions, const struct link_identity *identity) {
+    if (identity->security != LINK_X509 || is_pinned(sessions, identity))
+        return is_still_good(sessions, identity, false);
+    for (size_t i = 0; i < DROPPED_MAX && i < sessions->dropped_count; i++) {
+        if (memcmp(sessions->dropped[i], identity->fingerprint, sizeof identity->fingerprint) == 0)
+            return false;
+    }
+    return true;
+}
+
+size_t dtls_sessions_resumable(const struct dtls_sessions *sessions) {
+    return sessions->resumption_count;
+}
+
+static void load_resumption(void *arg, const struct store_resumption *stored) {
+    struct loading *loading = arg;
+    struct dtls_sessions *sessions = loading->sessions;
+    uint8_t plain_memory[PLAIN_MAX], context[CONTEXT_MAX];
+    struct buffer plain = buffer_over(plain_memory, sizeof plain_memory);
+    struct link_identity identity;
+    struct slice secret;
+    bool pinned = false;
+    bool kept =
+        stored->session_id.len <= SESSION_ID_MAX && stored->expires_ms > clock_now_ms(&sessions->server->clock) &&
+        seal_open(sessions->server->seal, context_of_resumption(stored->session_id, context), stored->sealed, &plain) &&
+        read_plain(buffer_slice(&plain), &identity, &pinned, &secret) && is_still_good(sessions, &identity, pinned) &&
+        add_resumption(sessions, stored->session_id, &identity, secret, stored->expires_ms, pinned);
+    mbedtls_platform_zeroize(plain_memory, sizeof plain_memory);
+    if (!kept)
+        store_delete_resumption(sessions->server->store, stored->session_id, NULL, NULL);
+}
+
+/* ---- life ---- */
+
+struct dtls_sessions *dtls_sessions_new(struct server *server) {
+    struct dtls_sessions *sessions = calloc(1, sizeof *sessions);
+    if (sessions == NULL)
+        return NULL;
+    sessions->server = server;
+    sessions->key = hash_key_random();
+    return sessions;
+}
+
+void dtls_sessions_free(struct dtls_sessions *sessions) {
+    if (sessions == NULL)
+        return;
+    for (uint32_t i = 0; i < sessions->used; i++)
+        remove_slot(sessions, (sessions->oldest + i) % RESUMPTIONS_MAX);
+    slot_table_free(&sessions->resumptions);
+    free(sessions->ring);
+    free(sessions);
+}
+
+void dtls_sessions_serve(struct dtls_sessions *sessions, struct dtls *dtls) {
+    sessions->dtls = dtls;
+}
+
+bool dtls_sessions_load(struct dtls_sessions *sessions, char *error, size_t error_size) {
+    struct loading loading = {.sessions = sessions};
+    struct store *store = sessions->server->store;
+    bool loaded = store_load_sessions(store, load_session, &loading, error, error_size) &&
+                  store_load_resumptions(store, load_resumption, &loading, error, error_size);
+    if (loading.skipped > 0)
+        log_write(LOG_WARN, "dtls", "%zu sessions can't be restored; their devices will make new ones",
+                  loading.skipped);
+    return loaded;
+}

@@ -1,0 +1,48 @@
+/* Keeps DTLS sessions over restarts (common/net/dtls.h says when what must be written). Keys are sealed once, when a
+ * session has them; what moves with every message, record numbers and replay windows, is written in the open beside them.
+ *
+ * A window that has moved is written with the effect of the message that moved it: dtls_sessions_write comes before the
+ * write of whatever the message changes, and everything else is written within half a second (persist.c). */
+#ifndef BERTH_SERVER_DTLS_SESSIONS_H
+#define BERTH_SERVER_DTLS_SESSIONS_H
+
+#include "common/net/dtls.h"
+#include "server/server.h"
+
+struct dtls_sessions;
+
+/* The part of the handlers that keeps sessions and what resumes them; `sessions` is their argument's, see
+ * dtls_service.c. */
+struct dtls_sessions *dtls_sessions_new(struct server *server);
+/* After the store was closed. */
+void dtls_sessions_free(struct dtls_sessions *sessions);
+
+/* Before anything else is called. */
+void dtls_sessions_serve(struct dtls_sessions *sessions, struct dtls *dtls);
+
+/* Bring everything back; sessions and resumptions that rest on a credential that is gone are forgotten. False: one line in
+ * `error`. */
+bool dtls_sessions_load(struct dtls_sessions *sessions, char *error, size_t error_size);
+
+/* Write the windows that have moved. */
+void dtls_sessions_write(struct dtls_sessions *sessions);
+
+/* Nothing resumes with this identity any more. */
+void dtls_sessions_forget_identity(struct dtls_sessions *sessions, const struct link_identity *identity);
+
+/* ---- handlers of struct dtls_handlers ---- */
+
+void dtls_sessions_save(struct dtls_sessions *sessions, struct link *link);
+void dtls_sessions_reserve(struct dtls_sessions *sessions, struct link *link, uint64_t id, uint64_t number_limit);
+void dtls_sessions_touched(struct dtls_sessions *sessions, struct link *link);
+void dtls_sessions_forget(struct dtls_sessions *sessions, uint64_t id);
+void dtls_sessions_resume_put(struct dtls_sessions *sessions, struct slice session_id,
+                              const struct link_identity *identity, struct slice secret, uint64_t expires_ms);
+bool dtls_sessions_resume_get(struct dtls_sessions *sessions, struct slice session_id, struct buffer *secret);
+
+bool dtls_sessions_permitted(struct dtls_sessions *sessions, const struct link_identity *identity);
+
+/* How many can be resumed now. */
+size_t dtls_sessions_resumable(const struct dtls_sessions *sessions);
+
+#endif

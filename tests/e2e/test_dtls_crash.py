@@ -1,0 +1,144 @@
+"""kill -9 under DTLS: no record number is used twice, no record is accepted twice, nobody has to handshake again.
+
+The records are seen on the wire, by a proxy between the client and the server."""
+
+import random
+import select
+import socket
+import struct
+import threading
+
+import pytest
+from coapraw import CONTENT_FORMAT, LINK_FORMAT, POST, uint
+from dtls_peer import DtlsPeer
+
+KEY = bytes(range(16))
+
+
+class Wire:
+    """Passes datagrams on, and keeps them."""
+
+    def __init__(self, server_port):
+        self.front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.front.bind(("127.0.0.1", 0))
+        self.back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.back.bind(("127.0.0.1", 0))
+        self.server = ("127.0.0.1", server_port)
+        self.port = self.front.getsockname()[1]
+        self.to_server: list[bytes] = []
+        self.to_client: list[bytes] = []
+        self.client = None
+        self.stopping = False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while not self.stopping:
+            for ready in select.select([self.front, self.back], [], [], 0.05)[0]:
+                try:
+                    data, source = ready.recvfrom(65536)
+                    if ready is self.front:
+                        self.client = source
+                        self.to_server.append(data)
+                        self.back.sendto(data, self.server)
+                    else:
+                        self.to_client.append(data)
+                        self.front.sendto(data, self.client)
+                except ConnectionError:  # the server is down
+                    pass
+
+    def send_again(self, datagram):
+        self.back.sendto(datagram, self.server)
+
+    def close(self):
+        self.stopping = True
+        self.thread.join(5)
+        self.front.close()
+        self.back.close()
+
+
+def numbers(datagrams):
+    """Epoch and number of every protected record (type 22 of epoch 1 too: the Finished)."""
+    found = []
+    for data in datagrams:
+        at = 0
+        while at + 13 <= len(data) and data[at] != 25:
+            number, length = struct.unpack("!QH", data[at + 3 : at + 13])
+            if number >> 48 > 0:
+                found.append(number)
+            at += 13 + length
+    return found
+
+
+@pytest.fixture
+def berth(start_berth):
+    return start_berth("--psk", f"dev1:{KEY.hex()}", listen=("coaps://127.0.0.1:0",))
+
+
+@pytest.fixture
+def wire(berth):
+    wire = Wire(int(berth.listeners[0].rpartition(":")[2]))
+    yield wire
+    wire.close()
+
+
+def connect(berth, wire):
+    peer = DtlsPeer(wire.port, psk=("dev1", KEY), cid=b"")  # so that the server's records are plain ones
+    berth.peers.append(peer)
+    return peer
+
+
+def register(peer):
+    query = ["lt=300", "lwm2m=1.1", "b=U", "ep=dev1"]
+    answer = peer.request(POST, "/rd", query, b"</1/0>,</3/0>", [(CONTENT_FORMAT, uint(LINK_FORMAT))])
+    assert answer.code_text == "2.01"
+    return answer.location
+
+
+def test_CID_15_no_number_twice_and_no_new_handshake_over_many_kills(berth, wire):
+    chance = random.Random(5)
+    peer = connect(berth, wire)
+    location = register(peer)
+    for turn in range(30):
+        for _ in range(chance.randrange(1, 30)):
+            lifetime = [f"lt={chance.randrange(300, 900)}"] if chance.random() < 0.3 else []
+            assert peer.request(POST, location, lifetime).code_text == "2.04"
+        if chance.random() < 0.5:
+            peer.send(peer.message(POST, location))  # under way when it dies
+        berth.kill()
+        berth.start()
+        peer.receive(0)
+        while peer.receive(0.01) is not None:  # an answer that was under way
+            pass
+    used = numbers(wire.to_client)
+    assert len(used) > 100 and len(set(used)) == len(used)
+    assert berth.events_after(types="dtls_handshake,dtls_resumed,dtls_failed") == []
+
+
+def test_CID_15_a_register_is_not_accepted_again_after_a_crash(berth, wire):
+    peer = connect(berth, wire)
+    before = len(wire.to_server)
+    location = register(peer)
+    recorded = wire.to_server[before:]
+    berth.kill()
+    berth.start()
+    after = berth.last_event()
+    for datagram in recorded:
+        wire.send_again(datagram)
+    assert peer.request(POST, location).code_text == "2.04"  # behind them, and to the location of the one that counted
+    assert [e["type"] for e in berth.events_after(after)] == ["updated"]
+
+
+def test_CID_15_what_changed_something_is_not_accepted_again_after_a_crash(berth, wire):
+    peer = connect(berth, wire)
+    location = register(peer)
+    before = len(wire.to_server)
+    assert peer.request(POST, location, ["lt=400"]).code_text == "2.04"
+    recorded = wire.to_server[before:]
+    assert peer.request(POST, location, ["lt=500"]).code_text == "2.04"
+    berth.kill()
+    berth.start()
+    for datagram in recorded:
+        wire.send_again(datagram)
+    assert peer.request(POST, location).code_text == "2.04"
+    assert berth.device("dev1")["lifetime_s"] == 500

@@ -1,0 +1,163 @@
+/* DTLS sessions and what resumes them, in the store. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "db/store.h"
+
+struct fixture {
+    char directory[64], error[512], text[600];
+    uv_loop_t loop;
+    struct store *store;
+    size_t count;
+    struct store_session_state state;
+};
+
+static void open_store(struct fixture *f) {
+    f->store = store_open(&f->loop, &(struct store_options){.directory = f->directory}, f->error, sizeof f->error);
+    if (f->store == NULL)
+        fail_msg("%s", f->error);
+}
+
+static void close_store(struct fixture *f) {
+    store_close(f->store);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+static int set_up(void **state) {
+    static struct fixture f;
+    memset(&f, 0, sizeof f);
+    strcpy(f.directory, "/tmp/test_store_sessions.XXXXXX");
+    if (mkdtemp(f.directory) == NULL)
+        return -1;
+    uv_loop_init(&f.loop);
+    open_store(&f);
+    *state = &f;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct fixture *f = *state;
+    char command[128];
+    close_store(f);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    snprintf(command, sizeof command, "rm -rf '%s'", f->directory);
+    return uv_loop_close(&f->loop) != 0 || system(command) != 0;
+}
+
+static struct store_session session_of(uint64_t id) {
+    return (struct store_session){.state = {.id = id,
+                                            .number_limit = 1024,
+                                            .window_top = 7,
+                                            .window_bits = UINT64_MAX,
+                                            .used_ms = 1780000000000,
+                                            .peer = {.family = ADDRESS_IPV4, .port = 5683, .ip = {192, 0, 2, 1}}},
+                                  .listener = 1,
+                                  .flags = 1,
+                                  .local = slice_str("local"),
+                                  .sealed = slice_str("sealed\1")};
+}
+
+static void put(struct fixture *f, uint64_t id) {
+    struct store_session session = session_of(id);
+    assert_int_equal(store_put_session(f->store, &session, NULL, NULL), STORE_OK);
+}
+
+static void on_session(void *arg, const struct store_session *session) {
+    struct fixture *f = arg;
+    f->count++;
+    f->state = session->state;
+    assert_true(slice_is(session->local, "local") && slice_is(session->sealed, "sealed\1"));
+    assert_int_equal(session->listener, 1);
+    assert_int_equal(session->flags, 1);
+}
+
+/* How many there are after a restart; `state` is that of the last one. */
+static size_t load(struct fixture *f) {
+    close_store(f);
+    open_store(f);
+    f->count = 0;
+    assert_true(store_load_sessions(f->store, on_session, f, f->error, sizeof f->error));
+    return f->count;
+}
+
+static void test_CID_15_a_session_comes_back_byte_for_byte(void **state) {
+    struct fixture *f = *state;
+    struct store_session session = session_of(UINT64_MAX - 5); /* ids are all of 64 bits */
+    put(f, UINT64_MAX - 5);
+    assert_int_equal(load(f), 1);
+    assert_memory_equal(&f->state, &session.state, sizeof f->state);
+}
+
+static void test_CID_15_a_refresh_moves_the_window_and_never_takes_numbers_back(void **state) {
+    struct fixture *f = *state;
+    struct store_session_state next = session_of(3).state;
+    put(f, 3);
+    next.number_limit = 2048;
+    next.window_top = 9;
+    next.window_bits = 5;
+    next.peer.port = 7000;
+    next.used_ms++;
+    assert_int_equal(store_refresh_sessions(f->store, &next, 1, NULL, NULL), STORE_OK);
+    assert_int_equal(load(f), 1);
+    assert_memory_equal(&f->state, &next, sizeof next);
+    next.number_limit = 1500;
+    next.window_top = 10;
+    assert_int_equal(store_refresh_sessions(f->store, &next, 1, NULL, NULL), STORE_OK);
+    assert_int_equal(load(f), 1);
+    assert_int_equal(f->state.number_limit, 2048);
+    assert_int_equal(f->state.window_top, 10);
+}
+
+static void test_a_refresh_of_a_deleted_session_is_passed_over(void **state) {
+    struct fixture *f = *state;
+    const uint64_t ids[] = {3, 99};
+    struct store_session_state next = session_of(3).state;
+    put(f, 3);
+    put(f, 4);
+    assert_int_equal(store_delete_sessions(f->store, ids, 2, NULL, NULL), STORE_OK);
+    assert_int_equal(store_refresh_sessions(f->store, &next, 1, NULL, NULL), STORE_OK);
+    assert_int_equal(load(f), 1);
+    assert_int_equal(f->state.id, 4);
+}
+
+static void on_resumption(void *arg, const struct store_resumption *r) {
+    struct fixture *f = arg;
+    size_t len = strlen(f->text);
+    snprintf(f->text + len, sizeof f->text - len, "%.*s %llu %.*s\n", (int)r->session_id.len,
+             (const char *)r->session_id.data, (unsigned long long)r->expires_ms, (int)r->sealed.len,
+             (const char *)r->sealed.data);
+}
+
+static void test_SEC_17_what_resumes_a_session_comes_back_in_the_order_of_expiry(void **state) {
+    struct fixture *f = *state;
+    const struct store_resumption all[] = {
+        {{(const uint8_t *)"b", 1}, 30, {(const uint8_t *)"late", sizeof "late" - 1}},
+        {{(const uint8_t *)"a", 1}, 20, {(const uint8_t *)"early", sizeof "early" - 1}},
+        {{(const uint8_t *)"c", 1}, 25, {(const uint8_t *)"gone", sizeof "gone" - 1}},
+        {{(const uint8_t *)"a", 1}, 40, {(const uint8_t *)"again", sizeof "again" - 1}}};
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(store_put_resumption(f->store, &all[i], NULL, NULL), STORE_OK);
+    assert_int_equal(store_delete_resumption(f->store, slice_str("c"), NULL, NULL), STORE_OK);
+    assert_int_equal(store_delete_resumption(f->store, slice_str("none"), NULL, NULL), STORE_OK);
+    close_store(f);
+    open_store(f);
+    assert_true(store_load_resumptions(f->store, on_resumption, f, f->error, sizeof f->error));
+    assert_string_equal(f->text, "b 30 late\na 40 again\n");
+}
+
+int main(void) {
+#define STORE_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(test_CID_15_a_session_comes_back_byte_for_byte),
+        STORE_TEST(test_CID_15_a_refresh_moves_the_window_and_never_takes_numbers_back),
+        STORE_TEST(test_a_refresh_of_a_deleted_session_is_passed_over),
+        STORE_TEST(test_SEC_17_what_resumes_a_session_comes_back_in_the_order_of_expiry),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
