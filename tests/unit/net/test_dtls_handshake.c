@@ -671,6 +671,43 @@ static void test_CID_01_CID_02_CID_03_connection_ids_of_every_length(void **stat
     assert_int_equal(describe(b).cid.len, 0);
 }
 
+/* mbedtls sends records with CIDs of up to 32 bytes: with a longer one the handshake goes on without. */
+static void test_CID_03_a_cid_that_is_too_long(void **state) {
+    struct bench *b = *state;
+    static const struct address peer = {.family = ADDRESS_IPV4, .port = 9, .ip = {192, 0, 2, 9}};
+    b->params.cookie = DTLS_COOKIE_NEVER;
+    bench_start_dtls(b);
+    for (uint8_t cid_len = 32; cid_len <= 33; cid_len++) {
+        uint8_t bytes[256] = {0}, random[32];
+        struct buffer out = buffer_over(bytes, sizeof bytes);
+        uint16_t body_len = (uint16_t)(2 + 32 + 1 + 1 + 4 + 2 + 2 + 5 + cid_len);
+        random_bytes(random, sizeof random);
+        buffer_put(&out, "\x16\xfe\xfd\0\0\0\0\0\0\0\0", 11);
+        buffer_put_u16(&out, (uint16_t)(12 + body_len));
+        buffer_put(&out, "\1\0", 2);
+        buffer_put_u16(&out, body_len);
+        buffer_put(&out, "\0\0\0\0\0\0", 6);
+        buffer_put_u16(&out, body_len);
+        buffer_put(&out, "\xfe\xfd", 2);
+        buffer_put(&out, random, sizeof random);
+        buffer_put(&out, "\0\0\0\2\xc0\xa8\1\0", 8);
+        buffer_put_u16(&out, (uint16_t)(5 + cid_len));
+        buffer_put_u16(&out, 54);
+        buffer_put_u16(&out, (uint16_t)(1 + cid_len));
+        buffer_put_u8(&out, cid_len);
+        memset(buffer_take(&out, cid_len), 'c', cid_len);
+        b->network_count = 0;
+        bench_inject(b, &peer, buffer_slice(&out));
+        assert_int_equal(b->network_count, 1);
+        const struct bench_datagram *flight = &b->network[0];
+        bool has_cid = memmem(flight->bytes, flight->len, "\0\x36\0\x09\x08", 5) != NULL;
+        assert_int_equal(has_cid, cid_len <= 32);
+    }
+    b->network_count = 0;
+    assert_int_equal(b->failure.fault, DTLS_FAULT_REPLACED);
+    assert_int_equal(b->failed, 1); /* the first by the second: it came from the same address */
+}
+
 static void test_CID_01_our_length_is_a_setting(void **state) {
     static const uint8_t lengths[] = {0, 1, 4, 20, 32};
     (void)state;
@@ -1170,6 +1207,7 @@ int main(void) {
         BENCH_TEST(test_SEC_15_SEC_16_the_certificate_for_a_server_name),
         BENCH_TEST(test_certificates_that_can_not_be_used),
         BENCH_TEST(test_CID_01_CID_02_CID_03_connection_ids_of_every_length),
+        BENCH_TEST(test_CID_03_a_cid_that_is_too_long),
         BENCH_TEST(test_CID_01_our_length_is_a_setting),
         BENCH_TEST(test_CID_16_the_drafts_extension_is_answered_in_kind),
         BENCH_TEST(test_SEC_17_CID_14_resumption_by_session_id),

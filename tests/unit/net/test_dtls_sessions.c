@@ -60,6 +60,20 @@ static void test_CID_02_CID_03_long_runs_against_mbedtls(void **state) {
     }
 }
 
+static void test_CID_06_cbc_with_a_connection_id(void **state) {
+    struct bench *b = *state;
+    static const int cbc[] = {0x00ae, 0};
+    bench_start_dtls(b);
+    for (int i = 0; i < 2; i++) { /* the MAC of the ciphertext (RFC 7366), and of the plaintext */
+        struct bench_client_options options = {.suites = cbc, .lean = i == 1};
+        exchange_long(b, &options);
+        assert_int_equal(describe(b).cid.len, 8);
+        b->clients[0].address.port++;
+        bench_exchange(&b->clients[0], "from elsewhere");
+        assert_int_equal(b->moved, i + 1);
+    }
+}
+
 static void test_the_mbedtls_object_goes_with_the_first_message(void **state) {
     struct bench *b = *state;
     bench_start_dtls(b);
@@ -629,6 +643,7 @@ static void test_many_sessions(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(test_CID_02_CID_03_long_runs_against_mbedtls),
+        BENCH_TEST(test_CID_06_cbc_with_a_connection_id),
         BENCH_TEST(test_the_mbedtls_object_goes_with_the_first_message),
         BENCH_TEST(test_the_mbedtls_object_goes_when_nothing_is_said),
         BENCH_TEST(test_SEC_10_CID_10_replayed_forged_and_foreign_records),
