@@ -170,6 +170,17 @@ static bool is_still_good(const struct dtls_sessions *sessions, const struct lin
     return admission_endpoint(sessions->server, identity, CREDENTIAL_EVERY_SERVICE, &endpoint);
 }
 
+/* The listener it came through, or the first one for DTLS: listeners may have changed since. */
+static struct listener *listener_of(const struct server *server, uint32_t number) {
+    if (number < server->config->listener_count && server->listeners[number].transport == LINK_DTLS)
+        return &server->listeners[number];
+    for (size_t i = 0; i < server->config->listener_count; i++) {
+        if (server->listeners[i].transport == LINK_DTLS)
+            return &server->listeners[i];
+    }
+    return NULL;
+}
+
 struct loading {
     struct dtls_sessions *sessions;
     size_t skipped;
@@ -191,15 +202,16 @@ static void load_session(void *arg, const struct store_session *stored) {
     struct link *link = NULL;
     if (stored->local.len == sizeof row.local)
         memcpy(&row.local, stored->local.data, sizeof row.local);
-    bool has_listener =
-        stored->listener < server->config->listener_count && server->listeners[stored->listener].transport == LINK_DTLS;
-    if (has_listener && seal_open(server->seal, context_of_session(row.id, context), stored->sealed, &secret)) {
+    struct listener *listener = listener_of(server, stored->listener);
+    if (listener != NULL && seal_open(server->seal, context_of_session(row.id, context), stored->sealed, &secret)) {
+        row.listener = listener->number;
         row.secret = buffer_slice(&secret);
-        link = dtls_restore(sessions->dtls, &server->listeners[stored->listener], &row);
+        link = dtls_restore(sessions->dtls, listener, &row);
     }
     mbedtls_platform_zeroize(secret_memory, sizeof secret_memory);
     if (link == NULL) {
         loading->skipped++;
+        store_delete_sessions(server->store, &stored->state.id, 1, NULL, NULL);
     } else if (!is_still_good(sessions, link->identity, (stored->flags & FLAG_PINNED) != 0)) {
         dtls_drop(link);
     }

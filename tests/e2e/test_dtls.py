@@ -557,6 +557,26 @@ def test_CID_15_without_a_cid_too(berth):
     assert read_from(berth, peer) == 95
 
 
+def test_CID_15_a_session_stays_where_listeners_come_and_go(berth):
+    add_psk(berth, "dev1")
+    peer = connect(berth, cid=b"")
+    device = register(berth, peer)
+    berth.stop()
+    berth.listen = berth.listen[::-1]
+    berth.start()
+    assert device.update().code_text == "2.04"
+    both = berth.listen
+    berth.stop()
+    berth.listen = both[1:]  # without DTLS for a while
+    berth.start()
+    assert berth.device("dev1")["security"] == {"mode": "psk", "identity": "dev1"}
+    berth.stop()
+    berth.listen = both
+    berth.start()
+    assert device.update().code_text == "2.04"
+    assert read_from(berth, peer) == 95
+
+
 def test_CID_15_many_crashes_one_session(berth):
     add_psk(berth, "dev1")
     peer = connect(berth, cid=b"")

@@ -387,9 +387,40 @@ static void test_of_a_value_too_large_the_beginning_is_kept(void **state) {
     event_log_free(log);
 }
 
+static void test_facts_come_back_in_their_order_and_long_ones_are_cut(void **state) {
+    (void)state;
+    struct event_log *log = new_log(1, 65536);
+    uint8_t memory[400], long_name[300];
+    struct buffer facts = buffer_over(memory, sizeof memory);
+    enum event_fact fact;
+    struct slice text;
+    memset(long_name, 'x', sizeof long_name);
+    event_fact_put(&facts, EVENT_FACT_IDENTITY, slice_of(long_name, sizeof long_name));
+    event_fact_put(&facts, EVENT_FACT_CID, SLICE_NONE);
+    event_fact_put_number(&facts, EVENT_FACT_BYTES_OUT, 4096);
+    event_publish(log, &(struct event){.type = EVENT_DTLS_FAILED, .facts = buffer_slice(&facts)});
+    struct event event;
+    assert_true(event_after(log, 0, &event));
+    assert_true(event_fact_next(&event.facts, &fact, &text));
+    assert_int_equal(fact, EVENT_FACT_IDENTITY);
+    assert_int_equal(text.len, 255);
+    assert_true(event_fact_next(&event.facts, &fact, &text));
+    assert_int_equal(fact, EVENT_FACT_CID);
+    assert_int_equal(text.len, 0);
+    assert_true(event_fact_next(&event.facts, &fact, &text));
+    assert_int_equal(fact, EVENT_FACT_BYTES_OUT);
+    assert_slice(text, "4096");
+    assert_false(event_fact_next(&event.facts, &fact, &text));
+    struct slice broken[] = {slice_str("\xff\x01x"), slice_str("\x01\x05x"), slice_str("\x01")};
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
+        assert_false(event_fact_next(&broken[i], &fact, &text));
+    event_log_free(log);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_rise_from_the_first),
+        cmocka_unit_test(test_facts_come_back_in_their_order_and_long_ones_are_cut),
         cmocka_unit_test(test_an_event_comes_back_as_it_was_published),
         cmocka_unit_test(test_a_full_log_forgets_the_oldest_and_keeps_the_rest_whole),
         cmocka_unit_test(test_the_smallest_events_are_bounded_too),
