@@ -7,6 +7,7 @@
 #include "common/lwm2m/link_format.h"
 #include "server/admission.h"
 #include "server/contact.h"
+#include "server/definition.h"
 #include "server/refusal.h"
 
 enum { NODES_MAX = 8192 };
@@ -63,25 +64,39 @@ static void publish(struct server *server, const struct registration *r, const s
     }
 }
 
+static void refuse_undecodable(struct server *server, const struct coap_request *request, struct slice endpoint,
+                               const struct lwm2m_nodes *list) {
+    char text[LWM2M_FAULT_MAX];
+    struct buffer why = buffer_over(text, sizeof text - 1);
+    lwm2m_nodes_put_fault(&why, list);
+    text[why.len] = '\0';
+    refuse_request(server, request, endpoint, COAP_4_00_BAD_REQUEST, text);
+}
+
 static void take(struct server *server, const struct coap_request *request, struct registration *r,
                  struct lwm2m_nodes *list, struct buffer *scratch) {
     struct slice endpoint = registration_endpoint(r);
+    struct definitions definitions = definitions_of(server, r);
     struct lwm2m_decode_context context = {
-        .root = registration_root(r), .now_ms = (int64_t)clock_now_ms(&server->clock), .mode = SENML_CONTENT};
+        .root = registration_root(r),
+        .now_ms = (int64_t)clock_now_ms(&server->clock),
+        .mode = SENML_CONTENT,
+        .type_of = definition_type_of,
+        .arg = &definitions,
+    };
     int format = coap_content_format(request->message);
     bool good = lwm2m_decode(format, request->body, &context, scratch, list);
     if (!good && context.root.len > 0) { /* names may come without the alternate path (T §6.4.1) */
-        const char *why = list->remark;
+        const struct lwm2m_nodes first = *list;
         context.root = SLICE_NONE;
-        *list = lwm2m_nodes_over(list->nodes, list->cap);
         scratch->len = 0;
         scratch->overflow = false;
         good = lwm2m_decode(format, request->body, &context, scratch, list);
         if (!good)
-            list->remark = why;
+            *list = first;
     }
     if (!good) {
-        refuse_request(server, request, endpoint, COAP_4_00_BAD_REQUEST, list->remark);
+        refuse_undecodable(server, request, endpoint, list);
         return;
     }
     if (list->count == 0) {

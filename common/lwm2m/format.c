@@ -134,6 +134,7 @@ static bool decode_value(enum lwm2m_format format, struct slice payload, const s
     enum lwm2m_type type = declared_type(context, &context->base);
     struct lwm2m_value value = lwm2m_bytes(LWM2M_OPAQUE, payload);
     bool good = true;
+    out->fault_path = context->base;
     if (format == LWM2M_FORMAT_TEXT)
         good = lwm2m_text_decode(payload, type == LWM2M_RAW ? LWM2M_STRING : type, scratch, &value, &out->remark);
     else if (format == LWM2M_FORMAT_CBOR)
@@ -179,8 +180,10 @@ static bool convert(enum lwm2m_format format, const struct lwm2m_decode_context 
         const char *remark;
         if (node->value.type == LWM2M_NONE)
             continue;
-        if (!lwm2m_value_convert(&node->value, declared_type(context, &node->path), base64, &remark))
+        if (!lwm2m_value_convert(&node->value, declared_type(context, &node->path), base64, &remark)) {
+            out->fault_path = node->path;
             return refuse(out, remark);
+        }
         if (remark != NULL)
             tolerate(out, remark);
     }
@@ -190,8 +193,7 @@ static bool convert(enum lwm2m_format format, const struct lwm2m_decode_context 
 bool lwm2m_decode(int content_format, struct slice payload, const struct lwm2m_decode_context *context,
                   struct buffer *scratch, struct lwm2m_nodes *out) {
     enum lwm2m_format format = lwm2m_format_of(content_format);
-    out->count = 0;
-    out->remark = NULL;
+    lwm2m_nodes_begin(out);
     if (format == LWM2M_FORMAT_NONE)
         return refuse(out, "the content format is not known");
     if (!has_place(format, context->mode, &context->base))

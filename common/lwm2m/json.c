@@ -354,11 +354,12 @@ bool lwm2m_json_decode(struct slice text, const struct lwm2m_json_context *conte
                        struct lwm2m_nodes *out) {
     struct decoder decoder = {.context = context, .out = out};
     struct json_reader entries;
-    out->count = 0;
-    out->remark = NULL;
+    lwm2m_nodes_begin(out);
     json_reader_begin(&decoder.reader, text, scratch);
-    if (!read_frame(&decoder, &entries))
-        return false;
-    decoder.reader = entries;
-    return read_entries(&decoder) && lwm2m_nodes_arrange(out);
+    bool good = read_frame(&decoder, &entries);
+    if (good) {
+        decoder.reader = entries;
+        good = read_entries(&decoder) && lwm2m_nodes_arrange(out);
+    }
+    return lwm2m_nodes_end(out, good, text, decoder.reader.rest);
 }

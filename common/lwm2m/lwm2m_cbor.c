@@ -90,8 +90,7 @@ bool lwm2m_cbor_decode(struct slice bytes, const struct lwm2m_path *base, struct
     struct decoder decoder = {.reader = cbor_reader_over(bytes, scratch), .base = base, .out = out};
     static const struct lwm2m_path root = {.len = 0};
     struct cbor_item item;
-    out->count = 0;
-    out->remark = NULL;
+    lwm2m_nodes_begin(out);
     if (cbor_read(&decoder.reader, &item)) {
         if (item.type == CBOR_MAP)
             read_map(&decoder, &root);
@@ -100,7 +99,7 @@ bool lwm2m_cbor_decode(struct slice bytes, const struct lwm2m_path *base, struct
     }
     bool good = cbor_at_end(&decoder.reader);
     out->remark = good ? decoder.odd : decoder.reader.fault;
-    return good && lwm2m_nodes_arrange(out);
+    return lwm2m_nodes_end(out, good && lwm2m_nodes_arrange(out), bytes, decoder.reader.rest);
 }
 
 /* ---- encoding ---- */

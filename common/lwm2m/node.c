@@ -1,5 +1,30 @@
 #include "common/lwm2m/node.h"
 
+void lwm2m_nodes_begin(struct lwm2m_nodes *list) {
+    *list = lwm2m_nodes_over(list->nodes, list->cap);
+}
+
+bool lwm2m_nodes_end(struct lwm2m_nodes *list, bool good, struct slice payload, struct slice rest) {
+    list->fault_at = good ? 0 : payload.len - rest.len;
+    return good;
+}
+
+void lwm2m_nodes_put_fault(struct buffer *out, const struct lwm2m_nodes *list) {
+    if (list->fault_path.len > 0) {
+        lwm2m_path_put(out, &list->fault_path);
+        buffer_put_str(out, ": ");
+    }
+    buffer_put_str(out, list->remark == NULL ? "it cannot be read" : list->remark);
+    if (list->fault_path.len == 0 && list->fault_at > 0)
+        buffer_printf(out, ", at byte %zu", list->fault_at);
+}
+
+static bool conflict(struct lwm2m_nodes *list, const struct lwm2m_node *node, const char *why) {
+    list->remark = why;
+    list->fault_path = node->path;
+    return true;
+}
+
 bool lwm2m_nodes_add(struct lwm2m_nodes *list, const struct lwm2m_path *path, struct lwm2m_value value) {
     if (list->count == list->cap) {
         list->remark = "more values than are taken at once";
@@ -83,14 +108,10 @@ static void restore_order(struct lwm2m_nodes *list) {
 static bool has_conflict(struct lwm2m_nodes *list) {
     for (size_t i = 1; i < list->count; i++) {
         const struct lwm2m_node *a = &list->nodes[i - 1], *b = &list->nodes[i];
-        if (compare(a, b) == 0) {
-            list->remark = "a path comes twice";
-            return true;
-        }
-        if (a->value.type != LWM2M_NONE && a->path.len < b->path.len && lwm2m_path_contains(&a->path, &b->path)) {
-            list->remark = "a resource has a value and instances";
-            return true;
-        }
+        if (compare(a, b) == 0)
+            return conflict(list, b, "a path comes twice");
+        if (a->value.type != LWM2M_NONE && a->path.len < b->path.len && lwm2m_path_contains(&a->path, &b->path))
+            return conflict(list, a, "a resource has a value and instances");
     }
     return false;
 }

@@ -53,11 +53,24 @@ struct lwm2m_nodes {
     struct lwm2m_node *nodes;
     size_t count, cap;
     const char *remark; /* after a failure why, else what was tolerated, or NULL; in words for a person */
+    /* After a failure, where: the value that is wrong, or if it is about none (the root) how much of the payload had been
+     * read when it was met; 0 where that says nothing. */
+    struct lwm2m_path fault_path;
+    size_t fault_at;
 };
 
 static inline struct lwm2m_nodes lwm2m_nodes_over(struct lwm2m_node *nodes, size_t cap) {
     return (struct lwm2m_nodes){.nodes = nodes, .cap = cap};
 }
+
+/* A decoder starts and ends; `rest` is what it has not read. Returns `good`. */
+void lwm2m_nodes_begin(struct lwm2m_nodes *list);
+bool lwm2m_nodes_end(struct lwm2m_nodes *list, bool good, struct slice payload, struct slice rest);
+
+enum { LWM2M_FAULT_MAX = 160 }; /* what lwm2m_nodes_put_fault writes is shorter */
+
+/* After a failure: "/3/0/14: text is expected", or "a name is no path, at byte 37". */
+void lwm2m_nodes_put_fault(struct buffer *out, const struct lwm2m_nodes *list);
 
 /* Append; false when there is no room, which `remark` then says. */
 bool lwm2m_nodes_add(struct lwm2m_nodes *list, const struct lwm2m_path *path, struct lwm2m_value value);

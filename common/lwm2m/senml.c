@@ -41,8 +41,7 @@ static void tolerate(struct senml_resolver *resolver, const char *what) {
 
 void senml_resolve_begin(struct senml_resolver *resolver, const struct senml_context *context,
                          struct lwm2m_nodes *out) {
-    out->count = 0;
-    out->remark = NULL;
+    lwm2m_nodes_begin(out);
     *resolver = (struct senml_resolver){.context = context, .out = out};
 }
 

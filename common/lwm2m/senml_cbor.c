@@ -202,7 +202,7 @@ bool senml_cbor_decode(struct slice bytes, const struct senml_context *context, 
     struct cbor_reader reader = cbor_reader_over(bytes, scratch);
     struct senml_resolver resolver;
     senml_resolve_begin(&resolver, context, out);
-    return decode_records(&reader, &resolver);
+    return lwm2m_nodes_end(out, decode_records(&reader, &resolver), bytes, reader.rest);
 }
 
 /* ---- encoding ---- */

@@ -271,25 +271,29 @@ static bool read_record(struct decoder *decoder) {
     }
 }
 
-bool senml_json_decode(struct slice text, const struct senml_context *context, struct buffer *scratch,
-                       struct lwm2m_nodes *out) {
-    struct decoder decoder = {.out = out};
+static bool read_pack(struct decoder *decoder) {
     struct json_token token;
-    json_reader_begin(&decoder.reader, text, scratch);
-    senml_resolve_begin(&decoder.resolver, context, out);
-    if (!json_reader_expect(&decoder.reader, JSON_TOKEN_ARRAY, &token))
-        return refuse(&decoder, decoder.reader.remark);
+    if (!json_reader_expect(&decoder->reader, JSON_TOKEN_ARRAY, &token))
+        return refuse(decoder, decoder->reader.remark);
     for (;;) {
-        if (!json_reader_next(&decoder.reader, &token))
-            return refuse(&decoder, decoder.reader.remark);
+        if (!json_reader_next(&decoder->reader, &token))
+            return refuse(decoder, decoder->reader.remark);
         if (token.kind == JSON_TOKEN_ARRAY_END)
             break;
         if (token.kind != JSON_TOKEN_OBJECT)
-            return refuse(&decoder, "a record is an object");
-        if (!read_record(&decoder))
+            return refuse(decoder, "a record is an object");
+        if (!read_record(decoder))
             return false;
     }
-    if (!json_reader_next(&decoder.reader, &token))
-        return refuse(&decoder, decoder.reader.remark);
-    return senml_resolve_end(&decoder.resolver);
+    if (!json_reader_next(&decoder->reader, &token))
+        return refuse(decoder, decoder->reader.remark);
+    return senml_resolve_end(&decoder->resolver);
+}
+
+bool senml_json_decode(struct slice text, const struct senml_context *context, struct buffer *scratch,
+                       struct lwm2m_nodes *out) {
+    struct decoder decoder = {.out = out};
+    json_reader_begin(&decoder.reader, text, scratch);
+    senml_resolve_begin(&decoder.resolver, context, out);
+    return lwm2m_nodes_end(out, read_pack(&decoder), text, decoder.reader.rest);
 }

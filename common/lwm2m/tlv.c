@@ -278,6 +278,7 @@ struct entry {
 
 struct decoder {
     struct lwm2m_nodes *out;
+    struct slice from; /* the entry that was read last begins here */
     uint8_t seen[LEVEL_RESOURCE]
                 [(LWM2M_ID_MAX + 1) / 8 + 1]; /* ids among the siblings now read, a set for each level */
 };
@@ -291,6 +292,7 @@ static bool read_entry(struct decoder *decoder, struct slice *rest, struct entry
     uint8_t type = rest->len == 0 ? 0 : rest->data[0];
     size_t id_bytes = (type & LONG_ID) != 0 ? 2 : 1, length_bytes = (size_t)(type & LENGTH_FIELD) >> 3;
     size_t header = 1 + id_bytes + length_bytes;
+    decoder->from = *rest;
     if (rest->len < header)
         return refuse(decoder, "the header of a TLV is cut off");
     entry->kind = (enum kind)(type >> 6);
@@ -392,20 +394,25 @@ static bool decode_resource_instance(struct decoder *decoder, const struct lwm2m
     return lwm2m_nodes_add(decoder->out, base, lwm2m_bytes(LWM2M_RAW, entry.content));
 }
 
-bool tlv_decode(struct slice bytes, const struct lwm2m_path *base, struct lwm2m_nodes *out) {
-    struct decoder decoder = {.out = out};
-    out->count = 0;
-    out->remark = NULL;
+static bool decode_at(struct decoder *decoder, const struct lwm2m_path *base, struct slice bytes) {
     switch (base->len) {
     case 1:
-        return decode_entries(&decoder, base, bytes);
+        return decode_entries(decoder, base, bytes);
     case 2:
-        return decode_instance(&decoder, base, bytes);
+        return decode_instance(decoder, base, bytes);
     case 3:
-        return decode_resource(&decoder, base, bytes);
+        return decode_resource(decoder, base, bytes);
     case 4:
-        return decode_resource_instance(&decoder, base, bytes);
+        return decode_resource_instance(decoder, base, bytes);
     default:
-        return refuse(&decoder, "TLV tells about one object");
+        return refuse(decoder, "TLV tells about one object");
     }
+}
+
+bool tlv_decode(struct slice bytes, const struct lwm2m_path *base, struct lwm2m_nodes *out) {
+    struct decoder decoder = {.out = out, .from = bytes};
+    lwm2m_nodes_begin(out);
+    bool good = decode_at(&decoder, base, bytes);
+    out->fault_at = good ? 0 : (size_t)(decoder.from.data - bytes.data);
+    return good;
 }

@@ -136,8 +136,10 @@ def test_DM_37_null_is_told_in_senml_etch(device_1_2):
     asked.answer(204)
 
 
-def test_raw_bodies_are_sent_as_they_are(device):
-    asked = device.ask("POST", "/composite/write", b"\x81\x00", headers={"Content-Type": "application/senml+cbor"})
+def test_raw_bodies_are_sent_as_they_are_when_forced(device):
+    headers = {"Content-Type": "application/senml+cbor"}
+    assert device.http("POST", "/composite/write", b"\x81\x00", headers=headers).problem == "bad-body"
+    asked = device.ask("POST", "/composite/write", b"\x81\x00", headers=headers, force=1)
     request = device.expect(IPATCH, "/")
     assert (format_of(request), request.payload) == (SENML_CBOR, b"\x81\x00")
     device.answer(request, "4.00")

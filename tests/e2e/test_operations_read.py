@@ -329,7 +329,7 @@ def test_DM_07_FMT_02_undecodable_answer_is_502_with_its_bytes(device, path, for
 def test_DM_07_TYP_01_value_of_another_type_is_told_as_it_is_with_its_bytes(device):
     answer = device.read("/3/0/9", SENML_JSON, b'[{"bn":"/3/0/9","vs":"full"}]').json
     assert (answer["type"], answer["value"]) == ("string", "full")
-    assert answer["error"] == "an integer of 64 bits is expected"
+    assert answer["error"] == "/3/0/9: an integer of 64 bits is expected"
     assert (answer["content_format"], answer["payload_b64"]) == (SENML_JSON, b64(b'[{"bn":"/3/0/9","vs":"full"}]'))
 
 

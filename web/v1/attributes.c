@@ -171,6 +171,12 @@ static const char *contradiction(const struct attribute_list *list) {
     return NULL;
 }
 
+static bool refuse_syntax(const struct call *call, struct slice body, const struct json_reader *reader) {
+    problem_send(call->request, PROBLEM_BAD_BODY, "The body is no JSON: %s, at byte %zu.",
+                 reader->remark == NULL ? "it is not complete" : reader->remark, body.len - reader->rest.len);
+    return false;
+}
+
 static bool read_body(const struct call *call, const struct target *target, struct slice body,
                       struct attribute_list *list) {
     uint8_t memory[SCRATCH_MAX];
@@ -178,16 +184,16 @@ static bool read_body(const struct call *call, const struct target *target, stru
     struct json_reader reader;
     struct json_token key, value;
     json_reader_begin(&reader, body, &scratch);
-    bool good = json_reader_next(&reader, &key);
-    if (!good || key.kind != JSON_TOKEN_OBJECT)
-        return refuse(call, "The body",
-                      good ? "it must be an object such as {\"pmin\":10,\"gt\":null}." : reader.remark);
+    if (!json_reader_next(&reader, &key))
+        return refuse_syntax(call, body, &reader);
+    if (key.kind != JSON_TOKEN_OBJECT)
+        return refuse(call, "The body", "it must be an object such as {\"pmin\":10,\"gt\":null}.");
     while (json_reader_next(&reader, &key) && key.kind == JSON_TOKEN_KEY && json_reader_next(&reader, &value)) {
         if (!add(call, target, list, &key, &value))
             return false;
     }
     if (key.kind != JSON_TOKEN_OBJECT_END || !json_reader_expect(&reader, JSON_TOKEN_END, &key))
-        return refuse(call, "The body", reader.remark == NULL ? "it is not complete" : reader.remark);
+        return refuse_syntax(call, body, &reader);
     const char *why = contradiction(list);
     if (why != NULL && !target->force)
         return refuse(call, "The attributes", why);

@@ -38,6 +38,7 @@ struct answer {
     int content_format;
     struct definitions definitions;
     struct lwm2m_nodes nodes;
+    char fault[LWM2M_FAULT_MAX]; /* what could not be decoded, and where */
     const char *mismatch; /* how values differ from their definitions; then they have the types that the format tells */
 };
 
@@ -176,16 +177,16 @@ static bool decode(struct answer *answer, const struct registration *r, struct b
                                            .arg = &answer->definitions};
     if (lwm2m_decode(answer->content_format, answer->result->body, &context, scratch, &answer->nodes))
         return true;
-    const char *why = answer->nodes.remark;
+    struct buffer why = buffer_over(answer->fault, sizeof answer->fault - 1);
+    lwm2m_nodes_put_fault(&why, &answer->nodes);
     scratch->len = 0;
     scratch->overflow = false;
     context.type_of = NULL;
     if (lwm2m_decode(answer->content_format, answer->result->body, &context, scratch, &answer->nodes)) {
         answer->nodes.remark = NULL;
-        answer->mismatch = why;
+        answer->mismatch = answer->fault;
         return true;
     }
-    answer->nodes.remark = why;
     return false;
 }
 
@@ -209,7 +210,7 @@ static void decode_and_respond(struct answer *answer) {
     else if (decode(answer, r, &scratch))
         respond_decoded(answer);
     else
-        device_problem_undecodable(answer->call, answer->result, answer->nodes.remark);
+        device_problem_undecodable(answer->call, answer->result, answer->fault);
     free(nodes);
     free(memory);
 }

@@ -38,7 +38,9 @@ static bool refuse_at(struct reading *reading, const struct lwm2m_path *path, co
 }
 
 static bool keep_raw(struct reading *reading, int format) {
-    *reading->body = (struct data_body){.is_raw = true, .format = format, .payload = reading->call->request->body};
+    reading->body->is_raw = true;
+    reading->body->format = format;
+    reading->body->payload = reading->call->request->body;
     return true;
 }
 
@@ -93,20 +95,55 @@ static bool read_json(struct reading *reading) {
         good = value_json_read_composite(text, &context, &reading->nodes, &fault);
         break;
     }
-    return good || refuse_at(reading, &fault.path, fault.why);
+    if (good)
+        return true;
+    if (!fault.is_syntax)
+        return refuse_at(reading, &fault.path, fault.why);
+    device_call_refuse(reading->device_call, PROBLEM_BAD_BODY, "The body is no JSON: %s, at byte %zu.", fault.why,
+                       fault.at);
+    return false;
+}
+
+/* What an instance without an id has in TLV: resources, and no instance around them. */
+static struct lwm2m_path base_of_body(const struct reading *reading, int format) {
+    struct slice body = reading->call->request->body;
+    bool is_bare = format == COAP_FORMAT_TLV && reading->use == DATA_CREATE && body.len > 0 && body.data[0] >> 6 != 0;
+    return is_bare ? lwm2m_path_child(&reading->target->path, LWM2M_ID_NONE) : reading->target->path;
 }
 
 static bool decode(struct reading *reading, int format) {
-    struct lwm2m_decode_context context = {.base = reading->target->path,
+    struct lwm2m_decode_context context = {.base = base_of_body(reading, format),
                                            .now_ms = (int64_t)clock_now_ms(&reading->call->web->server->clock),
                                            .mode = reading->use == DATA_COMPOSITE ? SENML_PATCH : SENML_CONTENT,
                                            .type_of = reading->target->force ? NULL : definition_type_of,
                                            .arg = &reading->definitions};
-    return lwm2m_decode(format, reading->call->request->body, &context, &reading->scratch, &reading->nodes) ||
-           refuse_at(reading, &reading->target->path, reading->nodes.remark);
+    if (lwm2m_decode(format, reading->call->request->body, &context, &reading->scratch, &reading->nodes))
+        return true;
+    char text[LWM2M_FAULT_MAX];
+    struct buffer why = buffer_over(text, sizeof text);
+    lwm2m_nodes_put_fault(&why, &reading->nodes);
+    device_call_refuse(reading->device_call, PROBLEM_BAD_BODY, "%.*s.", (int)why.len, text);
+    return false;
 }
 
-/* The media type of a content format: its bytes are sent as they are, unless they are wanted in another format. */
+/* Hold the values against their definitions; what is forced is sent as it is. */
+static bool judge(struct reading *reading) {
+    for (size_t i = 0; i < reading->nodes.count && !reading->target->force; i++) {
+        const struct lwm2m_node *node = &reading->nodes.nodes[i];
+        const char *why = node->path.len < 3 ? NULL : definition_fault(&reading->definitions, node);
+        if (why != NULL)
+            return refuse_at(reading, &node->path, why);
+        if (reading->use == DATA_UPDATE && reading->target->path.len == 3 && node->path.len == 3)
+            return refuse_at(reading, &node->path,
+                             "a partial update of a resource is for its instances (Core 1.2 §6.3.3)");
+        if (node->has_time)
+            return refuse_at(reading, &node->path, "what is written has no time");
+    }
+    return true;
+}
+
+/* The media type of a content format: its bytes are sent as they are, unless they are wanted in another format. They are
+ * looked at all the same: what a device would refuse need not travel. */
 static bool read_format(struct reading *reading, int format) {
     if (reading->format != COAP_FORMAT_NONE && reading->format != format)
         return decode(reading, format);
@@ -118,6 +155,17 @@ static bool read_format(struct reading *reading, int format) {
                                     (reading->use == DATA_UPDATE && format == COAP_FORMAT_CBOR)))
         return refuse(reading, PROBLEM_NOT_SENT,
                       "The content format has no place there (Core 1.2 §7.5). With force=1 it is sent all the same.");
+    const struct registration *r = reading->target->registration;
+    if (!reading->target->force && r->version < target_version_with(format)) {
+        device_call_refuse(
+            reading->device_call, PROBLEM_NOT_SENT,
+            "The content format came after LwM2M %s, which the device registered with. With force=1 it is "
+            "sent all the same.",
+            registration_version_text(r));
+        return false;
+    }
+    if (!reading->target->force && (!decode(reading, format) || !judge(reading)))
+        return false;
     return keep_raw(reading, format);
 }
 
@@ -150,22 +198,6 @@ static bool read_form(struct reading *reading, enum http_form form) {
     }
 }
 
-/* Hold the values against their definitions; what is forced is sent as it is. */
-static bool judge(struct reading *reading) {
-    for (size_t i = 0; i < reading->nodes.count && !reading->target->force; i++) {
-        const struct lwm2m_node *node = &reading->nodes.nodes[i];
-        const char *why = node->path.len < 3 ? NULL : definition_fault(&reading->definitions, node);
-        if (why != NULL)
-            return refuse_at(reading, &node->path, why);
-        if (reading->use == DATA_UPDATE && reading->target->path.len == 3 && node->path.len == 3)
-            return refuse_at(reading, &node->path,
-                             "a partial update of a resource is for its instances (Core 1.2 §6.3.3)");
-        if (node->has_time)
-            return refuse_at(reading, &node->path, "what is written has no time");
-    }
-    return true;
-}
-
 bool data_body_read(const struct call *call, struct device_call *device_call, const struct target *target,
                     enum data_use use, int format, struct data_body *body) {
     size_t len = call->request->body.len, cap = len + 1 < NODES_MAX ? len + 1 : NODES_MAX;
@@ -185,7 +217,7 @@ bool data_body_read(const struct call *call, struct device_call *device_call, co
         return refuse(&reading, PROBLEM_OVERLOADED, "The server is out of memory.");
     if (len == 0 && target->path.len < 3)
         return refuse(&reading, PROBLEM_BAD_BODY, "The body is empty; it must be what is to be written.");
-    if (!read_form(&reading, http_form_of_body(call->request)) || !judge(&reading))
+    if (!read_form(&reading, http_form_of_body(call->request)) || (!body->is_raw && !judge(&reading)))
         return false;
     body->count = reading.nodes.count;
     return true;

@@ -12,7 +12,7 @@ enum data_use {
     DATA_COMPOSITE,
 };
 
-/* Nodes, or a payload that is sent as it is. */
+/* Nodes, or a payload that is sent as it is; then the nodes are what is in it, as far as it was looked at. */
 struct data_body {
     bool is_raw;
     int format;               /* of a raw payload */

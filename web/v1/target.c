@@ -83,7 +83,7 @@ bool target_allows_path(const struct call *call, const struct target *target, co
     return path->len < 4 || target_allows(call, target, LWM2M_1_1, "The path of a resource instance");
 }
 
-static enum lwm2m_version version_with(int format) {
+enum lwm2m_version target_version_with(int format) {
     switch (lwm2m_format_of(format)) {
     case LWM2M_FORMAT_CBOR:
     case LWM2M_FORMAT_SENML_JSON:
@@ -115,7 +115,7 @@ bool target_format(const struct call *call, const struct target *target, int *fo
             (int)text.len, (const char *)text.data);
         return false;
     }
-    return target_allows(call, target, version_with(*format), "This content format");
+    return target_allows(call, target, target_version_with(*format), "This content format");
 }
 
 struct format_subject target_subject(const struct call *call, const struct target *target) {

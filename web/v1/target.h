@@ -30,6 +30,9 @@ bool target_allows(const struct call *call, const struct target *target, enum lw
  * device's version does not have is refused unless it is forced. */
 bool target_format(const struct call *call, const struct target *target, int *format, bool *given);
 
+/* The version of LwM2M that a content format came with. */
+enum lwm2m_version target_version_with(int format);
+
 /* What is known about what is at the path. */
 struct format_subject target_subject(const struct call *call, const struct target *target);
 

@@ -320,6 +320,7 @@ struct reading {
     const struct value_json_context *context;
     struct lwm2m_nodes *out;
     struct value_json_fault *fault;
+    size_t len; /* of the text */
 };
 
 static bool refuse(struct reading *reading, const struct lwm2m_path *path, const char *why) {
@@ -327,13 +328,21 @@ static bool refuse(struct reading *reading, const struct lwm2m_path *path, const
     return false;
 }
 
+/* What is no JSON. */
+static bool refuse_syntax(struct reading *reading, const struct lwm2m_path *path) {
+    refuse(reading, path, reading->reader.remark);
+    reading->fault->is_syntax = true;
+    reading->fault->at = reading->len - reading->reader.rest.len;
+    return false;
+}
+
 /* The next token; what is no JSON is told. */
 static bool next(struct reading *reading, const struct lwm2m_path *path, struct json_token *token) {
-    return json_reader_next(&reading->reader, token) || refuse(reading, path, reading->reader.remark);
+    return json_reader_next(&reading->reader, token) || refuse_syntax(reading, path);
 }
 
 static bool skip(struct reading *reading, const struct lwm2m_path *path) {
-    return json_reader_skip(&reading->reader) || refuse(reading, path, reading->reader.remark);
+    return json_reader_skip(&reading->reader) || refuse_syntax(reading, path);
 }
 
 /* The next key of an object, or its end (*more false). */
@@ -647,10 +656,9 @@ static bool read_instances_at(struct reading *reading, const struct json_reader 
 
 static bool begin(struct reading *reading, struct slice text, const struct value_json_context *context,
                   struct lwm2m_nodes *out, struct value_json_fault *fault) {
-    *reading = (struct reading){.context = context, .out = out, .fault = fault};
+    *reading = (struct reading){.context = context, .out = out, .fault = fault, .len = text.len};
     *fault = (struct value_json_fault){0};
-    out->count = 0;
-    out->remark = NULL;
+    lwm2m_nodes_begin(out);
     json_reader_begin(&reading->reader, text, context->scratch);
     if (slice_is_utf8(text))
         return true;
@@ -661,8 +669,8 @@ static bool begin(struct reading *reading, struct slice text, const struct value
 static bool finish(struct reading *reading, const struct lwm2m_path *base) {
     struct json_token token;
     if (!json_reader_expect(&reading->reader, JSON_TOKEN_END, &token))
-        return refuse(reading, base, reading->reader.remark);
-    return lwm2m_nodes_arrange(reading->out) || refuse(reading, base, reading->out->remark);
+        return refuse_syntax(reading, base);
+    return lwm2m_nodes_arrange(reading->out) || refuse(reading, &reading->out->fault_path, reading->out->remark);
 }
 
 bool value_json_read(struct slice text, const struct lwm2m_path *base, const struct value_json_context *context,

@@ -36,10 +36,12 @@ struct value_json_context {
     struct buffer *scratch; /* enough is four times as many bytes free as the text has, and 64 */
 };
 
-/* What is wrong, and with which value. */
+/* What is wrong, and with which value; of what is no JSON also where, as the number of bytes before it. */
 struct value_json_fault {
     const char *why;
     struct lwm2m_path path;
+    bool is_syntax;
+    size_t at;
 };
 
 /* Read what is to be written to `base`, two to four ids. Short forms are read, too: the bare value, without its object.

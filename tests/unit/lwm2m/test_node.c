@@ -122,8 +122,33 @@ static void test_FMT_03_a_hundred_thousand_values_in_any_order(void **state) {
     free(memory);
 }
 
+static void assert_fault(const struct lwm2m_nodes *list, const char *expected) {
+    char text[LWM2M_FAULT_MAX];
+    struct buffer out = buffer_over(text, sizeof text);
+    lwm2m_nodes_put_fault(&out, list);
+    assert_true(slice_is(buffer_slice(&out), expected));
+}
+
+static void test_a_fault_is_told_with_its_place(void **state) {
+    (void)state;
+    struct lwm2m_nodes list = {.remark = "text is expected"};
+    struct slice payload = slice_str("0123456789");
+    assert_fault(&list, "text is expected");
+    assert_false(lwm2m_nodes_end(&list, false, payload, slice_from(payload, 7)));
+    assert_fault(&list, "text is expected, at byte 7");
+    list.fault_path = (struct lwm2m_path){.ids = {3, 0, 14}, .len = 3};
+    assert_fault(&list, "/3/0/14: text is expected");
+    list.fault_path = (struct lwm2m_path){.ids = {65534, 65534, 65534, 65534}, .len = 4};
+    assert_fault(&list, "/65534/65534/65534/65534: text is expected");
+    lwm2m_nodes_begin(&list);
+    assert_fault(&list, "it cannot be read");
+    assert_true(lwm2m_nodes_end(&list, true, payload, SLICE_NONE));
+    assert_int_equal(list.fault_at, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_fault_is_told_with_its_place),
         cmocka_unit_test(test_full_list_takes_no_more_and_says_so),
         cmocka_unit_test(test_values_are_equal_when_type_and_content_are),
         cmocka_unit_test(test_type_names_are_those_of_the_api),

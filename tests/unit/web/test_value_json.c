@@ -320,7 +320,7 @@ static void test_what_is_malformed_is_refused_with_its_place(void **state) {
         {VALUE, "/9/0", "5", "/9/0"},
         {VALUE, "/9/0", "{\"1\":5}", "/9/0"},
         {VALUE, "/9/0", "{\"resources\":{\"1\":\"x\"}}", "/9/0/1"},
-        {VALUE, "/9/0", "{\"resources\":{\"1\":1,\"1\":2}}", "/9/0"},
+        {VALUE, "/9/0", "{\"resources\":{\"1\":1,\"1\":2}}", "/9/0/1"},
         {VALUE, "/9/0", "{\"instance\":1,\"resources\":{}}", "/9/0"},
         {CREATE, "/9", "{\"instance\":-1,\"resources\":{}}", "/9"},
         {CREATE, "/9", "{\"instances\":{}}", "/9"},
