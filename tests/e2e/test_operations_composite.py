@@ -161,6 +161,14 @@ def test_malformed_paths_are_400(device, body):
     assert (answer.status, answer.problem) == (400, "bad-body")
 
 
+@pytest.mark.parametrize("force", [0, 1])
+@pytest.mark.parametrize(("call", "body", "formats"), [("read", PATHS, ["text", "cbor", "tlv", "json", "link"]), ("observe", PATHS, ["text", "opaque", "tlv"]), ("write", {"/1/0/1": 5}, ["text", "cbor", "tlv", "json", "link"])])
+def test_format_without_a_place_in_a_composite_operation_is_refused(device, call, body, formats, force):
+    for format in formats:
+        answer = device.http("POST", f"/composite/{call}", body, format=format, force=force)
+        assert (answer.status, answer.problem) == (422, "not-sent"), format
+
+
 @pytest.mark.parametrize("body", ["[]", "{", '{"/3":1}', '{"x":1}', '{"/1/0/1":"x"}', '{"/1/0/1":1,"/1/0/1":2}', "5"])
 def test_malformed_values_are_400(device, body):
     answer = device.http("POST", "/composite/write", body, headers={"Content-Type": "application/json"})

@@ -8,6 +8,7 @@ from coapraw import BLOCK2, ETAG, FETCH, GET, MAX_AGE, Coap, block
 from device_process import start_device  # noqa: F401
 from played_device import (
     CBOR,
+    ETCH_CBOR,
     LINK,
     LWM2M_CBOR,
     OMA_JSON,
@@ -106,9 +107,22 @@ def test_DM_09_opaque_of_a_1_0_device_is_asked_for_as_opaque(play):
     assert accepted(play("dev1", version="1.0", links="</5/0>"), "/5/0/0") == OPAQUE
 
 
-@pytest.mark.parametrize(("name", "expected"), [("tlv", TLV), ("json", OMA_JSON), ("11543", OMA_JSON), ("opaque", OPAQUE), ("none", None), ("cbor", CBOR), ("65000", 65000)])
+@pytest.mark.parametrize(("name", "expected"), [("tlv", TLV), ("json", OMA_JSON), ("11543", OMA_JSON), ("none", None), ("cbor", CBOR), ("65000", 65000)])
 def test_DM_09_format_can_be_forced(device, name, expected):
     assert accepted(device, "/3/0/0", format=name) == expected
+
+
+@pytest.mark.parametrize(("path", "name", "expected"), [("/3/0/0", "opaque", OPAQUE), ("/3/0", "text", TEXT), ("/3", "cbor", CBOR), ("/3/0/7", "text", TEXT), ("/3/0/9", "link", LINK), ("/3/0/9", "senml-etch-cbor", ETCH_CBOR)])
+def test_DM_09_format_without_a_place_there_is_asked_for_only_when_forced(play, path, name, expected):
+    device = play("dev1", version="1.2")
+    answer = device.http("GET", path, format=name)
+    assert (answer.status, answer.problem) == (422, "not-sent") and f"{name} has no place at {path}" in answer.json["detail"]
+    assert device.http("PUT", f"{path}/observe", format=name).problem == "not-sent"
+    assert accepted(device, path, format=name, force=1) == expected
+
+
+def test_DM_09_resource_that_nobody_knows_may_be_a_single_one(device):
+    assert [accepted(device, "/33000/0/1", format=name) for name in ("text", "opaque", "cbor")] == [TEXT, OPAQUE, CBOR]
 
 
 @pytest.mark.parametrize("code", ["4.06", "4.15"])

@@ -318,10 +318,16 @@ def test_DM_15_value_that_does_not_fit_is_sent_when_forced(device):
     assert device.write("PUT", "/1/0/1", "abc", PUT, headers=TEXT_PLAIN, force=1).payload == b"abc"
 
 
-@pytest.mark.parametrize("format", ["text", "opaque", "cbor", "senml-etch-json", "link", "65000"])
-def test_format_that_cannot_tell_it_is_refused(device_1_2, format):
+@pytest.mark.parametrize("format", ["text", "opaque", "cbor", "senml-etch-json", "link"])
+def test_format_without_a_place_there_is_refused(device_1_2, format):
     answer = device_1_2.http("PUT", "/1/0", {"resources": {"1": 5}}, format=format)
+    assert (answer.status, answer.problem) == (422, "not-sent")
+    answer = device_1_2.http("PUT", "/1/0", {"resources": {"1": 5}}, format=format, force=1)  # it cannot even be told
     assert (answer.status, answer.problem) == (400, "bad-body")
+
+
+def test_format_that_is_not_known_is_refused(device_1_2):
+    assert device_1_2.http("PUT", "/1/0", {"resources": {"1": 5}}, format="65000").problem == "bad-body"
 
 
 def test_DM_45_error_of_the_device_arrives_as_itself(device):

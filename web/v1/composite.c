@@ -164,6 +164,17 @@ static bool allows_paths(struct composite *composite, const struct target *targe
     return true;
 }
 
+/* Whether a body or its answer may have the format. False: the request is answered. */
+static bool has_place(const struct call *call, enum senml_mode mode, int format) {
+    enum lwm2m_format known = lwm2m_format_of(format);
+    if (mode == SENML_FETCH
+            ? lwm2m_format_allows(known, LWM2M_USE_FETCH) || lwm2m_format_allows(known, LWM2M_USE_COMPOSITE_ANSWER)
+            : lwm2m_format_allows(known, LWM2M_USE_IPATCH))
+        return true;
+    problem_send(call->request, PROBLEM_NOT_SENT, "The content format has no place in this operation (Core 1.2 §7.5).");
+    return false;
+}
+
 /* Whether it did up to now. False: the request is answered. */
 static bool answers_composite(const struct call *call, const struct target *target) {
     if (target->force || !target->registration->composite_unanswered)
@@ -182,7 +193,8 @@ static struct composite *begin(const struct call *call, struct target *target, e
     bool forced;
     *format = COAP_FORMAT_NONE;
     if (!target_read(call, target) || !target_allows(call, target, LWM2M_1_1, "A composite operation") ||
-        !target_format(call, target, format, &forced) || !answers_composite(call, target))
+        !target_format(call, target, format, &forced) || (forced && !has_place(call, mode, *format)) ||
+        !answers_composite(call, target))
         return NULL;
     struct composite *composite = device_call_new(call, sizeof *composite, "/", answered);
     if (composite == NULL)

@@ -52,9 +52,9 @@ static struct read *begin(const struct call *call, const struct target *target) 
     struct format_choices choices = {.count = 1};
     struct data_form form;
     bool forced;
-    if (!target_format(call, target, &choices.formats[0], &forced) || !data_form_read(call, &form))
-        return NULL;
     struct format_subject subject = target_subject(call, target);
+    if (!target_content_format(call, target, &subject, &choices.formats[0], &forced) || !data_form_read(call, &form))
+        return NULL;
     if (!forced)
         format_choices_for_read(target->registration, &subject, &choices);
     struct read *read = device_call_new(call, sizeof *read, target->text, on_answered);

@@ -118,6 +118,30 @@ bool target_format(const struct call *call, const struct target *target, int *fo
     return target_allows(call, target, target_version_with(*format), "This content format");
 }
 
+/* Where nobody knows whether a resource is single, it may be. */
+static bool has_place(enum lwm2m_format format, const struct format_subject *subject) {
+    enum lwm2m_format_use use = subject->path.len == 4 ? LWM2M_USE_RESOURCE_INSTANCE
+                                : subject->path.len == 3 && (subject->is_single || !subject->is_known)
+                                    ? LWM2M_USE_RESOURCE
+                                    : LWM2M_USE_INSTANCE;
+    bool is_of_type = format != LWM2M_FORMAT_OPAQUE || subject->type == LWM2M_OPAQUE || subject->type == LWM2M_RAW;
+    return is_of_type && lwm2m_format_allows(format, use);
+}
+
+bool target_content_format(const struct call *call, const struct target *target, const struct format_subject *subject,
+                           int *format, bool *given) {
+    if (!target_format(call, target, format, given))
+        return false;
+    enum lwm2m_format known = *given ? lwm2m_format_of(*format) : LWM2M_FORMAT_NONE;
+    if (target->force || known == LWM2M_FORMAT_NONE || has_place(known, subject))
+        return true;
+    problem_send(
+        call->request, PROBLEM_NOT_SENT,
+        "The content format %s has no place at %s (Core 1.2 §7.5). A Read with force=1 asks for it all the same.",
+        lwm2m_format_name(known), target->text);
+    return false;
+}
+
 struct format_subject target_subject(const struct call *call, const struct target *target) {
     struct definitions definitions = definitions_of(call->web->server, target->registration);
     struct format_subject subject = {

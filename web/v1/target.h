@@ -36,6 +36,11 @@ enum lwm2m_version target_version_with(int format);
 /* What is known about what is at the path. */
 struct format_subject target_subject(const struct call *call, const struct target *target);
 
+/* The same for what is read or written at the path: one that the standard has no place for there (text for an instance,
+ * Opaque for an Integer) is refused unless it is forced. A number that is no format of LwM2M is left to the device. */
+bool target_content_format(const struct call *call, const struct target *target, const struct format_subject *subject,
+                           int *format, bool *given);
+
 /* A parameter that is 0 or 1. */
 bool target_switch(const struct call *call, const char *name, bool *on);
 

@@ -186,7 +186,10 @@ static void write_data(const struct call *call, enum data_use use, uint8_t metho
     struct target target;
     int format = COAP_FORMAT_NONE;
     bool forced;
-    if (!target_read(call, &target) || !target_format(call, &target, &format, &forced))
+    if (!target_read(call, &target))
+        return;
+    struct format_subject subject = target_subject(call, &target);
+    if (!target_content_format(call, &target, &subject, &format, &forced))
         return;
     if (use == DATA_UPDATE && target.path.len == 3 &&
         !target_allows(call, &target, LWM2M_1_1, "A partial update of a resource"))
@@ -203,7 +206,6 @@ static void write_data(const struct call *call, enum data_use use, uint8_t metho
         return;
     }
     write->leaves_id = write->is_create && has_no_id(&write->body);
-    struct format_subject subject = target_subject(call, &target);
     if (target.path.len >= 3 && write->body.count == 1 && write->body.nodes[0].path.len == target.path.len) {
         subject.is_single = write->body.nodes[0].value.type != LWM2M_NONE;
         subject.type = write->body.nodes[0].value.type;
