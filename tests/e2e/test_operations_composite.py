@@ -128,6 +128,12 @@ def test_DM_37_null_is_not_sent_before_1_2(device):
     assert device.http("POST", "/composite/write", {"/16/0/0/1": None}).problem == "not-sent"
 
 
+@pytest.mark.parametrize("format", ["senml-json", "senml-cbor", "lwm2m-cbor"])
+def test_DM_37_null_is_refused_in_a_format_that_cannot_tell_it(device_1_2, format):
+    answer = device_1_2.http("POST", "/composite/write", {"/16/0/0/1": None}, format=format)
+    assert (answer.status, answer.problem) == (400, "bad-body")
+
+
 def test_DM_37_null_is_told_in_senml_etch(device_1_2):
     asked = device_1_2.ask("POST", "/composite/write", {"/16/0/0/1": None})
     request = device_1_2.expect(IPATCH, "/")

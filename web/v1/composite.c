@@ -308,7 +308,13 @@ void v1_composite_write(const struct call *call) {
         send_payload(composite, body.format, body.payload);
         return;
     }
-    if (removes(&body) && format == COAP_FORMAT_NONE) { /* only SenML-ETCH tells that (RFC 8790 §3.2) */
+    bool is_etch = format == LWM2M_FORMAT_SENML_ETCH_CBOR || format == LWM2M_FORMAT_SENML_ETCH_JSON;
+    if (removes(&body) && format != COAP_FORMAT_NONE && !is_etch) {
+        device_call_refuse(&composite->call, PROBLEM_BAD_BODY,
+                           "Only the content formats senml-etch-cbor and senml-etch-json can tell null.");
+        return;
+    }
+    if (removes(&body) && !is_etch) { /* only SenML-ETCH tells that (RFC 8790 §3.2) */
         if (target.registration->version < LWM2M_1_2 && !target.force) {
             device_call_refuse(
                 &composite->call, PROBLEM_NOT_SENT,
