@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 from berth_process import Berth
+from leshan_device import compile_device
 
 
 @pytest.fixture
@@ -27,3 +28,9 @@ def start_berth(tmp_path):
 @pytest.fixture
 def berth(start_berth):
     return start_berth()
+
+
+@pytest.fixture(scope="session")
+def leshan_classes(tmp_path_factory):
+    """LeshanDevice, compiled."""
+    return compile_device(tmp_path_factory.mktemp("classes"))

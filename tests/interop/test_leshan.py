@@ -1,73 +1,23 @@
-"""A device on Leshan's client library (Maven Central: leshan-client-cf): registered, then asked everything over HTTP.
-
-script/test fetches the library into build/interop/leshan where there are a JDK and Maven; elsewhere this is skipped.
-"""
-
-import queue
-import shutil
-import subprocess
-import threading
-from pathlib import Path
+"""A device on Leshan's client library, registered, then asked everything over HTTP."""
 
 import pytest
-from berth_process import ROOT, Berth
+from berth_process import Berth
+from leshan_device import LeshanDevice
 
-JARS = ROOT / "build/interop/leshan"
-SOURCE = Path(__file__).parent / "leshan/LeshanDevice.java"
 FORMATS = ["tlv", "senml-json", "senml-cbor"]
 AT = "/v1/devices/leshan"
 
 
-class LeshanDevice:
-    def __init__(self, classes: Path, uri: str, endpoint: str):
-        self.lines: queue.Queue[str | None] = queue.Queue()
-        self.process = subprocess.Popen(
-            ["java", "-cp", f"{JARS}/*:{classes}", "LeshanDevice", uri, endpoint],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        for line in self.process.stdout:
-            self.lines.put(line.rstrip())
-        self.lines.put(None)
-
-    def command(self, line: str) -> None:
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def line(self, start: str) -> str:
-        """The next line that begins so."""
-        while (line := self.lines.get(timeout=30)) is not None:
-            if line.startswith(start):
-                return line
-        raise AssertionError(f"Leshan ended without a line {start!r}")
-
-
 @pytest.fixture(scope="module")
-def classes(tmp_path_factory):
-    if not (JARS / "stamp").exists() or shutil.which("javac") is None:
-        pytest.skip("no Leshan: script/test fetches it where there are mvn and javac")
-    folder = tmp_path_factory.mktemp("classes")
-    subprocess.run(["javac", "-cp", f"{JARS}/*", "-d", str(folder), str(SOURCE)], check=True, timeout=100)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def met(classes, tmp_path_factory):
+def met(leshan_classes, tmp_path_factory):
     """A server and a device that has registered with it, for all tests here."""
     berth = Berth(tmp_path_factory.mktemp("berth") / "data").start()
-    device = LeshanDevice(classes, berth.listen[0], "leshan")
+    device = LeshanDevice(leshan_classes, berth.listen[0], "leshan")
     device.line("registered")
     yield berth, device
     after = berth.last_event()
-    device.command("quit")
-    device.line("ended")
+    device.quit()
     berth.await_event("deregistered", "leshan", after)
-    assert device.process.wait(20) == 0
     berth.close()
 
 
