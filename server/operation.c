@@ -36,6 +36,8 @@ static enum operation_outcome outcome_of(enum coap_call_result result) {
     case COAP_CALL_TOO_LARGE:
     case COAP_CALL_INCOMPLETE:
         return OPERATION_UNFINISHED;
+    case COAP_CALL_CLOSED:
+        return OPERATION_UNREACHABLE;
     case COAP_CALL_CANCELLED:
         return OPERATION_GONE;
     case COAP_CALL_WITHDRAWN:

@@ -35,6 +35,7 @@ enum operation_outcome {
     OPERATION_NO_RESPONSE, /* acknowledged, but no response in time */
     OPERATION_RESET,       /* the device answered with a Reset */
     OPERATION_UNFINISHED,  /* a body in blocks is too large, or changed while it was fetched */
+    OPERATION_UNREACHABLE, /* its connection ended, and it did not come back in time */
     OPERATION_GONE,        /* the registration ended, or the server stops */
     OPERATION_ENDED,       /* an observation that waited to be begun again is over; nobody had to be asked */
     OPERATION_NOT_STORED,  /* the device has answered, but its observation (or the end of it) could not be stored */

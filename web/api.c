@@ -162,9 +162,9 @@ static const struct route_body data_bodies[] = {
     {NULL, NULL},
 };
 static const struct route_body text_bodies[] = {{"text/plain", NULL}, {NULL, NULL}};
-#define DEVICE_PROBLEMS                                                                                           \
-    PROBLEM_NOT_REGISTERED, PROBLEM_REGISTRATION_GONE, PROBLEM_QUEUE_FULL, PROBLEM_UNFINISHED, PROBLEM_NO_ANSWER, \
-        PROBLEM_ASLEEP
+#define DEVICE_PROBLEMS                                                                                             \
+    PROBLEM_NOT_REGISTERED, PROBLEM_REGISTRATION_GONE, PROBLEM_QUEUE_FULL, PROBLEM_UNFINISHED, PROBLEM_UNREACHABLE, \
+        PROBLEM_NO_ANSWER, PROBLEM_ASLEEP
 static const enum problem_kind request_problems[] = {PROBLEM_BAD_BODY, DEVICE_PROBLEMS, PROBLEM_KIND_COUNT};
 static const enum problem_kind operation_problems[] = {
     PROBLEM_NOT_FOUND, PROBLEM_BAD_BODY,    PROBLEM_NOT_SENT,     PROBLEM_NOT_ACCEPTABLE, PROBLEM_MEDIA_TYPE,

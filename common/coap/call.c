@@ -31,6 +31,7 @@ struct coap_call {
     /* The body going out (Block1). */
     bool in_blocks;
     uint8_t szx;
+    size_t head;               /* bytes of a message beside its payload, at most */
     size_t sent_len, part_len; /* of the body: acknowledged before, and in the message under way */
     uint32_t restarts;
     /* The body coming in (Block2). */
@@ -164,22 +165,20 @@ static void draw_token(struct coap_call *call) {
 
 static void send_message(struct coap_call *call, struct coap_message *message) {
     struct coap_peer *peer = call->peer;
-    uint8_t bytes[COAP_MESSAGE_MAX];
-    struct buffer out = buffer_over(bytes, sizeof bytes);
     message->type = call->type;
-    message->mid = peer_next_mid(peer);
     message->token = slice_of(call->token, call->token_len);
-    coap_encode(message, &out); /* fits: coap_call has checked */
     call->sent_ms = clock_now_ms(peer->endpoint->clock);
     call->state = CALL_SENT;
-    if (call->type == COAP_CON) {
-        call->transmission = transmission_start(peer, message->mid, buffer_slice(&out), on_transmission_end, call);
-        if (call->transmission != NULL)
-            return;
-    } else {
-        peer_send(peer, buffer_slice(&out));
-    }
-    wait_for_response(call, call->response_timeout_ms);
+    call->transmission = peer->layer->send(peer, message, on_transmission_end, call);
+    if (call->transmission == NULL)
+        wait_for_response(call, call->response_timeout_ms);
+}
+
+/* What the peer takes may have become less meanwhile (RFC 8323 §5.3.1). What was sent is a multiple of smaller sizes. */
+static void fit_blocks(struct coap_call *call) {
+    size_t max = peer_message_max(call->peer);
+    while (call->szx > 0 && call->head + coap_block_size(call->szx) > max)
+        call->szx--;
 }
 
 /* The next message of the call: a block of the body, or the request for a block of the answer. */
@@ -194,17 +193,19 @@ static void send_part(struct coap_call *call) {
     if (call->fetching) {
         coap_option_remove(&message, COAP_BLOCK2);
         coap_option_remove(&message, COAP_OBSERVE); /* RFC 7959 §2.6: the rest of what is there, nothing more */
-        struct coap_block block = {.num = (uint32_t)(call->body_len >> (call->fetch_szx + 4)), .szx = call->fetch_szx};
+        struct coap_block block = {.num = (uint32_t)(call->body_len / coap_block_size(call->fetch_szx)),
+                                   .szx = call->fetch_szx};
         coap_block_add(&message, COAP_BLOCK2, block, &block2);
         /* RFC 8132 §2.5: the body of a FETCH is part of what is asked for. */
         if (call->request->code == COAP_FETCH && !call->in_blocks)
             message.payload = call->request->payload;
     } else if (call->in_blocks) {
         struct slice rest = slice_from(call->request->payload, call->sent_len);
-        size_t size = coap_block_size(call->szx);
+        fit_blocks(call);
+        size_t size = peer_block_span(peer, call->szx, call->head);
         call->part_len = rest.len > size ? size : rest.len;
         struct coap_block block = {
-            .num = (uint32_t)(call->sent_len >> (call->szx + 4)), .more = rest.len > size, .szx = call->szx};
+            .num = (uint32_t)(call->sent_len / coap_block_size(call->szx)), .more = rest.len > size, .szx = call->szx};
         coap_block_add(&message, COAP_BLOCK1, block, &block1);
         if (call->sent_len == 0)
             coap_option_add_uint(&message, COAP_SIZE1, (uint32_t)call->request->payload.len, &size1);
@@ -229,17 +230,49 @@ static void send_part(struct coap_call *call) {
 
 static void send_ping(struct coap_call *call) {
     struct coap_peer *peer = call->peer;
-    uint16_t mid = peer_next_mid(peer);
-    uint8_t bytes[4] = {1 << 6 | COAP_CON << 4, COAP_EMPTY, (uint8_t)(mid >> 8), (uint8_t)mid};
+    call->token_len = calls_draw_token(peer, call->token);
     call->sent_ms = clock_now_ms(peer->endpoint->clock);
     call->state = CALL_SENT;
-    call->transmission = transmission_start(peer, mid, slice_of(bytes, sizeof bytes), on_transmission_end, call);
+    call->transmission = peer->layer->ping(peer, slice_of(call->token, call->token_len), on_transmission_end, call);
     if (call->transmission == NULL)
         wait_for_response(call, coap_max_transmit_wait_ms(&peer->endpoint->params));
 }
 
+static void on_unreachable(struct timer *timer, void *arg) {
+    (void)arg;
+    finish(TIMER_OWNER(timer, struct coap_call, timer), COAP_CALL_CLOSED, NULL);
+}
+
+/* There is no connection: the peer may come back over another one (coap_calls_move). */
+static void wait_for_link(struct coap_peer *peer) {
+    struct coap_endpoint *endpoint = peer->endpoint;
+    uint64_t until_ms = clock_now_ms(endpoint->clock) + coap_max_transmit_wait_ms(&endpoint->params);
+    for (struct coap_call *call = peer->calls; call != NULL; call = call->next) {
+        if (call->state == CALL_WAITING && !timer_is_scheduled(&call->timer))
+            timer_schedule(endpoint->wheel, &call->timer, until_ms, on_unreachable);
+    }
+}
+
+/* Blocks or not, and of which size: as the peer takes them now. False: not even the options fit. */
+static bool plan(struct coap_call *call) {
+    struct coap_peer *peer = call->peer;
+    size_t max = peer_message_max(peer);
+    call->szx = peer_szx_max(peer);
+    fit_blocks(call);
+    call->in_blocks =
+        call->request->payload.len > 0 && (call->request->payload.len > peer_payload_max(peer, call->head) ||
+                                           call->head + call->request->payload.len > max);
+    if (!call->fetching)
+        call->fetch_szx = call->szx;
+    return call->head + (call->in_blocks ? coap_block_size(call->szx) : 0) <= max;
+}
+
 static void start_next(struct coap_peer *peer) {
     uint32_t outstanding = 0;
+    if (peer->link->closed) {
+        wait_for_link(peer);
+        return;
+    }
     for (struct coap_call *call = peer->calls; call != NULL; call = call->next) {
         if (call->state != CALL_WAITING) {
             outstanding++;
@@ -250,8 +283,10 @@ static void start_next(struct coap_peer *peer) {
         outstanding++;
         if (call->request == NULL)
             send_ping(call);
-        else
+        else if (plan(call))
             send_part(call);
+        else /* nobody may hear of it from within its own call */
+            wait_for_response(call, 0);
     }
 }
 
@@ -313,11 +348,7 @@ static struct coap_call *make_call(struct coap_endpoint *endpoint, struct link *
     call->response_timeout_ms = options->response_timeout_ms > 0 ? options->response_timeout_ms
                                 : options->type == COAP_NON      ? coap_non_lifetime_ms(&endpoint->params)
                                                                  : endpoint->params.response_timeout_ms;
-    call->szx = endpoint->params.block_szx;
-    while (call->szx > 0 && head + coap_block_size(call->szx) > COAP_MESSAGE_MAX)
-        call->szx--;
-    call->in_blocks = request->payload.len > coap_block_size(call->szx);
-    call->fetch_szx = endpoint->params.block_szx;
+    call->head = head;
     return call;
 }
 
@@ -352,6 +383,48 @@ void coap_call_cancel(struct coap_call *call) {
     if (makes_room)
         start_next(peer);
     peer->busy--;
+    peer_settle(peer);
+}
+
+void calls_lose_link(struct coap_peer *peer) {
+    struct coap_call *call = peer->calls;
+    peer->busy++;
+    while (call != NULL) {
+        struct coap_call *next = call->next; /* waits, so finishing this one neither ends nor begins it */
+        if (call->state != CALL_WAITING) {
+            finish(call, COAP_CALL_CLOSED, NULL);
+            next = peer->calls; /* `done` may have ended others */
+        }
+        call = next;
+    }
+    wait_for_link(peer);
+    peer->busy--;
+}
+
+void coap_calls_move(struct coap_endpoint *endpoint, struct link *from, struct link *to) {
+    struct coap_peer *before = from->coap, *peer = before == NULL || from == to ? NULL : peer_of(endpoint, to);
+    if (peer == NULL)
+        return;
+    struct coap_call **at = &before->calls, **end = &peer->calls;
+    while (*end != NULL)
+        end = &(*end)->next;
+    while (*at != NULL) {
+        struct coap_call *call = *at;
+        if (call->state != CALL_WAITING) {
+            at = &call->next;
+            continue;
+        }
+        *at = call->next;
+        before->call_count--;
+        timer_cancel(endpoint->wheel, &call->timer);
+        call->next = NULL;
+        call->peer = peer;
+        *end = call;
+        end = &call->next;
+        peer->call_count++;
+    }
+    peer_settle(before);
+    start_next(peer);
     peer_settle(peer);
 }
 
@@ -448,7 +521,7 @@ static bool retry_with_echo(struct coap_call *call, const struct coap_message *r
 
 static bool next_block_out(struct coap_call *call, const struct coap_message *response) {
     struct coap_block block;
-    bool has_block = coap_block_get(response, COAP_BLOCK1, &block) && block.szx <= COAP_SZX_MAX;
+    bool has_block = coap_block_get(response, COAP_BLOCK1, &block) && peer_takes_szx(call->peer, block.szx);
     bool is_last = call->sent_len + call->part_len >= call->request->payload.len;
     bool goes_on = response->code == COAP_2_31_CONTINUE ||
                    (COAP_CODE_CLASS(response->code) == 2 && has_block && !block.more); /* handles block by block */
@@ -505,14 +578,20 @@ static bool is_same_body(const struct coap_call *call, const struct coap_message
            coap_content_format(response) == call->content_format;
 }
 
+/* One that is not the last. */
+static bool is_whole_block(const struct coap_message *response, struct coap_block block) {
+    size_t len = response->payload.len, size = coap_block_size(block.szx);
+    return block.szx == COAP_SZX_BERT ? len > 0 && len % size == 0 : len == size;
+}
+
 /* Take a block of the answer. True when the call goes on (or has ended otherwise). */
 static bool next_block_in(struct coap_call *call, const struct coap_message *response) {
     struct coap_block block;
     if (COAP_CODE_CLASS(response->code) != 2 || !coap_block_get(response, COAP_BLOCK2, &block) ||
-        block.szx > COAP_SZX_MAX || (!block.more && !call->fetching))
+        !peer_takes_szx(call->peer, block.szx) || (!block.more && !call->fetching))
         return false;
     size_t size = coap_block_size(block.szx);
-    bool same = (uint64_t)block.num * size == call->body_len && (!block.more || response->payload.len == size) &&
+    bool same = (uint64_t)block.num * size == call->body_len && (!block.more || is_whole_block(response, block)) &&
                 (!call->fetching || is_same_body(call, response));
     if (!same) { /* asked again only if asking changes nothing (RFC 7252 §5.1) */
         bool is_safe = call->request->code == COAP_GET || call->request->code == COAP_FETCH;
@@ -584,6 +663,15 @@ bool call_take_response(struct coap_peer *peer, const struct coap_message *messa
     return true;
 }
 
+void call_take_pong(struct coap_peer *peer, struct slice token) {
+    struct coap_call *call = peer->calls;
+    while (call != NULL && (call->state == CALL_WAITING || call->request != NULL ||
+                            !slice_equal(token, slice_of(call->token, call->token_len))))
+        call = call->next;
+    if (call != NULL)
+        finish(call, COAP_CALL_RESET, NULL);
+}
+
 bool call_is_fetching_observed(const struct coap_call *call) {
     return call->fetching && call->has_observe;
 }
@@ -605,7 +693,7 @@ struct coap_call *call_fetch(struct coap_endpoint *endpoint, struct link *link, 
     if (call == NULL)
         return NULL;
     bool is_first = first != NULL && coap_block_get(first, COAP_BLOCK2, &block) && block.num == 0 && block.more &&
-                    block.szx <= COAP_SZX_MAX && first->payload.len == coap_block_size(block.szx);
+                    peer_takes_szx(call->peer, block.szx) && is_whole_block(first, block);
     if (is_first && !begin_body(call, first, block)) {
         coap_call_cancel(call);
         return NULL;
@@ -638,6 +726,8 @@ const char *coap_call_result_text(enum coap_call_result result) {
         return "the response is too large";
     case COAP_CALL_INCOMPLETE:
         return "the block-wise transfer could not be completed";
+    case COAP_CALL_CLOSED:
+        return "the connection is closed";
     case COAP_CALL_CANCELLED:
         return "cancelled";
     case COAP_CALL_WITHDRAWN:

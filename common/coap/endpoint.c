@@ -22,6 +22,7 @@ void coap_params_default(struct coap_params *params) {
         .max_exchanges = 65536,
         .max_exchanges_per_peer = 32,
         .max_calls_per_peer = 64,
+        .max_message_size = 16384,
         .echo_challenge = false,
     };
 }
@@ -67,12 +68,8 @@ void coap_endpoint_free(struct coap_endpoint *endpoint) {
             transmission_cancel(peer->transmissions);
         while (peer->newest != NULL)
             exchange_forget(peer->newest);
-        while (peer->transfers != NULL) {
-            struct transfer *transfer = peer->transfers;
-            peer->transfers = transfer->next;
-            timer_cancel(endpoint->wheel, &transfer->timer);
-            transfer_free(transfer);
-        }
+        transfers_drop(peer);
+        reliable_free(peer);
         peer->busy--;
         peer_settle(peer);
     }
@@ -90,27 +87,6 @@ struct coap_counters coap_endpoint_counters(const struct coap_endpoint *endpoint
 }
 
 /* ---- requests ---- */
-
-static void on_piggyback_over(struct timer *timer, void *arg) {
-    (void)arg;
-    struct open_request *open = TIMER_OWNER(timer, struct open_request, timer);
-    struct coap_exchange *exchange = open->exchange;
-    exchange->state = EXCHANGE_ACKED;
-    peer_send_empty(exchange->peer, COAP_ACK, exchange->mid);
-}
-
-static bool open_exchange(struct coap_exchange *exchange, const struct coap_message *request) {
-    struct open_request *open = calloc(1, sizeof *open);
-    if (open == NULL)
-        return false;
-    exchange->open = open;
-    open->exchange = exchange;
-    open->code = request->code;
-    open->token_len = (uint8_t)request->token.len;
-    if (request->token.len > 0)
-        memcpy(open->token, request->token.data, request->token.len);
-    return true;
-}
 
 /* What the answer will need, read once the options have been judged. */
 static void note_options(const struct coap_endpoint *endpoint, struct open_request *open,
@@ -183,7 +159,7 @@ static void refuse(struct coap_exchange *exchange, uint8_t code, const char *why
     coap_respond_code(exchange->peer->endpoint, exchange, code, why);
 }
 
-static void process_request(struct coap_exchange *exchange, struct coap_message *request) {
+void request_process(struct coap_exchange *exchange, struct coap_message *request) {
     struct coap_peer *peer = exchange->peer;
     struct coap_endpoint *endpoint = peer->endpoint;
     bool bad_hop_limit = has_bad_hop_limit(request);
@@ -213,8 +189,8 @@ static void process_request(struct coap_exchange *exchange, struct coap_message 
     }
     if (challenge(exchange, request))
         return;
-    if (exchange->open->has_block2 && exchange->open->block2.szx > COAP_SZX_MAX) {
-        refuse(exchange, COAP_4_00_BAD_REQUEST, "Block2 size exponent 7 is reserved");
+    if (exchange->open->has_block2 && !peer_takes_szx(peer, exchange->open->block2.szx)) {
+        refuse(exchange, COAP_4_00_BAD_REQUEST, "Block2 size exponent 7 needs BERT, which was not agreed on");
         return;
     }
     struct slice body = request->payload;
@@ -236,189 +212,41 @@ static void process_request(struct coap_exchange *exchange, struct coap_message 
     }
     struct coap_request whole = {
         .endpoint = endpoint, .link = peer->link, .exchange = exchange, .message = request, .body = body};
-    uint16_t mid = exchange->mid;
     endpoint->handlers.request(endpoint->arg, &whole);
     if (finished != NULL)
         transfer_free(finished);
-    /* Answered at once by most handlers; else the peer hears in time that its request has come (§5.2.2). */
-    exchange = exchange_find(peer, mid, false);
-    if (exchange != NULL && exchange->state == EXCHANGE_OPEN && exchange->type == COAP_CON)
-        timer_schedule(endpoint->wheel, &exchange->open->timer,
-                       clock_now_ms(endpoint->clock) + endpoint->params.piggyback_ms, on_piggyback_over);
 }
 
-static void take_request(struct coap_peer *peer, struct coap_message *request, struct slice datagram) {
-    if (request->type != COAP_CON && request->type != COAP_NON)
-        return; /* never answer an ACK or RST */
-    struct coap_exchange *exchange = exchange_find(peer, request->mid, false);
-    if (exchange != NULL) {
-        exchange_repeat(exchange, request, exchange_content(peer->endpoint, datagram));
-        return;
-    }
-    exchange = exchange_add(peer, request, datagram);
-    if (exchange == NULL)
-        return; /* no memory: as if it had been lost */
-    if (!open_exchange(exchange, request)) {
-        exchange_forget(exchange);
-        return;
-    }
-    process_request(exchange, request);
-}
-
-/* ---- responses and empty messages ---- */
-
-/* An empty ACK for a CON, or a Reset for either (RFC 7252 §4.2, §4.3), remembered for copies of it. */
-static void acknowledge(struct coap_peer *peer, const struct coap_message *response, bool wanted) {
-    if (wanted && response->type == COAP_NON)
-        return;
-    enum coap_type type = wanted ? COAP_ACK : COAP_RST;
-    uint8_t reply[4] = {(uint8_t)(1 << 6 | (unsigned)type << 4), COAP_EMPTY, (uint8_t)(response->mid >> 8),
-                        (uint8_t)response->mid};
-    struct coap_exchange *exchange = exchange_find(peer, response->mid, true);
-    if (exchange != NULL)
-        exchange_remember_reply(exchange, slice_of(reply, sizeof reply));
-    peer_send_empty(peer, type, response->mid);
-}
-
-/* A CON or NON response, remembered so that its copies are acknowledged and not delivered again (§4.5). */
-static void take_separate_response(struct coap_peer *peer, struct coap_message *response, struct slice datagram) {
+struct coap_observation *response_find_observation(struct coap_peer *peer, const struct coap_message *response,
+                                                   bool *wanted) {
     struct coap_endpoint *endpoint = peer->endpoint;
-    struct coap_exchange *exchange = exchange_find(peer, response->mid, true);
-    if (exchange != NULL) {
-        exchange_repeat(exchange, response, exchange_content(endpoint, datagram));
-        return;
-    }
-    exchange = exchange_add(peer, response, datagram);
-    if (exchange != NULL)
-        exchange->state = EXCHANGE_DONE;
-    uint16_t critical = coap_options_judge(response, &endpoint->rules);
-    if (critical != 0) {
-        peer_oddity(peer, true, "a response with a critical option that is not understood here");
-        acknowledge(peer, response, false);
-        return;
-    }
-    if (call_take_response(peer, response)) {
-        acknowledge(peer, response, true);
-        return;
-    }
     struct coap_observation *observation = observe_find(peer, response->token);
-    bool wanted = observation != NULL;
+    *wanted = observation != NULL;
     if (observation == NULL && endpoint->handlers.stray_response != NULL) {
-        wanted = endpoint->handlers.stray_response(endpoint->arg, peer->link, response);
+        *wanted = endpoint->handlers.stray_response(endpoint->arg, peer->link, response);
         observation = observe_find(peer, response->token);
     }
-    acknowledge(peer, response, wanted);
-    if (observation != NULL)
-        observe_take(observation, response);
+    return observation;
 }
 
-static void take_response(struct coap_peer *peer, struct coap_message *response, struct slice datagram) {
-    switch (response->type) {
-    case COAP_RST:
-        return; /* not an Empty message: ignored */
-    case COAP_ACK:
-        /* Unknown Message IDs, wrong tokens and critical options alike: not our answer, the exchange goes on. */
-        if (transmission_find(peer, response->mid) != NULL && coap_options_judge(response, &peer->endpoint->rules) == 0)
-            call_take_response(peer, response);
-        return;
-    case COAP_CON:
-    case COAP_NON:
-        take_separate_response(peer, response, datagram);
-        return;
-    }
-}
-
-static void take_empty(struct coap_peer *peer, const struct coap_message *message) {
-    struct coap_endpoint *endpoint = peer->endpoint;
-    switch (message->type) {
-    case COAP_CON:
-        endpoint->counters.pings++;
-        peer_send_empty(peer, COAP_RST, message->mid);
-        if (endpoint->handlers.ping != NULL)
-            endpoint->handlers.ping(endpoint->arg, peer->link);
-        return;
-    case COAP_NON:
-        return;
-    case COAP_ACK:
-        transmission_answered(peer, message->mid, TRANSMISSION_ACKNOWLEDGED);
-        return;
-    case COAP_RST:
-        endpoint->counters.resets_in++;
-        if (!transmission_answered(peer, message->mid, TRANSMISSION_RESET))
-            notify_take_reset(peer, message->mid);
-        return;
-    }
-}
-
-/* A message with a format error (§4.2, §4.3): a CON is reset, anything else ignored. */
-static void reject_malformed(struct coap_peer *peer, const struct coap_message *message, const char *why) {
-    peer->endpoint->counters.malformed++;
-    peer_oddity(peer, true, why);
-    if (message->type == COAP_CON)
-        peer_send_empty(peer, COAP_RST, message->mid);
-}
-
-static void dispatch(struct coap_peer *peer, struct coap_message *message, enum coap_decode_result result,
-                     struct slice datagram) {
-    bool strict = peer->link->listener != NULL && peer->link->listener->strict;
-    switch (result) {
-    case COAP_DECODE_OK:
-        break;
-    case COAP_DECODE_TOO_SHORT:
-    case COAP_DECODE_VERSION:
-        return;
-    case COAP_DECODE_EMPTY_TRAILING:
-        peer_oddity(peer, strict, "an empty ACK or RST has bytes after its Message ID");
-        if (strict)
-            return;
-        break;
-    case COAP_DECODE_TOO_MANY_OPTIONS:
-        if (coap_code_is_request(message->code) && message->type == COAP_CON) {
-            struct coap_message response;
-            uint8_t bytes[64];
-            struct buffer out = buffer_over(bytes, sizeof bytes);
-            coap_message_init(&response, COAP_ACK, COAP_4_02_BAD_OPTION, message->mid, message->token);
-            response.payload = slice_str(coap_decode_text(result));
-            coap_encode(&response, &out);
-            peer_oddity(peer, true, coap_decode_text(result));
-            peer_send(peer, buffer_slice(&out));
-            return;
-        }
-        reject_malformed(peer, message, coap_decode_text(result));
-        return;
-    case COAP_DECODE_TOKEN:
-    case COAP_DECODE_OPTION:
-    case COAP_DECODE_PAYLOAD:
-    case COAP_DECODE_EMPTY:
-        reject_malformed(peer, message, coap_decode_text(result));
-        return;
-    }
-    if (message->code == COAP_EMPTY)
-        take_empty(peer, message);
-    else if (coap_code_is_request(message->code))
-        take_request(peer, message, datagram);
-    else if (coap_code_is_response(message->code))
-        take_response(peer, message, datagram);
-    else
-        reject_malformed(peer, message, "a code of a reserved class");
-}
-
-void coap_receive(struct coap_endpoint *endpoint, struct link *link, struct slice datagram) {
-    struct coap_message message;
-    endpoint->counters.messages_in++;
-    endpoint->counters.bytes_in += datagram.len;
-    enum coap_decode_result result = coap_decode(datagram, &message);
-    if (result == COAP_DECODE_TOO_SHORT || result == COAP_DECODE_VERSION) {
-        endpoint->counters.malformed++;
-        if (endpoint->handlers.oddity != NULL)
-            endpoint->handlers.oddity(endpoint->arg, link, true, coap_decode_text(result));
-        return;
-    }
-    struct coap_peer *peer = peer_of(endpoint, link);
+void coap_link_closed(struct coap_endpoint *endpoint, struct link *link) {
+    (void)endpoint;
+    struct coap_peer *peer = link->coap;
     if (peer == NULL)
         return;
     peer->busy++;
-    dispatch(peer, &message, result, datagram);
+    calls_lose_link(peer);
+    notify_forget_all(peer);
+    while (peer->transmissions != NULL)
+        transmission_cancel(peer->transmissions);
+    transfers_drop(peer);
+    reliable_free(peer);
     peer->busy--;
     peer_settle(peer);
+}
+
+void coap_receive(struct coap_endpoint *endpoint, struct link *link, struct slice message) {
+    endpoint->counters.messages_in++;
+    endpoint->counters.bytes_in += message.len;
+    message_layer_of(link)->receive(endpoint, link, message);
 }

@@ -1,6 +1,7 @@
 /* The CoAP message layer and request/response layer (RFC 7252 §4, §5) with block-wise transfer (RFC 7959) over links:
- * retransmission, deduplication, piggybacked and separate responses, requests of ours with their answers. It knows
- * bytes, links and time; what a request means is the business of the one callback.
+ * retransmission, deduplication, piggybacked and separate responses, requests of ours with their answers; over RFC 8323
+ * connections signalling and BERT instead of the first two. It knows bytes, links and time; what a request means is the
+ * business of the one callback.
  *
  * Memory is bounded. An exchange (one incoming message and its remembered reply) costs about 100 bytes and lives for
  * EXCHANGE_LIFETIME; `max_exchanges` of them are kept in all and `max_exchanges_per_peer` for one peer, oldest dropped
@@ -36,6 +37,8 @@ struct coap_params {
     uint32_t max_exchanges;          /* 65536 */
     uint32_t max_exchanges_per_peer; /* 32; at least 8 */
     uint32_t max_calls_per_peer;     /* requests waiting for one peer: 64 */
+    uint32_t max_message_size;       /* what our CSM says that we take (RFC 8323 §5.3.1): 16384 */
+    bool csm_optional;               /* connections that begin without CSM are served all the same */
     bool echo_challenge;             /* ask first-contact peers to prove their address (RFC 9175 §2.4) */
 };
 
@@ -66,12 +69,13 @@ struct coap_handlers {
     /* Something a standard does not allow was tolerated (`rejected` false) or refused (true). `what` is a short
      * sentence for a person. May be NULL. */
     void (*oddity)(void *arg, struct link *link, bool rejected, const char *what);
-    /* A CoAP ping was answered. May be NULL. */
+    /* A CoAP ping (an empty CON, or 7.02) was answered. May be NULL. */
     void (*ping)(void *arg, struct link *link);
 };
 
 struct coap_counters {
     uint64_t messages_in, messages_out, bytes_in, bytes_out;
+    uint64_t connections_aborted; /* by us */
     uint64_t duplicates, malformed, retransmissions, timeouts, resets_out, resets_in, pings;
     uint64_t exchanges;      /* now remembered */
     uint64_t transfer_bytes; /* now held */
@@ -87,8 +91,25 @@ void coap_endpoint_free(struct coap_endpoint *endpoint);
 const struct coap_params *coap_endpoint_params(const struct coap_endpoint *endpoint);
 struct coap_counters coap_endpoint_counters(const struct coap_endpoint *endpoint);
 
-/* A message has come over `link`. */
-void coap_receive(struct coap_endpoint *endpoint, struct link *link, struct slice datagram);
+/* A message has come over `link`: a datagram, what a length prefix stood before, or a frame of RFC 8323. */
+void coap_receive(struct coap_endpoint *endpoint, struct link *link, struct slice message);
+
+/* ---- connections ---- */
+
+/* A connection that we have opened is there: an RFC 8323 one begins with our CSM. (One that the peer has opened gets it
+ * when the first message comes.) */
+void coap_link_opened(struct coap_endpoint *endpoint, struct link *link);
+
+/* What comes over it can't be taken apart (`why`): tells `oddity`, sends an Abort where there is such a thing, ends it. */
+void coap_link_broken(struct coap_endpoint *endpoint, struct link *link, const char *why);
+
+/* It has ended (link->closed is set): requests under way end with COAP_CALL_CLOSED, transfers are dropped. Requests that
+ * wait for their turn, and new ones, wait for MAX_TRANSMIT_WAIT to be moved to another link, and end likewise. Of
+ * observations over RFC 8323 the peer knows nothing any more (§7.4); who observes forgets them. */
+void coap_link_closed(struct coap_endpoint *endpoint, struct link *link);
+
+/* The peer is reached over `to` from now on: requests that wait on `from` are sent there. */
+void coap_calls_move(struct coap_endpoint *endpoint, struct link *from, struct link *to);
 
 /* ---- answering ---- */
 
@@ -119,6 +140,7 @@ enum coap_call_result {
     COAP_CALL_RESET,       /* the peer answered with a Reset */
     COAP_CALL_TOO_LARGE,   /* the response body exceeds max_body */
     COAP_CALL_INCOMPLETE,  /* a block-wise transfer could not be completed */
+    COAP_CALL_CLOSED,      /* the connection ended, or there was none */
     COAP_CALL_CANCELLED,   /* by us */
     COAP_CALL_WITHDRAWN,   /* by us, before anything of it was sent */
 };
@@ -148,7 +170,7 @@ struct coap_call *coap_call(struct coap_endpoint *endpoint, struct link *link, c
 
 /* What a caller may choose; all zero is what coap_call does. */
 struct coap_call_options {
-    enum coap_type type; /* COAP_CON, or COAP_NON: not retransmitted */
+    enum coap_type type; /* COAP_CON, or COAP_NON: not retransmitted; means nothing over RFC 8323 */
     struct slice token;  /* of the request itself, not of requests for further blocks; empty: drawn */
     uint32_t
         response_timeout_ms; /* from the ACK, or from a NON, to the response; 0: that of the endpoint, NON_LIFETIME */
@@ -169,7 +191,7 @@ void coap_end_calls(struct coap_endpoint *endpoint);
 /* Fail every call on this link that still waits for its turn (NSTART) with COAP_CALL_WITHDRAWN. */
 void coap_withdraw_calls(struct coap_endpoint *endpoint, struct link *link);
 
-/* Send a ping (empty CON, RFC 7252 §4.3); `done` gets COAP_CALL_RESET when it was answered. */
+/* Send a ping (an empty CON, RFC 7252 §4.3, or 7.02, RFC 8323 §5.4); `done` gets COAP_CALL_RESET when it was answered. */
 struct coap_call *coap_ping(struct coap_endpoint *endpoint, struct link *link, coap_call_fn *done, void *arg);
 
 /* ---- notifying (RFC 7641 §4) ---- */

@@ -120,12 +120,30 @@ void exchange_remember_reply(struct coap_exchange *exchange, struct slice reply)
     exchange->reply_len = (uint16_t)reply.len;
 }
 
+bool exchange_open(struct coap_exchange *exchange, const struct coap_message *request) {
+    struct open_request *open = calloc(1, sizeof *open);
+    if (open == NULL)
+        return false;
+    exchange->open = open;
+    open->exchange = exchange;
+    open->code = request->code;
+    open->token_len = (uint8_t)request->token.len;
+    if (request->token.len > 0)
+        memcpy(open->token, request->token.data, request->token.len);
+    return true;
+}
+
 static void close_request(struct coap_exchange *exchange) {
     if (exchange->open == NULL)
         return;
     timer_cancel(exchange->peer->endpoint->wheel, &exchange->open->timer);
     free(exchange->open);
     exchange->open = NULL;
+}
+
+void exchange_close(struct coap_exchange *exchange) {
+    exchange->state = EXCHANGE_DONE;
+    close_request(exchange);
 }
 
 void exchange_forget(struct coap_exchange *exchange) {
@@ -159,58 +177,19 @@ static bool is_suppressed(const struct open_request *request, uint8_t code) {
     return (request->no_response >> (COAP_CODE_CLASS(code) - 1) & 1) != 0;
 }
 
-static void close_silently(struct coap_exchange *exchange) {
-    if (exchange->type == COAP_CON && exchange->state == EXCHANGE_OPEN) {
-        uint8_t ack[4] = {1 << 6 | COAP_ACK << 4, COAP_EMPTY, (uint8_t)(exchange->mid >> 8), (uint8_t)exchange->mid};
-        exchange_remember_reply(exchange, slice_of(ack, sizeof ack));
-        peer_send(exchange->peer, slice_of(ack, sizeof ack));
-    }
-    exchange->state = EXCHANGE_DONE;
-    close_request(exchange);
-}
-
 void exchange_answer(struct coap_exchange *exchange, struct coap_message *message) {
-    struct open_request *request = exchange->open;
-    struct coap_peer *peer = exchange->peer;
-    if (is_suppressed(request, message->code)) {
-        close_silently(exchange);
+    const struct message_layer *layer = exchange->peer->layer;
+    if (is_suppressed(exchange->open, message->code)) {
+        layer->leave(exchange, true);
         return;
     }
-    message->token = slice_of(request->token, request->token_len);
-    bool separate = exchange->state == EXCHANGE_ACKED;
-    if (exchange->type == COAP_NON)
-        message->type = COAP_NON;
-    else
-        message->type = separate ? COAP_CON : COAP_ACK;
-    message->mid = message->type == COAP_ACK ? exchange->mid : peer_next_mid(peer);
-
-    uint8_t bytes[COAP_MESSAGE_MAX];
-    struct buffer out = buffer_over(bytes, sizeof bytes);
-    if (!coap_encode(message, &out)) {
-        peer_oddity(peer, true, "the answer does not fit into a message");
-        struct coap_message error;
-        coap_message_init(&error, message->type, COAP_5_00_INTERNAL_SERVER_ERROR, message->mid, message->token);
-        out = buffer_over(bytes, sizeof bytes);
-        coap_encode(&error, &out);
-    }
-    if (separate) {
-        /* What is remembered is the empty ACK: a request that comes again after it gets it again (§5.2.2). */
-        uint8_t ack[4] = {1 << 6 | COAP_ACK << 4, COAP_EMPTY, (uint8_t)(exchange->mid >> 8), (uint8_t)exchange->mid};
-        exchange_remember_reply(exchange, slice_of(ack, sizeof ack));
-        transmission_start(peer, message->mid, buffer_slice(&out), NULL, NULL);
-    } else {
-        if (exchange->type == COAP_CON)
-            exchange_remember_reply(exchange, buffer_slice(&out));
-        peer_send(peer, buffer_slice(&out));
-    }
-    exchange->state = EXCHANGE_DONE;
-    close_request(exchange);
+    message->token = slice_of(exchange->open->token, exchange->open->token_len);
+    layer->answer(exchange, message);
 }
 
 void coap_respond_nothing(struct coap_endpoint *endpoint, struct coap_exchange *exchange) {
     (void)endpoint;
-    exchange->state = EXCHANGE_DONE;
-    close_request(exchange);
+    exchange->peer->layer->leave(exchange, false);
 }
 
 void coap_respond(struct coap_endpoint *endpoint, struct coap_exchange *exchange, const struct coap_message *response) {

@@ -27,9 +27,9 @@ static bool read_extended(struct slice in, size_t *at, unsigned nibble, uint32_t
     }
 }
 
-static enum coap_decode_result decode_options(struct slice in, size_t at, struct coap_message *message) {
+enum coap_decode_result coap_decode_rest(struct slice in, struct coap_message *message) {
     uint32_t number = 0;
-    size_t count = 0;
+    size_t at = 0, count = 0;
     while (at < in.len) {
         uint8_t head = in.data[at];
         if (head == PAYLOAD_MARKER) {
@@ -72,7 +72,7 @@ enum coap_decode_result coap_decode(struct slice datagram, struct coap_message *
     if (token_len > COAP_TOKEN_MAX || token_len > datagram.len - 4)
         return COAP_DECODE_TOKEN;
     message->token = slice_of(in + 4, token_len);
-    return decode_options(datagram, 4 + token_len, message);
+    return coap_decode_rest(slice_from(datagram, 4 + token_len), message);
 }
 
 const char *coap_decode_text(enum coap_decode_result result) {
@@ -109,11 +109,23 @@ static void put_extended(struct buffer *out, uint32_t value) {
         buffer_put_u8(out, (uint8_t)(value - 13));
 }
 
-bool coap_encode(const struct coap_message *message, struct buffer *out) {
-    buffer_put_u8(out, (uint8_t)(VERSION_1 << 6 | (unsigned)message->type << 4 | (unsigned)message->token.len));
-    buffer_put_u8(out, message->code);
-    buffer_put_u16(out, message->mid);
-    buffer_put_slice(out, message->token);
+static size_t extension_size(uint32_t value) {
+    return value < 13 ? 0 : value < 269 ? 1 : 2;
+}
+
+size_t coap_rest_size(const struct coap_message *message) {
+    size_t size = message->payload.len > 0 ? 1 + message->payload.len : 0;
+    uint32_t number = 0;
+    for (size_t i = 0; i < message->option_count; i++) {
+        const struct coap_option *option = &message->options[i];
+        size += 1 + extension_size(option->number - number) + extension_size((uint32_t)option->value.len) +
+                option->value.len;
+        number = option->number;
+    }
+    return size;
+}
+
+void coap_put_rest(struct buffer *out, const struct coap_message *message) {
     uint32_t number = 0;
     for (size_t i = 0; i < message->option_count; i++) {
         const struct coap_option *option = &message->options[i];
@@ -129,6 +141,14 @@ bool coap_encode(const struct coap_message *message, struct buffer *out) {
         buffer_put_u8(out, PAYLOAD_MARKER);
         buffer_put_slice(out, message->payload);
     }
+}
+
+bool coap_encode(const struct coap_message *message, struct buffer *out) {
+    buffer_put_u8(out, (uint8_t)(VERSION_1 << 6 | (unsigned)message->type << 4 | (unsigned)message->token.len));
+    buffer_put_u8(out, message->code);
+    buffer_put_u16(out, message->mid);
+    buffer_put_slice(out, message->token);
+    coap_put_rest(out, message);
     return !out->overflow;
 }
 

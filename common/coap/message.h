@@ -91,6 +91,12 @@ const char *coap_decode_text(enum coap_decode_result result);
 /* Append the message to `out` in its shortest form. False when it does not fit (out->overflow). */
 bool coap_encode(const struct coap_message *message, struct buffer *out);
 
+/* The part behind the token, options and payload, is the same in every form of a message. Decode it from `in`, which
+ * begins there; OK, OPTION, PAYLOAD or TOO_MANY_OPTIONS. */
+enum coap_decode_result coap_decode_rest(struct slice in, struct coap_message *message);
+size_t coap_rest_size(const struct coap_message *message);
+void coap_put_rest(struct buffer *out, const struct coap_message *message);
+
 /* Start a message with no options and no payload. */
 void coap_message_init(struct coap_message *message, enum coap_type type, uint8_t code, uint16_t mid,
                        struct slice token);

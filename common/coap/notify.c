@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/coap/peer.h"
+#include "common/coap/stream.h"
 
 enum { REMEMBERED_MAX = 64 }; /* for one peer */
 
@@ -75,26 +76,34 @@ static void make_room(struct coap_peer *peer) {
         forget(oldest);
 }
 
+/* What was sent over a connection arrives, or the connection ends. */
+static void on_delivered(struct timer *timer, void *arg) {
+    (void)arg;
+    struct notification *notification = TIMER_OWNER(timer, struct notification, timer);
+    struct coap_peer *peer = notification->peer;
+    peer->busy++;
+    finish(notification, COAP_NOTIFY_ACKNOWLEDGED);
+    peer->busy--;
+    peer_settle(peer);
+}
+
 static bool transmit(struct coap_peer *peer, struct notification *notification, struct coap_message *message,
                      const struct coap_message *request) {
     struct coap_endpoint *endpoint = peer->endpoint;
-    uint8_t bytes[COAP_MESSAGE_MAX];
-    struct buffer out = buffer_over(bytes, sizeof bytes);
+    uint64_t now_ms = clock_now_ms(endpoint->clock);
     struct block_scratch scratch;
-    if (!transfer_begin(peer, request, message, &scratch))
+    bool confirmable = message->type == COAP_CON;
+    if (!transfer_begin(peer, request, message, &scratch) ||
+        coap_rest_size(message) + COAP_STREAM_HEADER_MAX > peer_message_max(peer))
         return false;
-    message->mid = notification->mid = peer_next_mid(peer);
-    if (!coap_encode(message, &out))
-        return false;
-    if (message->type == COAP_CON) {
-        notification->transmission =
-            transmission_start(peer, message->mid, buffer_slice(&out), on_transmission_end, notification);
-        return notification->transmission != NULL;
-    }
-    peer_send(peer, buffer_slice(&out));
-    timer_schedule(endpoint->wheel, &notification->timer,
-                   clock_now_ms(endpoint->clock) + coap_non_lifetime_ms(&endpoint->params), on_lifetime_over);
-    return true;
+    notification->transmission = peer->layer->send(peer, message, on_transmission_end, notification);
+    notification->mid = message->mid;
+    if (peer->layer->is_reliable)
+        timer_schedule(endpoint->wheel, &notification->timer, now_ms, confirmable ? on_delivered : on_lifetime_over);
+    else if (!confirmable)
+        timer_schedule(endpoint->wheel, &notification->timer, now_ms + coap_non_lifetime_ms(&endpoint->params),
+                       on_lifetime_over);
+    return peer->layer->is_reliable || !confirmable || notification->transmission != NULL;
 }
 
 bool coap_notify(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *message,
@@ -113,6 +122,7 @@ bool coap_notify(struct coap_endpoint *endpoint, struct link *link, const struct
     peer->notifications = notification;
     peer->notification_count++;
     part.type = type;
+    part.mid = 0;
     if (transmit(peer, notification, &part, request))
         return true;
     forget(notification);

@@ -281,8 +281,9 @@ void observe_take(struct coap_observation *o, const struct coap_message *message
                                              .is_confirmable = message->type == COAP_CON};
     notification.has_sequence = coap_option_uint(message, COAP_OBSERVE, &notification.sequence);
     notification.is_last = COAP_CODE_CLASS(message->code) != 2 || !notification.has_sequence;
+    /* Over a connection the order of arrival counts, and values mean nothing (RFC 8323 §7.1). */
     notification.is_stale =
-        !notification.is_last && o->has_sequence &&
+        !notification.is_last && o->has_sequence && o->link->framing != LINK_STREAM_8323 &&
         !coap_observe_is_fresh(o->sequence, o->sequence_ms, notification.sequence, clock_now_ms(o->endpoint->clock));
     bool in_blocks = comes_in_blocks(message);
     if (notification.is_stale && in_blocks) { /* only what is newer can be fetched */

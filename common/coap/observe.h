@@ -1,4 +1,4 @@
-/* Observations of ours (RFC 7641): what a peer was asked to tell whenever it changes. An observation is a token on a
+/* Observations of ours (RFC 7641; RFC 8323 §7): what a peer was asked to tell whenever it changes. An observation is a token on a
  * link; it begins with a request of ours (GET or FETCH) and ends when the peer says so, or we do. Notifications are
  * found by link and token, put in order, fetched to their end when they come in blocks (RFC 7959 §2.6), acknowledged at
  * once and handed over whole. What they mean is the business of whoever observes.
@@ -50,7 +50,8 @@ struct coap_observation *coap_observation_resume(struct coap_endpoint *endpoint,
                                                  struct slice request, const struct coap_observer *observer);
 
 /* End it here and say nothing: a first answer that is under way is not awaited, and the next notification is answered
- * with a Reset, as one whose token is not known (§3.6). */
+ * with a Reset, as one whose token is not known (§3.6). Over RFC 8323 there is no Reset, and only
+ * coap_observation_cancel makes the peer stop. */
 void coap_observation_forget(struct coap_observation *observation);
 
 /* End it here and tell the peer: the same request with the same token and Observe 1 (§3.6). `done` is that of coap_call;

@@ -12,6 +12,7 @@ struct coap_peer *peer_of(struct coap_endpoint *endpoint, struct link *link) {
         return NULL;
     peer->endpoint = endpoint;
     peer->link = link_ref(link);
+    peer->layer = message_layer_of(link);
     peer->next = endpoint->peers;
     peer->self = &endpoint->peers;
     if (peer->next != NULL)
@@ -23,7 +24,7 @@ struct coap_peer *peer_of(struct coap_endpoint *endpoint, struct link *link) {
 
 void peer_settle(struct coap_peer *peer) {
     if (peer->busy > 0 || peer->newest != NULL || peer->transmissions != NULL || peer->calls != NULL ||
-        peer->transfers != NULL || peer->notifications != NULL)
+        peer->transfers != NULL || peer->notifications != NULL || peer->reliable != NULL)
         return;
     *peer->self = peer->next;
     if (peer->next != NULL)
@@ -33,6 +34,34 @@ void peer_settle(struct coap_peer *peer) {
     free(peer->echo);
     free(peer);
     link_unref(link);
+}
+
+size_t peer_message_max(const struct coap_peer *peer) {
+    if (peer->reliable != NULL)
+        return reliable_message_max(peer);
+    /* That vendor's clients read once, into a buffer of this size, length and message. */
+    return peer->link->framing == LINK_LENGTH_PREFIXED ? COAP_MESSAGE_MAX - 4 : COAP_MESSAGE_MAX;
+}
+
+uint8_t peer_szx_max(const struct coap_peer *peer) {
+    uint8_t szx = peer->endpoint->params.block_szx;
+    return szx == COAP_SZX_MAX && peer->reliable != NULL && reliable_has_bert(peer) ? COAP_SZX_BERT : szx;
+}
+
+bool peer_takes_szx(const struct coap_peer *peer, uint8_t szx) {
+    return szx <= COAP_SZX_MAX || (peer->reliable != NULL && reliable_has_bert(peer));
+}
+
+size_t peer_block_span(const struct coap_peer *peer, uint8_t szx, size_t head) {
+    size_t size = coap_block_size(szx), max = peer_message_max(peer);
+    size_t count = szx == COAP_SZX_BERT && max > head ? (max - head) / size : 1;
+    return count == 0 ? size : count * size;
+}
+
+size_t peer_payload_max(const struct coap_peer *peer, size_t head) {
+    size_t max = peer_message_max(peer);
+    uint8_t szx = peer->endpoint->params.block_szx;
+    return peer->reliable == NULL || szx < COAP_SZX_MAX ? coap_block_size(szx) : max > head ? max - head : 0;
 }
 
 static void draw_starts(struct link *link) {
@@ -55,6 +84,8 @@ uint8_t peer_next_token(struct coap_peer *peer) {
 }
 
 void peer_send(struct coap_peer *peer, struct slice datagram) {
+    if (peer->link->closed)
+        return;
     peer->endpoint->counters.messages_out++;
     peer->endpoint->counters.bytes_out += datagram.len;
     link_send(peer->link, datagram);

@@ -1,5 +1,5 @@
 /* What the parts of the CoAP layer know of each other: the endpoint, the state kept for one peer while there is any,
- * exchanges (incoming messages and their remembered replies), transmissions (our confirmable messages until they are
+ * the two message layers (over datagrams, and over connections that are reliable themselves), exchanges (incoming messages and their remembered replies), transmissions (our confirmable messages until they are
  * acknowledged), transfers (bodies in blocks). Not for other rooms: those use endpoint.h. */
 #ifndef BERTH_COAP_PEER_H
 #define BERTH_COAP_PEER_H
@@ -8,9 +8,13 @@
 #include "common/coap/endpoint.h"
 #include "common/coap/stored_message.h"
 
+struct message_layer;
 struct notification;
+struct reliable;
 struct transmission;
 struct transfer;
+
+enum transmission_end { TRANSMISSION_ACKNOWLEDGED, TRANSMISSION_RESET, TRANSMISSION_TIMED_OUT };
 
 struct coap_endpoint {
     struct coap_params params;
@@ -28,10 +32,13 @@ struct coap_endpoint {
     struct coap_option_rules rules;
 };
 
-/* Exists while the peer has an exchange, call, transmission or transfer; holds a reference to its link. */
+/* Exists while the peer has an exchange, call, transmission or transfer, and as long as an RFC 8323 connection; holds a
+ * reference to its link. */
 struct coap_peer {
     struct coap_endpoint *endpoint;
     struct link *link;
+    const struct message_layer *layer;
+    struct reliable *reliable;      /* of an RFC 8323 connection, else NULL */
     struct coap_peer *next, **self; /* endpoint->peers */
     struct coap_exchange *oldest, *newest;
     struct transmission *transmissions;
@@ -51,16 +58,67 @@ struct coap_peer *peer_of(struct coap_endpoint *endpoint, struct link *link);
 /* Free it when nothing needs it any more. */
 void peer_settle(struct coap_peer *peer);
 
+/* The largest message that it takes, and the size exponent of the largest blocks: COAP_SZX_BERT when that was agreed on
+ * (RFC 8323 §6). */
+size_t peer_message_max(const struct coap_peer *peer);
+uint8_t peer_szx_max(const struct coap_peer *peer);
+bool peer_takes_szx(const struct coap_peer *peer, uint8_t szx);
+
+/* Payload of a message with blocks of this size whose other parts take `head` bytes: with BERT as many blocks as fit, one
+ * at least. */
+size_t peer_block_span(const struct coap_peer *peer, uint8_t szx, size_t head);
+
+/* Payload that needs no blocks: over datagrams no more than one block has, whatever is free in the message. */
+size_t peer_payload_max(const struct coap_peer *peer, size_t head);
+
+enum { RESPONSE_HEAD_MAX = COAP_MESSAGE_MAX - COAP_PAYLOAD_MAX }; /* what is there beside the payload of an answer */
+
 uint16_t peer_next_mid(struct coap_peer *peer);
 uint8_t peer_next_token(struct coap_peer *peer);
 void peer_send(struct coap_peer *peer, struct slice datagram);
 void peer_send_empty(struct coap_peer *peer, enum coap_type type, uint16_t mid);
 void peer_oddity(struct coap_peer *peer, bool rejected, const char *what);
 
-/* ---- transmission.c: reliable transmission (RFC 7252 §4.2) ---- */
+/* ---- how messages go over a link: datagram.c (RFC 7252 §4) and reliable.c (RFC 8323) ---- */
 
-enum transmission_end { TRANSMISSION_ACKNOWLEDGED, TRANSMISSION_RESET, TRANSMISSION_TIMED_OUT };
 typedef void transmission_fn(void *owner, enum transmission_end end);
+
+struct message_layer {
+    /* Something has come: take it apart and act. */
+    void (*receive)(struct coap_endpoint *endpoint, struct link *link, struct slice bytes);
+    /* Send a request or notification: token, code, options and payload; the layer sets what else it has. The
+     * transmission when there is one, of which `done` tells the end. */
+    struct transmission *(*send)(struct coap_peer *peer, struct coap_message *message, transmission_fn *done,
+                                 void *owner);
+    /* Ask whether the peer is there. An answer comes to the transmission (RFC 7252 §4.3), or with `token` to the call. */
+    struct transmission *(*ping)(struct coap_peer *peer, struct slice token, transmission_fn *done, void *owner);
+    /* Send the answer to an exchange, which is over then. */
+    void (*answer)(struct coap_exchange *exchange, struct coap_message *message);
+    /* The exchange is over without answer. `heard`: the peer may know that its request has come. */
+    void (*leave)(struct coap_exchange *exchange, bool heard);
+    bool is_reliable; /* what was sent arrives, in order, or the connection ends */
+};
+
+extern const struct message_layer datagram_layer, reliable_layer;
+
+static inline const struct message_layer *message_layer_of(const struct link *link) {
+    return link->framing == LINK_STREAM_8323 ? &reliable_layer : &datagram_layer;
+}
+
+size_t reliable_message_max(const struct coap_peer *peer);
+bool reliable_has_bert(const struct coap_peer *peer);
+
+/* The connection has ended. */
+void reliable_free(struct coap_peer *peer);
+
+/* A fresh request whose exchange has been opened: judge it, assemble it, hand it to the handler. */
+void request_process(struct coap_exchange *exchange, struct coap_message *request);
+
+/* Who wants a response that answers no call: an observation, or NULL. *wanted is also true when somebody else does. */
+struct coap_observation *response_find_observation(struct coap_peer *peer, const struct coap_message *response,
+                                                   bool *wanted);
+
+/* ---- transmission.c: reliable transmission (RFC 7252 §4.2) ---- */
 
 struct transmission {
     struct timer timer;
@@ -126,6 +184,12 @@ struct coap_exchange *exchange_find(struct coap_peer *peer, uint16_t mid, bool i
 
 /* Remember a new one; makes room when limits are reached. NULL when out of memory. */
 struct coap_exchange *exchange_add(struct coap_peer *peer, const struct coap_message *message, struct slice datagram);
+
+/* It is a request, to be answered with exchange_answer: keep what that needs. False when out of memory. */
+bool exchange_open(struct coap_exchange *exchange, const struct coap_message *request);
+
+/* There will be no more answers to it; what was answered is remembered. */
+void exchange_close(struct coap_exchange *exchange);
 uint32_t exchange_content(const struct coap_endpoint *endpoint, struct slice datagram);
 void exchange_remember_reply(struct coap_exchange *exchange, struct slice reply);
 void exchange_forget(struct coap_exchange *exchange);
@@ -133,7 +197,7 @@ void exchange_forget(struct coap_exchange *exchange);
 /* The same message has come again. */
 void exchange_repeat(struct coap_exchange *exchange, const struct coap_message *message, uint32_t content);
 
-/* Send `message` (code, options, payload that fits) as the answer; closes the exchange. */
+/* Send `message` (code, options, payload that fits) as the answer; the exchange must not be used any more. */
 void exchange_answer(struct coap_exchange *exchange, struct coap_message *message);
 
 /* ---- transfer.c: bodies in blocks (RFC 7959) ---- */
@@ -156,6 +220,7 @@ uint64_t transfer_key(const struct coap_endpoint *endpoint, const struct coap_me
                       enum transfer_kind kind);
 struct transfer *transfer_find(struct coap_peer *peer, enum transfer_kind kind, uint64_t key);
 void transfer_free(struct transfer *transfer);
+void transfers_drop(struct coap_peer *peer);
 
 /* Take a Block1 block of `request`. Returns true when the body is whole: *body is then the transfer's data (or the
  * payload itself, with *finished NULL); free *finished with transfer_free after use. Otherwise the exchange has been
@@ -185,6 +250,12 @@ bool transfer_begin(struct coap_peer *peer, const struct coap_message *request, 
 /* A response has come for which a call of ours waits. True when it was taken; the CON or ACK itself is the caller's
  * business. */
 bool call_take_response(struct coap_peer *peer, const struct coap_message *message);
+
+/* The answer to a ping that has a token. */
+void call_take_pong(struct coap_peer *peer, struct slice token);
+
+/* The connection has ended: what was sent will not be answered, what waits goes on waiting. */
+void calls_lose_link(struct coap_peer *peer);
 void calls_abandon(struct coap_peer *peer, bool tell);
 
 /* A token that no call and no observation of this peer has, as short as may be: returns its length. */

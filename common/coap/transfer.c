@@ -67,6 +67,11 @@ void transfer_free(struct transfer *transfer) {
     free(transfer);
 }
 
+void transfers_drop(struct coap_peer *peer) {
+    while (peer->transfers != NULL)
+        drop(peer->transfers);
+}
+
 static void on_idle(struct timer *timer, void *arg) {
     (void)arg;
     struct transfer *transfer = TIMER_OWNER(timer, struct transfer, timer);
@@ -160,8 +165,8 @@ bool transfer_take_block(struct coap_exchange *exchange, const struct coap_messa
     struct coap_block block = exchange->open->block1;
     struct slice payload = request->payload;
     *finished = NULL;
-    if (block.szx > COAP_SZX_MAX) {
-        refuse(exchange, COAP_4_00_BAD_REQUEST, "Block1 size exponent 7 is reserved");
+    if (!peer_takes_szx(peer, block.szx)) {
+        refuse(exchange, COAP_4_00_BAD_REQUEST, "Block1 size exponent 7 needs BERT, which was not agreed on");
         return false;
     }
     size_t size = coap_block_size(block.szx);
@@ -177,7 +182,10 @@ bool transfer_take_block(struct coap_exchange *exchange, const struct coap_messa
         refuse_size(exchange);
         return false;
     }
-    if (block.more ? payload.len != size : payload.len > size) {
+    bool fits = block.szx == COAP_SZX_BERT ? !block.more || (payload.len > 0 && payload.len % size == 0)
+                : block.more               ? payload.len == size
+                                           : payload.len <= size;
+    if (!fits) {
         refuse(exchange, COAP_4_00_BAD_REQUEST, "payload length does not fit the Block1 size");
         return false;
     }
@@ -239,7 +247,7 @@ bool transfer_take_block(struct coap_exchange *exchange, const struct coap_messa
 /* ---- downloads ---- */
 
 static uint8_t granted_szx(const struct coap_exchange *exchange) {
-    uint8_t szx = exchange->peer->endpoint->params.block_szx;
+    uint8_t szx = peer_szx_max(exchange->peer);
     const struct open_request *request = exchange->open;
     return request->has_block2 && request->block2.szx < szx ? request->block2.szx : szx;
 }
@@ -251,7 +259,7 @@ static void add_block1(const struct coap_exchange *exchange, struct coap_message
         return;
     struct coap_block block = request->block1;
     block.more = message->code == COAP_2_31_CONTINUE;
-    uint8_t szx = exchange->peer->endpoint->params.block_szx;
+    uint8_t szx = peer_szx_max(exchange->peer);
     if (block.num == 0 && block.more && szx < block.szx)
         block.szx = szx;
     coap_block_add(message, COAP_BLOCK1, block, scratch);
@@ -259,14 +267,14 @@ static void add_block1(const struct coap_exchange *exchange, struct coap_message
 
 /* Make `part`, which has code and options of a response, its block `num`. The representation has a name (ETag), so that
  * blocks of two are not mixed. */
-static void cut_block(const struct coap_endpoint *endpoint, struct slice body, uint32_t num, uint8_t szx,
-                      bool tells_size, struct coap_message *part, struct block_scratch *scratch) {
-    size_t size = coap_block_size(szx);
-    part->payload = slice_from(body, num * size);
+static void cut_block(const struct coap_peer *peer, struct slice body, uint32_t num, uint8_t szx, bool tells_size,
+                      struct coap_message *part, struct block_scratch *scratch) {
+    size_t size = peer_block_span(peer, szx, RESPONSE_HEAD_MAX);
+    part->payload = slice_from(body, num * coap_block_size(szx));
     bool more = part->payload.len > size;
     if (more)
         part->payload.len = size;
-    scratch->digest = hash_slice(&endpoint->key, body);
+    scratch->digest = hash_slice(&peer->endpoint->key, body);
     if (coap_option_find(part, COAP_ETAG) == NULL)
         coap_option_add(part, COAP_ETAG, slice_of(&scratch->digest, 4));
     coap_block_add(part, COAP_BLOCK2, (struct coap_block){.num = num, .more = more, .szx = szx}, &scratch->block2);
@@ -290,8 +298,7 @@ static void answer_block(struct coap_exchange *exchange, const struct stored_mes
     stored_message_load(whole, &part);
     if (num > 0) /* the later blocks of a notification are plain answers (RFC 7959 §3.4) */
         coap_option_remove(&part, COAP_OBSERVE);
-    cut_block(exchange->peer->endpoint, whole->payload, num, szx, num == 0 || exchange->open->wants_size2, &part,
-              &scratch);
+    cut_block(exchange->peer, whole->payload, num, szx, num == 0 || exchange->open->wants_size2, &part, &scratch);
     add_block1(exchange, &part, &block1);
     exchange_answer(exchange, &part);
 }
@@ -301,7 +308,8 @@ void transfer_respond(struct coap_exchange *exchange, const struct coap_message 
     struct open_request *request = exchange->open;
     bool has_content = COAP_CODE_CLASS(response->code) == 2 && response->payload.len > 0;
     uint8_t szx = granted_szx(exchange);
-    bool large = response->payload.len > coap_block_size(szx);
+    bool large = response->payload.len > (request->has_block2 ? peer_block_span(peer, szx, RESPONSE_HEAD_MAX)
+                                                              : peer_payload_max(peer, RESPONSE_HEAD_MAX));
     if (!has_content || (!large && !request->has_block2)) {
         struct coap_message whole = *response;
         struct coap_uint block1, size2;
@@ -336,11 +344,14 @@ void transfer_respond(struct coap_exchange *exchange, const struct coap_message 
 bool transfer_begin(struct coap_peer *peer, const struct coap_message *request, struct coap_message *message,
                     struct block_scratch *scratch) {
     const struct coap_endpoint *endpoint = peer->endpoint;
-    uint8_t szx = endpoint->params.block_szx;
+    uint8_t szx = peer_szx_max(peer);
+    size_t payload_max = peer_payload_max(peer, RESPONSE_HEAD_MAX);
     struct coap_block asked;
-    if (coap_block_get(request, COAP_BLOCK2, &asked) && asked.szx < szx)
-        szx = asked.szx;
-    if (message->payload.len <= coap_block_size(szx))
+    if (coap_block_get(request, COAP_BLOCK2, &asked)) {
+        szx = asked.szx < szx ? asked.szx : szx;
+        payload_max = peer_block_span(peer, szx, RESPONSE_HEAD_MAX);
+    }
+    if (message->payload.len <= payload_max)
         return true;
     uint64_t key = transfer_key(endpoint, request, TRANSFER_DOWNLOAD);
     struct transfer *transfer = transfer_find(peer, TRANSFER_DOWNLOAD, key);
@@ -356,7 +367,7 @@ bool transfer_begin(struct coap_peer *peer, const struct coap_message *request, 
     } else { /* not kept: who asks for the rest makes the handler answer */
         free(whole);
     }
-    cut_block(endpoint, message->payload, 0, szx, true, message, scratch);
+    cut_block(peer, message->payload, 0, szx, true, message, scratch);
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* A link is one peer association: a UDP address or a DTLS session; a TCP or TLS connection as those listeners come.
+/* A link is one peer association: a UDP address, a DTLS session or a TCP connection; a TLS connection as those come.
  * What lies above (CoAP, registrations) talks to a link and never asks what it is made of. A link is counted: whoever
  * keeps a pointer across callbacks holds a reference. */
 #ifndef BERTH_NET_LINK_H
@@ -9,7 +9,15 @@
 struct coap_peer;
 struct link;
 
-enum link_transport { LINK_UDP, LINK_DTLS };
+enum link_transport { LINK_UDP, LINK_DTLS, LINK_TCP };
+
+/* How a peer's messages lie in what it sends. */
+enum link_framing {
+    LINK_DATAGRAM,        /* a message of RFC 7252 in each datagram */
+    LINK_STREAM_8323,     /* frames of RFC 8323 §3.2 on a connection */
+    LINK_LENGTH_PREFIXED, /* messages of RFC 7252 on a connection, a length before each: one vendor's clients */
+    LINK_UNFRAMED,        /* a connection of which nothing is known yet, or any more */
+};
 
 enum link_security { LINK_NO_SECURITY, LINK_PSK, LINK_X509, LINK_OSCORE };
 
@@ -36,6 +44,8 @@ struct link_ops {
     int (*send)(struct link *link, struct slice message);
     /* The last reference has gone: free it. */
     void (*release)(struct link *link);
+    /* End the connection, once what was sent has left; `why` is for a person and is copied. NULL for datagrams. */
+    void (*close)(struct link *link, const char *why);
 };
 
 struct link {
@@ -51,6 +61,8 @@ struct link {
     uint16_t next_mid; /* of the next message to this peer (RFC 7252 §4.4) */
     uint8_t next_token; /* of the next request to this peer: a byte comes again after 256 requests (RFC 9175 §4) */
     bool mid_drawn;     /* next_mid and next_token have their random start */
+    uint8_t framing;    /* enum link_framing */
+    bool closed;        /* its connection has ended, or was of an earlier run: nothing can be sent over it ever */
     bool verified;      /* has shown that it receives at its address (an Echo came back, RFC 9175 §2.3) */
 };
 
@@ -68,6 +80,11 @@ static inline int link_send(struct link *link, struct slice message) {
     return link->ops->send(link, message);
 }
 
+static inline void link_close(struct link *link, const char *why) {
+    if (link->ops->close != NULL)
+        link->ops->close(link, why);
+}
+
 /* "udp" … as the API names it. */
 static inline const char *link_transport_name(enum link_transport transport) {
     switch (transport) {
@@ -75,6 +92,8 @@ static inline const char *link_transport_name(enum link_transport transport) {
         return "udp";
     case LINK_DTLS:
         return "dtls";
+    case LINK_TCP:
+        return "tcp";
     }
     return "unknown";
 }
@@ -92,6 +111,21 @@ static inline const char *link_security_name(enum link_security security) {
         return "oscore";
     }
     return "unknown";
+}
+
+/* As the API names it; NULL when nothing is known of it. */
+static inline const char *link_framing_name(enum link_framing framing) {
+    switch (framing) {
+    case LINK_DATAGRAM:
+        return "datagram";
+    case LINK_STREAM_8323:
+        return "rfc8323";
+    case LINK_LENGTH_PREFIXED:
+        return "pelion";
+    case LINK_UNFRAMED:
+        break;
+    }
+    return NULL;
 }
 
 #endif

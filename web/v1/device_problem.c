@@ -146,6 +146,8 @@ static void send_unanswered(struct device_call *call, const struct operation_res
         [OPERATION_UNFINISHED] = {PROBLEM_UNFINISHED, "unfinished",
                                   "the answer in blocks is too large, or changed while it was fetched"},
         [OPERATION_NOT_SENT] = {PROBLEM_ASLEEP, "not-sent", "the device fell asleep before it was sent"},
+        [OPERATION_UNREACHABLE] = {PROBLEM_UNREACHABLE, "unreachable",
+                                   "the connection is closed, and the device did not come back in time"},
         [OPERATION_GONE] = {PROBLEM_REGISTRATION_GONE, "gone", "the registration ended meanwhile"},
         [OPERATION_NOT_STORED] = {PROBLEM_STORE, "not-stored", "the device has answered, but it could not be stored"},
     };

@@ -27,7 +27,13 @@ static void fake_release(struct link *link) {
     current->released++;
 }
 
-static const struct link_ops fake_ops = {.send = fake_send, .release = fake_release};
+static void fake_close(struct link *link, const char *why) {
+    (void)link;
+    current->closings++;
+    snprintf(current->closed_why, sizeof current->closed_why, "%s", why);
+}
+
+static const struct link_ops fake_ops = {.send = fake_send, .release = fake_release, .close = fake_close};
 
 static void on_request(void *arg, const struct coap_request *request) {
     struct rig *rig = arg;
@@ -106,7 +112,7 @@ void rig_stop(struct rig *rig) {
 }
 
 void rig_hear_from(struct rig *rig, size_t peer, const char *hex) {
-    uint8_t bytes[2048];
+    uint8_t bytes[2 * COAP_STREAM_SENT_MAX];
     struct buffer out = buffer_over(bytes, sizeof bytes);
     assert_true(text_get_hex(slice_str(hex), &out));
     coap_receive(rig->endpoint, &rig->links[peer], buffer_slice(&out));
@@ -124,6 +130,27 @@ void rig_hear_message(struct rig *rig, const struct coap_message *message) {
     uint8_t bytes[2048];
     struct buffer out = buffer_over(bytes, sizeof bytes);
     assert_true(coap_encode(message, &out));
+    rig_hear_bytes(rig, buffer_slice(&out));
+}
+
+void rig_connect(struct rig *rig) {
+    rig->links[0].framing = LINK_STREAM_8323;
+}
+
+void rig_disconnect(struct rig *rig) {
+    rig->links[0].closed = true;
+    coap_link_closed(rig->endpoint, &rig->links[0]);
+}
+
+void rig_next_frame(struct rig *rig, struct coap_message *message) {
+    const struct rig_datagram *frame = rig_next(rig);
+    assert_int_equal(coap_stream_decode(slice_of(frame->bytes, frame->len), message), COAP_DECODE_OK);
+}
+
+void rig_hear_frame(struct rig *rig, const struct coap_message *message) {
+    uint8_t bytes[2 * COAP_STREAM_SENT_MAX];
+    struct buffer out = buffer_over(bytes, sizeof bytes);
+    assert_true(coap_stream_encode(message, &out));
     rig_hear_bytes(rig, buffer_slice(&out));
 }
 

@@ -5,6 +5,7 @@
 
 #include "common/coap/block.h"
 #include "common/coap/endpoint.h"
+#include "common/coap/stream.h"
 
 enum { RIG_SENT_MAX = 512, RIG_PEERS = 2 };
 
@@ -12,7 +13,7 @@ struct rig_datagram {
     struct link *link;
     uint64_t at_ms;
     size_t len;
-    uint8_t bytes[1280];
+    uint8_t bytes[COAP_STREAM_SENT_MAX];
 };
 
 enum rig_answer {
@@ -27,6 +28,8 @@ struct rig {
     struct coap_endpoint *endpoint;
     struct listener listener;
     struct link links[RIG_PEERS];
+    size_t closings; /* of links, by the endpoint */
+    char closed_why[128];
     size_t released; /* links whose last reference has gone */
 
     struct rig_datagram sent[RIG_SENT_MAX];
@@ -56,6 +59,14 @@ struct rig {
 /* `tune` may change the parameters; may be NULL. */
 void rig_start(struct rig *rig, void (*tune)(struct coap_params *));
 void rig_stop(struct rig *rig);
+
+/* The first peer is an RFC 8323 connection from now on; what the rig hears from it are frames. */
+void rig_connect(struct rig *rig);
+
+/* Its connection has ended. */
+void rig_disconnect(struct rig *rig);
+void rig_next_frame(struct rig *rig, struct coap_message *message);
+void rig_hear_frame(struct rig *rig, const struct coap_message *message);
 
 void rig_hear_from(struct rig *rig, size_t peer, const char *hex);
 void rig_hear(struct rig *rig, const char *hex);
