@@ -315,7 +315,7 @@ void transfer_respond(struct coap_exchange *exchange, const struct coap_message 
         struct coap_uint block1, size2;
         if (has_content && request->wants_size2) /* RFC 7959 §4 */
             coap_option_add_uint(&whole, COAP_SIZE2, (uint32_t)whole.payload.len, &size2);
-        if (whole.payload.len > COAP_PAYLOAD_MAX) /* the diagnostic text of an error */
+        if (!has_content && whole.payload.len > COAP_PAYLOAD_MAX) /* the diagnostic text of an error */
             whole.payload.len = COAP_PAYLOAD_MAX;
         add_block1(exchange, &whole, &block1);
         exchange_answer(exchange, &whole);

@@ -65,7 +65,11 @@ static void test_TCP_08_release(void **state) {
     assert_int_equal(signal_read_from.hold_off_s, 0);
     assert_int_equal(signal_read_from.alternative_address.len, 0);
     /* two addresses, of which the first counts, and ten seconds */
-    assert_int_equal(read("60e4" "2161" "0162" "210a"), 0);
+    assert_int_equal(read("60e4"
+                          "2161"
+                          "0162"
+                          "210a"),
+                     0);
     assert_true(slice_is(signal_read_from.alternative_address, "a"));
     assert_int_equal(signal_read_from.hold_off_s, 10);
 }
@@ -95,7 +99,9 @@ static void test_TCP_10_critical_options_are_refused(void **state) {
 
 static void test_TCP_11_elective_options_are_ignored(void **state) {
     (void)state;
-    assert_int_equal(read("30e16161" "20"), 0); /* 6, and 8 */
+    assert_int_equal(read("30e16161"
+                          "20"),
+                     0); /* 6, and 8 */
     assert_false(signal_read_from.block_wise_transfer);
     assert_int_equal(read("10e260"), 0);
     assert_int_equal(read("10e240"), 0); /* Block-Wise-Transfer has no meaning in a Ping */

@@ -122,9 +122,9 @@ static void test_TCP_15_malformed_frames(void **state) {
     (void)state;
     struct coap_message message;
     assert_int_equal(decode("0901", &message), COAP_DECODE_TOKEN);
-    assert_int_equal(decode("1001f0", &message), COAP_DECODE_OPTION);   /* delta nibble 15 */
-    assert_int_equal(decode("10011f", &message), COAP_DECODE_OPTION);   /* length nibble 15 */
-    assert_int_equal(decode("100111", &message), COAP_DECODE_OPTION);   /* value past the end */
+    assert_int_equal(decode("1001f0", &message), COAP_DECODE_OPTION); /* delta nibble 15 */
+    assert_int_equal(decode("10011f", &message), COAP_DECODE_OPTION); /* length nibble 15 */
+    assert_int_equal(decode("100111", &message), COAP_DECODE_OPTION); /* value past the end */
     assert_int_equal(decode("1001ff", &message), COAP_DECODE_PAYLOAD);
     assert_int_equal(decode("", &message), COAP_DECODE_TOO_SHORT);
     assert_int_equal(decode("00", &message), COAP_DECODE_TOO_SHORT);

@@ -37,16 +37,15 @@ static void test_TCP_01_lengths_of_one_byte(void **state) {
     assert_whole(LINK_STREAM_8323, "40e122048020", 6, 6);
     assert_whole(LINK_STREAM_8323, "01e34200e1", 3, 3); /* another one behind it */
     /* nibble 13: 13 and the byte behind it */
-    assert_whole(LINK_STREAM_8323, "d41502a1b2c3d4b2726411283765703d64657631096c776d326d3d312e3103623d54ff3c2f332f303e", 41,
-                 41);
+    assert_whole(LINK_STREAM_8323, "d41502a1b2c3d4b2726411283765703d64657631096c776d326d3d312e3103623d54ff3c2f332f303e",
+                 41, 41);
 }
 
 /* The length for which each form begins and ends; `rest` bytes behind the token. */
 static void assert_length(const char *header, uint64_t rest) {
     struct slice message;
     size_t total, header_len = strlen(header) / 2;
-    enum framing_result result =
-        framing_next(LINK_STREAM_8323, bytes_of(header), SIZE_MAX, &message, &total);
+    enum framing_result result = framing_next(LINK_STREAM_8323, bytes_of(header), SIZE_MAX, &message, &total);
     assert_int_equal(total, header_len + rest);
     assert_int_equal(result, rest == 0 ? FRAMING_WHOLE : FRAMING_PARTIAL);
 }
@@ -128,15 +127,15 @@ static void test_TCP_28_the_first_bytes_tell_the_framings_apart(void **state) {
     assert_guess("40e122048020", FRAMING_8323);
     assert_guess("d000e1", FRAMING_8323); /* a CSM of 13 bytes */
     assert_guess("f000000000e1", FRAMING_8323);
-    assert_guess("01e242", FRAMING_8323);             /* not a CSM: the connection is aborted for it */
-    assert_guess("d41502a1b2c3d4b2", FRAMING_8323);   /* likewise */
+    assert_guess("01e242", FRAMING_8323);           /* not a CSM: the connection is aborted for it */
+    assert_guess("d41502a1b2c3d4b2", FRAMING_8323); /* likewise */
     assert_guess("0000002f4402", FRAMING_PREFIXED);
     assert_guess("160301020001", FRAMING_TLS);
-    assert_guess("474554202f20", FRAMING_STRANGE);    /* GET / */
-    assert_guess("504f5354202f", FRAMING_STRANGE);    /* POST / */
-    assert_guess("50555420", FRAMING_STRANGE);        /* PUT / */
-    assert_guess("485454502f", FRAMING_STRANGE);      /* HTTP/ */
-    assert_guess("5353482d", FRAMING_STRANGE);        /* SSH- */
+    assert_guess("474554202f20", FRAMING_STRANGE); /* GET / */
+    assert_guess("504f5354202f", FRAMING_STRANGE); /* POST / */
+    assert_guess("50555420", FRAMING_STRANGE);     /* PUT / */
+    assert_guess("485454502f", FRAMING_STRANGE);   /* HTTP/ */
+    assert_guess("5353482d", FRAMING_STRANGE);     /* SSH- */
     assert_guess("0f01", FRAMING_STRANGE);
     assert_guess("ffffffffffff", FRAMING_STRANGE);
     assert_guess("0045", FRAMING_STRANGE); /* nobody begins with a response */
