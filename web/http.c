@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "web/tcp.h"
+#include "common/net/tcp.h"
 
 enum {
     TARGET_MAX = 8 * 1024,
@@ -583,6 +583,7 @@ static const struct tcp_handlers tcp_callbacks = {
     .closed = on_closed,
     .swept = on_swept,
     .port_closed = on_port_closed,
+    .patience = {.keepalive_s = 60},
 };
 
 struct http *http_listen(uv_loop_t *loop, const struct http_options *options, char *error, size_t error_size) {

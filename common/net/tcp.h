@@ -1,10 +1,10 @@
-/* Connections on a TCP port: bytes in, bytes out, and when to stop. What the bytes mean is the business of whoever
- * opened the port; TLS will find its place between this and HTTP.
+/* Connections of a TCP port, or to others: bytes in, bytes out, and when to stop. What the bytes mean is the business of
+ * whoever opened the port; TLS will find its place between this and them.
  *
  * Reading uses one buffer for all connections. Writing tries the socket first and queues what it does not take, so a
  * reader that is slow costs memory, and never time; whoever writes looks at tcp_queued and stops in time. */
-#ifndef BERTH_WEB_TCP_H
-#define BERTH_WEB_TCP_H
+#ifndef BERTH_NET_TCP_H
+#define BERTH_NET_TCP_H
 
 #include <uv.h>
 
@@ -19,10 +19,20 @@ struct tcp_connection {
     struct tcp_connection *next, **link; /* of the port's connections */
     uint64_t progress_ms;                /* loop time at which queued output was last seen to shrink */
     size_t seen_queued;                  /* how much was queued then */
-    bool reading, peer_ended, finishing, shut_down, closing;
+    int error;                           /* why it was closed: a negative error of uv, or 0 when it came to its end */
+    bool connecting, reading, peer_ended, finishing, shut_down, closing;
 };
 
-/* None is called from within a function of this header. `closed` is the last call for a connection. */
+/* When a peer that has silently gone is noticed; 0: left to the system. */
+struct tcp_patience {
+    uint32_t
+        keepalive_s; /* silence before it is asked whether it is there (SO_KEEPALIVE), and how often after that … */
+    uint32_t keepalive_interval_s, keepalive_count;
+    uint32_t unacknowledged_ms; /* what was sent may go without an acknowledgement for so long (TCP_USER_TIMEOUT) */
+};
+
+/* None is called from within a function of this header. `closed` is the last call for a connection. `drained` and
+ * `swept` may be NULL. */
 struct tcp_handlers {
     struct tcp_connection *(*open)(void *arg);         /* memory for a new one; NULL: refuse it */
     void (*opened)(struct tcp_connection *connection); /* it is connected */
@@ -32,11 +42,20 @@ struct tcp_handlers {
     void (*closed)(struct tcp_connection *connection);                  /* free it */
     void (*swept)(struct tcp_connection *connection, uint64_t loop_ms); /* about once a second */
     void (*port_closed)(void *arg);                                     /* the last connection has gone too */
+    struct tcp_patience patience;
 };
 
 /* NULL with one line in `error`. */
 struct tcp_port *tcp_listen(uv_loop_t *loop, const struct address *address, const struct tcp_handlers *handlers,
                             void *arg, char *error, size_t error_size);
+
+/* A port that nobody can connect to, for connections that we open. NULL when out of memory. */
+struct tcp_port *tcp_port_new(uv_loop_t *loop, const struct tcp_handlers *handlers, void *arg);
+
+/* Connect to `peer`: `open` gives the memory, `opened` is called when it is connected, `closed` when that fails. What is
+ * written before goes out then. Returns 0 or a negative error of uv; `closed` is called in that case, too, unless there
+ * was no memory for the connection. */
+int tcp_connect(struct tcp_port *port, const struct address *peer);
 
 /* Where it listens, with the real port. */
 struct address tcp_port_address(const struct tcp_port *port);

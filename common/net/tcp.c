@@ -1,5 +1,7 @@
-#include "web/tcp.h"
+#include "common/net/tcp.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,7 +12,6 @@ enum {
     SWEEP_MS = 500,
     LINGER_MS = 1000, /* after our end of stream */
     STALL_MS = 60000, /* output that doesn't move for so long never will */
-    KEEPALIVE_S = 60,
 };
 
 struct tcp_port {
@@ -21,7 +22,7 @@ struct tcp_port {
     struct tcp_connection *connections;
     struct address address;
     unsigned open_handles; /* its own and its connections', until their close callbacks */
-    bool closing;
+    bool closing, has_listener;
     char read_buffer[READ_BYTES];
 };
 
@@ -72,6 +73,13 @@ static void lend_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
     *buffer = uv_buf_init(connection->port->read_buffer, READ_BYTES);
 }
 
+/* It has failed. */
+static void close_with(struct tcp_connection *connection, int error) {
+    if (connection->error == 0)
+        connection->error = error;
+    tcp_close(connection);
+}
+
 static void peer_ended(struct tcp_connection *connection) {
     tcp_set_reading(connection, false);
     connection->peer_ended = true;
@@ -86,19 +94,22 @@ static void bytes_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buffer)
     if (len == UV_EOF)
         peer_ended(connection);
     else if (len < 0)
-        tcp_close(connection);
+        close_with(connection, (int)len);
     else if (len > 0 && !connection->finishing)
         connection->port->handlers->received(connection, slice_of(buffer->base, (size_t)len));
 }
 
 void tcp_set_reading(struct tcp_connection *connection, bool reading) {
-    if (connection->closing || connection->peer_ended || connection->reading == reading)
+    if (connection->closing || connection->connecting || connection->peer_ended || connection->reading == reading)
         return;
     connection->reading = reading;
+    int error = 0;
     if (!reading)
         uv_read_stop(stream_of(connection));
-    else if (uv_read_start(stream_of(connection), lend_buffer, bytes_read) != 0)
-        tcp_close(connection);
+    else
+        error = uv_read_start(stream_of(connection), lend_buffer, bytes_read);
+    if (error != 0)
+        close_with(connection, error);
 }
 
 /* ---- output ---- */
@@ -110,10 +121,11 @@ size_t tcp_queued(const struct tcp_connection *connection) {
 static void written(uv_write_t *request, int status) {
     struct tcp_connection *connection = request->handle->data;
     free((struct queued_write *)(void *)request);
+    const struct tcp_handlers *handlers = connection->port->handlers;
     if (status < 0)
-        tcp_close(connection);
-    else if (!connection->closing && !connection->finishing && tcp_queued(connection) == 0)
-        connection->port->handlers->drained(connection);
+        close_with(connection, status);
+    else if (handlers->drained != NULL && !connection->closing && !connection->finishing && tcp_queued(connection) == 0)
+        handlers->drained(connection);
 }
 
 /* Queue what is left of the parts after their first `skip` bytes. */
@@ -155,15 +167,16 @@ void tcp_write(struct tcp_connection *connection, const struct slice *parts, siz
 
     int taken = tcp_queued(connection) == 0 ? try_write(connection, parts, count) : 0;
     if (taken < 0) {
-        tcp_close(connection);
+        close_with(connection, taken);
         return;
     }
     if ((size_t)taken == total)
         return;
     if (taken > 0 || tcp_queued(connection) == 0)
         connection->progress_ms = uv_now(connection->handle.loop);
-    if (queue_rest(connection, parts, count, (size_t)taken, total) != 0)
-        tcp_close(connection);
+    int error = queue_rest(connection, parts, count, (size_t)taken, total);
+    if (error != 0)
+        close_with(connection, error);
 }
 
 static void shut_down(uv_shutdown_t *request, int status) {
@@ -199,10 +212,13 @@ static void sweep_connection(struct tcp_connection *connection, uint64_t now_ms)
         connection->progress_ms = now_ms;
     }
     uint64_t still_ms = now_ms - connection->progress_ms;
-    if ((queued > 0 && still_ms > STALL_MS) || (connection->shut_down && still_ms > LINGER_MS))
+    const struct tcp_handlers *handlers = connection->port->handlers;
+    if (queued > 0 && still_ms > STALL_MS)
+        close_with(connection, UV_ETIMEDOUT);
+    else if (connection->shut_down && still_ms > LINGER_MS)
         tcp_close(connection);
-    else if (!connection->finishing)
-        connection->port->handlers->swept(connection, now_ms);
+    else if (handlers->swept != NULL && !connection->finishing)
+        handlers->swept(connection, now_ms);
 }
 
 static void sweep(uv_timer_t *timer) {
@@ -233,17 +249,9 @@ static void turn_away(struct tcp_port *port) {
     uv_close((uv_handle_t *)handle, turn_away_closed);
 }
 
-static void accept_connection(uv_stream_t *listener, int status) {
-    struct tcp_port *port = listener->data;
-    if (status < 0)
-        return;
-    struct tcp_connection *connection = port->handlers->open(port->arg);
-    if (connection == NULL) {
-        turn_away(port);
-        return;
-    }
+static void add_connection(struct tcp_port *port, struct tcp_connection *connection) {
     connection->port = port;
-    uv_tcp_init(listener->loop, &connection->handle);
+    uv_tcp_init(port->sweeper.loop, &connection->handle);
     connection->handle.data = connection;
     port->open_handles++;
     connection->next = port->connections;
@@ -253,14 +261,77 @@ static void accept_connection(uv_stream_t *listener, int status) {
     else
         uv_timer_start(&port->sweeper, sweep, SWEEP_MS, SWEEP_MS);
     port->connections = connection;
-    if (uv_accept(listener, stream_of(connection)) != 0) {
-        tcp_close(connection);
+}
+
+static void set_patience(struct tcp_connection *connection) {
+    const struct tcp_patience *patience = &connection->port->handlers->patience;
+    int fd, interval = (int)patience->keepalive_interval_s, count = (int)patience->keepalive_count;
+    unsigned unacknowledged_ms = patience->unacknowledged_ms;
+    uv_tcp_nodelay(&connection->handle, 1);
+    if (patience->keepalive_s > 0)
+        uv_tcp_keepalive(&connection->handle, 1, patience->keepalive_s);
+    if (uv_fileno((uv_handle_t *)&connection->handle, &fd) != 0)
+        return;
+    if (interval > 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    if (count > 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    if (unacknowledged_ms > 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof unacknowledged_ms);
+}
+
+static void accept_connection(uv_stream_t *listener, int status) {
+    struct tcp_port *port = listener->data;
+    if (status < 0)
+        return;
+    struct tcp_connection *connection = port->handlers->open(port->arg);
+    if (connection == NULL) {
+        turn_away(port);
         return;
     }
-    uv_tcp_nodelay(&connection->handle, 1);
-    uv_tcp_keepalive(&connection->handle, 1, KEEPALIVE_S);
+    add_connection(port, connection);
+    int error = uv_accept(listener, stream_of(connection));
+    if (error != 0) {
+        close_with(connection, error);
+        return;
+    }
+    set_patience(connection);
     tcp_set_reading(connection, true);
     port->handlers->opened(connection);
+}
+
+static void connected(uv_connect_t *request, int status) {
+    struct tcp_connection *connection = request->handle->data;
+    free(request);
+    if (connection->closing)
+        return;
+    connection->connecting = false;
+    if (status < 0) {
+        close_with(connection, status);
+        return;
+    }
+    set_patience(connection);
+    tcp_set_reading(connection, true);
+    connection->port->handlers->opened(connection);
+}
+
+int tcp_connect(struct tcp_port *port, const struct address *peer) {
+    struct sockaddr_storage name;
+    uv_connect_t *request = malloc(sizeof *request);
+    struct tcp_connection *connection = request == NULL ? NULL : port->handlers->open(port->arg);
+    if (connection == NULL) {
+        free(request);
+        return UV_ENOMEM;
+    }
+    add_connection(port, connection);
+    connection->connecting = true;
+    address_to_sockaddr(peer, peer->family == ADDRESS_IPV4 ? AF_INET : AF_INET6, &name);
+    int error = uv_tcp_connect(request, &connection->handle, (struct sockaddr *)&name, connected);
+    if (error != 0) {
+        free(request);
+        close_with(connection, error);
+    }
+    return error;
 }
 
 static void port_closed(uv_handle_t *handle) {
@@ -271,7 +342,8 @@ void tcp_port_close(struct tcp_port *port) {
     port->closing = true;
     while (port->connections != NULL)
         tcp_close(port->connections);
-    uv_close((uv_handle_t *)&port->listener, port_closed);
+    if (port->has_listener)
+        uv_close((uv_handle_t *)&port->listener, port_closed);
     uv_close((uv_handle_t *)&port->sweeper, port_closed);
 }
 
@@ -293,27 +365,36 @@ static void never_used_closed(void *arg) {
     (void)arg;
 }
 
+struct tcp_port *tcp_port_new(uv_loop_t *loop, const struct tcp_handlers *handlers, void *arg) {
+    struct tcp_port *port = calloc(1, sizeof *port);
+    if (port == NULL)
+        return NULL;
+    port->handlers = handlers;
+    port->arg = arg;
+    port->open_handles = 1;
+    uv_timer_init(loop, &port->sweeper);
+    port->sweeper.data = port;
+    return port;
+}
+
 struct tcp_port *tcp_listen(uv_loop_t *loop, const struct address *address, const struct tcp_handlers *handlers,
                             void *arg, char *error, size_t error_size) {
     static const struct tcp_handlers no_handlers = {.port_closed = never_used_closed};
-    struct tcp_port *port = calloc(1, sizeof *port);
+    struct tcp_port *port = tcp_port_new(loop, handlers, arg);
     if (port == NULL) {
         snprintf(error, error_size, "out of memory");
         return NULL;
     }
-    port->handlers = handlers;
-    port->arg = arg;
-    port->open_handles = 2;
+    port->open_handles++;
+    port->has_listener = true;
     uv_tcp_init(loop, &port->listener);
-    uv_timer_init(loop, &port->sweeper);
     port->listener.data = port;
-    port->sweeper.data = port;
     int failed = bind_and_listen(port, address);
     if (failed != 0) {
         uint8_t text[ADDRESS_TEXT_MAX];
         struct buffer where = buffer_over(text, sizeof text);
         address_put(&where, address);
-        snprintf(error, error_size, "can't listen for HTTP on %.*s: %s", (int)where.len, (char *)text,
+        snprintf(error, error_size, "can't listen on %.*s (TCP): %s", (int)where.len, (char *)text,
                  uv_strerror(failed));
         port->handlers = &no_handlers;
         tcp_port_close(port);
