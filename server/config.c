@@ -101,8 +101,10 @@ static bool add_listener(struct config *config, struct slice text, char problem[
         return fail(problem, error);
     if (slice_is(uri.scheme, "coaps"))
         listener->transport = LINK_DTLS;
+    else if (slice_is(uri.scheme, "coap+tcp"))
+        listener->transport = LINK_TCP;
     else if (!slice_is(uri.scheme, "coap"))
-        return fail(problem, "must begin with coap:// or coaps:// (other transports are not served yet)");
+        return fail(problem, "must begin with coap://, coaps:// or coap+tcp:// (others are not served yet)");
     if (!uri_resolve(&uri, listener->transport == LINK_DTLS ? 5684 : 5683, &listener->address, &error))
         return fail(problem, error);
     if (uri.path.len >= sizeof listener->prefix)
@@ -447,6 +449,29 @@ static bool set_echo_challenge(struct config *config, const char *value, char pr
     return read_bool(value, &config->coap.echo_challenge, problem);
 }
 
+static bool set_tcp_connections(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 1, 1000000, &config->tcp_max_connections, problem);
+}
+
+static bool set_tcp_idle(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_duration_ms(value, 0, 86400000, &config->tcp_idle_ms, problem);
+}
+
+/* RFC 8323 §5.3.1: what others may send unasked must be taken. */
+static bool set_max_message(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    size_t size;
+    if (!read_size(value, 1152, &size, problem))
+        return false;
+    if (size > 16 << 20)
+        return fail(problem, "must be at most 16M");
+    config->coap.max_message_size = (uint32_t)size;
+    return true;
+}
+
+static bool set_csm_optional(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->coap.csm_optional, problem);
+}
+
 static bool set_http_connections(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     return read_number(value, 1, 1000000, &config->http_max_connections, problem);
 }
@@ -471,7 +496,7 @@ struct setting {
 };
 
 static const struct setting settings[] = {
-    {"listen", "URI", set_listen, "serve devices there; several [coap://:5683, coaps://:5684]"},
+    {"listen", "URI", set_listen, "serve devices there; several [coap://:5683, coap+tcp://:5683, coaps://:5684]"},
     {"http", "URI", set_http, "serve the HTTP API there, or off [http://127.0.0.1:8080]"},
     {"data", "DIR", set_data, "where the database lies [./berth-data]"},
     {"key-file", "FILE", set_key_file, "seals secrets in the database; made when missing [DATA/berth.key]"},
@@ -527,6 +552,11 @@ static const struct setting settings[] = {
     {"max-exchanges", "N", set_max_exchanges, "messages remembered to answer duplicates [65536]"},
     {"max-exchanges-per-peer", "N", set_max_peer_exchanges, "of them for one peer [32]"},
     {"echo-challenge", NULL, set_echo_challenge, "unknown peers must prove their address with an Echo option"},
+    {"tcp-max-connections", "N", set_tcp_connections, "TCP connections of devices at once [20000]"},
+    {"tcp-idle-timeout", "DURATION", set_tcp_idle,
+     "close silent connections of devices that are not registered; 0: never [60s]"},
+    {"tcp-max-message", "BYTES", set_max_message, "largest message taken over TCP, our Max-Message-Size [16k]"},
+    {"allow-missing-csm", NULL, set_csm_optional, "serve TCP connections that begin without CSM"},
     {"http-max-connections", "N", set_http_connections, "HTTP connections at once [1024]"},
     {"http-idle-timeout", "DURATION", set_http_idle, "close HTTP connections that are silent for so long [60s]"},
     {"http-max-body", "BYTES", set_http_max_body, "largest HTTP request body [1M]"},
@@ -548,6 +578,8 @@ static void set_defaults(struct config *config) {
         .awake_window_ms = 93000, /* MAX_TRANSMIT_WAIT (T §6.5), whatever is set for our own transmissions */
         .queue_limit = 64,
         .queue_expiry_ms = 86400000,
+        .tcp_max_connections = 20000,
+        .tcp_idle_ms = 60000,
         .http_max_connections = 1024,
         .http_idle_s = 60,
         .http_max_body = 1 << 20,
@@ -597,10 +629,18 @@ static bool is_loopback(const struct address *address) {
     return address->family == ADDRESS_IPV4 ? address->ip[0] == 127 : memcmp(address->ip, loopback6, 16) == 0;
 }
 
+static bool add_default_listeners(struct config *config, char problem[PROBLEM_MAX]) {
+    static const char *const uris[] = {"coap://:5683", "coap+tcp://:5683", "coaps://:5684"};
+    for (size_t i = 0; i < sizeof uris / sizeof uris[0]; i++) {
+        if (!add_listener(config, slice_str(uris[i]), problem))
+            return false;
+    }
+    return true;
+}
+
 static enum config_action finish(struct config *config) {
     char problem[PROBLEM_MAX];
-    if (config->listener_count == 0 && !(add_listener(config, slice_str("coap://:5683"), problem) &&
-                                         add_listener(config, slice_str("coaps://:5684"), problem))) {
+    if (config->listener_count == 0 && !add_default_listeners(config, problem)) {
         fprintf(stderr, "berth-server: --listen: %s\n", problem);
         return CONFIG_EXIT_USAGE;
     }

@@ -27,7 +27,7 @@ struct config_psk {
 };
 
 struct config {
-    struct listener listeners[CONFIG_LISTENERS_MAX]; /* default: coap://:5683 and coaps://:5684 */
+    struct listener listeners[CONFIG_LISTENERS_MAX]; /* default: coap://:5683, coap+tcp://:5683 and coaps://:5684 */
     size_t listener_count;
     struct address http;  /* default 127.0.0.1:8080 */
     bool http_enabled;    /* --http off */
@@ -65,6 +65,8 @@ struct config {
     uint32_t queue_limit;          /* requests in the queue of a device: default 64 */
     uint32_t queue_expiry_ms;      /* how long a queued request waits when it does not say: default 24 h */
     uint32_t queue_delay_ms;       /* from the answer to a device's message to what waits for it: default 0 */
+    uint32_t tcp_max_connections;  /* of devices; one more is closed: default 20,000 */
+    uint32_t tcp_idle_ms;          /* a silent one that belongs to no registered device is closed; 0: never */
     uint32_t http_max_connections; /* default 1024 */
     uint32_t http_idle_s;          /* default 60 */
     size_t http_max_body;          /* default 1 MiB */

@@ -2,6 +2,7 @@
 
 #include "server/announced_observation.h"
 #include "server/awake.h"
+#include "server/connection.h"
 #include "server/dealings.h"
 #include "server/observation.h"
 #include "server/operation.h"
@@ -15,6 +16,7 @@ void contact_registered(struct server *server, struct registration *r, bool repl
 }
 
 void contact_heard(struct server *server, struct registration *r) {
+    coap_calls_resume(server->coap, r->link);
     observations_revive(r);
     awake_heard(server, r);
     queue_resume(server, r);
@@ -32,9 +34,14 @@ void contact_silent(struct server *server, struct registration *r) {
 }
 
 void contact_moved(struct server *server, struct registration *r, struct link *before) {
-    (void)server;
-    (void)before;
+    connection_superseded(server, r, before, r->link);
     observations_moved(r);
+}
+
+void contact_lost(struct server *server, struct registration *r) {
+    (void)server;
+    if (r->link->framing == LINK_STREAM_8323)
+        observations_lost(r);
 }
 
 void contact_displaced(struct server *server, struct registration *r) {
@@ -49,6 +56,7 @@ void contact_replaced(struct server *server, struct registration *old, struct re
     queue_hand_over(r);
     operation_end_all(server, old); /* all at once, lest the end of one lets the next go out */
     observations_replaced(r);
+    connection_superseded(server, old, old->link, r->link);
 }
 
 void contact_ended(struct server *server, struct registration *r, enum event_type why) {

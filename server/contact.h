@@ -27,6 +27,9 @@ void contact_moved(struct server *server, struct registration *registration, str
 
 /* Another device speaks from the address of this one, which has not been heard since. */
 void contact_displaced(struct server *server, struct registration *registration);
+/* Its connection has ended: it can't be asked anything until it comes over another one. What it was asked to tell, it
+ * has forgotten if the connection was one of RFC 8323 (§7.4 there). */
+void contact_lost(struct server *server, struct registration *registration);
 
 /* `registration` takes the place of `old`, which is about to be freed. */
 void contact_replaced(struct server *server, struct registration *old, struct registration *registration);

@@ -187,7 +187,7 @@ struct link *dtls_service_link(struct server *server, const struct store_registr
     if (link != NULL)
         return link_ref(link);
     struct listener *listener = &server->listeners[row->listener < server->config->listener_count ? row->listener : 0];
-    return absent_link_new(listener, peer, (enum link_security)(row->flags >> 24 & 3), row->identity);
+    return absent_link_new(listener, peer, persist_row_security(row), row->identity);
 }
 
 void dtls_service_write_windows(struct server *server) {

@@ -82,6 +82,9 @@ static const char *const type_names[EVENT_TYPE_COUNT] = {
     [EVENT_DTLS_HANDSHAKE] = "dtls_handshake",
     [EVENT_DTLS_RESUMED] = "dtls_resumed",
     [EVENT_DTLS_FAILED] = "dtls_failed",
+    [EVENT_CONNECTION_OPENED] = "connection_opened",
+    [EVENT_CONNECTION_CLOSED] = "connection_closed",
+    [EVENT_PING] = "ping",
 };
 
 struct event_log *event_log_new(const struct clock *clock, uint64_t first_id, size_t max_bytes) {

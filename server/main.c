@@ -1,6 +1,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/lwm2m/object_file.h"
@@ -84,11 +85,21 @@ static int run_with_objects(const struct config *config) {
     return code;
 }
 
+/* Every connection is a file: as many as this process may have. */
+static void allow_open_files(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv) {
     struct config config;
     if (argc > 1 && strcmp(argv[1], "pki") == 0)
         return pki_command(argc - 1, argv + 1);
     signal(SIGPIPE, SIG_IGN);
+    allow_open_files();
     switch (config_parse(&config, argc, argv)) {
     case CONFIG_EXIT_OK:
         return EXIT_SUCCESS;

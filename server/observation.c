@@ -539,6 +539,15 @@ void observations_replaced(struct registration *r) {
     }
 }
 
+void observations_lost(struct registration *r) {
+    for (struct observation *o = r->dealings == NULL ? NULL : r->dealings->observations; o != NULL; o = o->next) {
+        if (o->state != OBSERVATION_ACTIVE)
+            continue;
+        forget_quietly(o);
+        set_state(o, OBSERVATION_WAITING);
+    }
+}
+
 void observations_moved(struct registration *r) {
     if (r->dealings != NULL)
         stop_reviving(r); /* they were asked for where the device is no more */

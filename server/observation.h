@@ -126,6 +126,9 @@ void observations_revive(struct registration *registration);
 
 void observations_moved(struct registration *registration);
 
+/* The device has forgotten them: its connection has ended (RFC 8323 §7.4). They are begun again when it is heard. */
+void observations_lost(struct registration *registration);
+
 /* `why` is as for contact_ended. */
 void observations_ended(struct registration *registration, enum event_type why);
 

@@ -273,6 +273,31 @@ struct operation *operation_start(struct server *server, struct slice endpoint, 
     return operation;
 }
 
+static void on_pong(void *arg, const struct coap_reply *reply) {
+    struct coap_reply answer = *reply;
+    if (reply->result == COAP_CALL_RESET)
+        answer.result = COAP_CALL_REPLY;
+    on_reply(arg, &answer);
+}
+
+struct operation *operation_ping(struct server *server, struct slice endpoint, operation_fn *done, void *arg,
+                                 enum operation_refusal *refusal) {
+    const struct registration *r = directory_find(server->directory, endpoint);
+    *refusal = r == NULL ? OPERATION_NOT_REGISTERED : !awake_is(r) ? OPERATION_ASLEEP : OPERATION_QUEUE_FULL;
+    struct operation *operation = r == NULL || !awake_is(r) ? NULL : malloc(sizeof *operation);
+    if (operation == NULL)
+        return NULL;
+    *operation = (struct operation){
+        .server = server, .done = done, .arg = arg, .link = r->link, .registration = r->id, .slot = r->slot};
+    operation->call = coap_ping(server->coap, r->link, on_pong, operation);
+    if (operation->call == NULL) {
+        free(operation);
+        return NULL;
+    }
+    *refusal = OPERATION_ACCEPTED;
+    return operation;
+}
+
 void operation_cancel(struct operation *operation) {
     operation->done = NULL;
     if (operation->call == NULL && operation->observation == NULL)

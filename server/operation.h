@@ -75,6 +75,11 @@ enum operation_refusal operation_check(const struct server *server, struct slice
 struct operation *operation_start(struct server *server, struct slice endpoint, const struct operation_request *request,
                                   operation_fn *done, void *arg, enum operation_refusal *refusal);
 
+/* Ask whether the device is there: a CoAP ping (RFC 7252 §4.3, RFC 8323 §5.4). Its answer is OPERATION_ANSWERED without
+ * message. One vendor's clients report it as an error to their application, so only on request. */
+struct operation *operation_ping(struct server *server, struct slice endpoint, operation_fn *done, void *arg,
+                                 enum operation_refusal *refusal);
+
 /* Nobody wants the answer any more: `done` is not called. An observation of which the device has told the first value
  * stays. */
 void operation_cancel(struct operation *operation);

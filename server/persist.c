@@ -10,7 +10,9 @@ enum {
     FLUSH_AFTER_MS = 500,
     RETRY_AFTER_MS = 2000,
     REFRESHES_AT_ONCE = 256,
-    STRIDE = 1 << 20, /* numbers reserved at once */
+    STRIDE = 1 << 20,     /* numbers reserved at once */
+    SECURITY_SHIFT = 24,  /* of a row's flags: two bits */
+    TRANSPORT_SHIFT = 26, /* three bits: one more than the transport, 0 in rows older than them */
 };
 
 static void on_flush(struct timer *timer, void *arg) {
@@ -39,11 +41,23 @@ struct store_registration persist_row(const struct registration *r) {
         .listener = r->link->listener->number,
         .lifetime_s = r->lifetime_s,
         .flags = (uint32_t)r->version | (uint32_t)r->binding << 8 | (uint32_t)r->queue_mode << 16 |
-                 (uint32_t)r->profile << 17 | (uint32_t)r->security << 24,
+                 (uint32_t)r->profile << 17 | (uint32_t)r->security << SECURITY_SHIFT |
+                 (uint32_t)(r->link->listener->transport + 1) << TRANSPORT_SHIFT,
         .registered_at_ms = r->registered_at_ms,
         .updated_at_ms = r->updated_at_ms,
         .expires_at_ms = r->expires_at_ms,
     };
+}
+
+enum link_security persist_row_security(const struct store_registration *row) {
+    return (enum link_security)(row->flags >> SECURITY_SHIFT & 3);
+}
+
+enum link_transport persist_row_transport(const struct store_registration *row) {
+    uint32_t stored = row->flags >> TRANSPORT_SHIFT & 7;
+    if (stored == 0)
+        return persist_row_security(row) == LINK_NO_SECURITY ? LINK_UDP : LINK_DTLS;
+    return (enum link_transport)(stored - 1);
 }
 
 static bool append_slot(struct server *server, uint32_t slot) {

@@ -8,6 +8,12 @@
 /* The registration as the store keeps it; slices point into the registration. */
 struct store_registration persist_row(const struct registration *registration);
 
+/* How its device has proven who it is. */
+enum link_security persist_row_security(const struct store_registration *row);
+
+/* The transport of the link that it was reached by. */
+enum link_transport persist_row_transport(const struct store_registration *row);
+
 /* `registration` has changed: its lease only (UNSAVED_LEASE), or anything (UNSAVED_ALL). Tells the store that this
  * process is alive, so call it before the change is acknowledged. */
 void persist_soon(struct server *server, struct registration *registration, enum registration_unsaved what);

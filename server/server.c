@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "server/announced_observation.h"
+#include "server/connection.h"
 #include "server/contact.h"
 #include "server/dtls_service.h"
 #include "server/expiry.h"
@@ -23,19 +24,18 @@ static void on_request(void *arg, const struct coap_request *request) {
     route_request(arg, request);
 }
 
-/* The registration last seen on a link, NULL when there is none. */
-static struct registration *owner_of(const struct server *server, const struct link *link) {
+struct registration *server_owner_of(const struct server *server, const struct link *link) {
     struct registration *r = link->owner == 0 ? NULL : directory_at(server->directory, link->owner - 1);
     return r == NULL || r->link != link ? NULL : r;
 }
 
 /* Its endpoint, "" when there is none. */
 static struct slice endpoint_on(const struct server *server, const struct link *link) {
-    const struct registration *r = owner_of(server, link);
+    const struct registration *r = server_owner_of(server, link);
     return r == NULL ? SLICE_NONE : registration_endpoint(r);
 }
 
-static void on_oddity(void *arg, struct link *link, bool rejected, const char *what) {
+void server_tell_oddity(void *arg, struct link *link, bool rejected, const char *what) {
     struct server *server = arg;
     struct event event = {.type = rejected ? EVENT_REJECTED : EVENT_ODDITY,
                           .endpoint = endpoint_on(server, link),
@@ -46,13 +46,22 @@ static void on_oddity(void *arg, struct link *link, bool rejected, const char *w
 
 static bool on_stray_response(void *arg, struct link *link, const struct coap_message *message) {
     struct server *server = arg;
-    struct registration *r = owner_of(server, link);
+    struct registration *r = server_owner_of(server, link);
     return r != NULL && announced_observation_adopt(server, r, message->token);
+}
+
+/* Keepalives hold connections; a ping in a datagram holds nothing, and is only counted. */
+static void on_ping(void *arg, struct link *link) {
+    struct server *server = arg;
+    if (link->ops->close == NULL)
+        return;
+    struct event event = {.type = EVENT_PING, .endpoint = endpoint_on(server, link), .address = link->peer};
+    event_publish(server->events, &event);
 }
 
 void server_receive(struct server *server, struct link *link, struct slice message) {
     coap_receive(server->coap, link, message);
-    struct registration *r = owner_of(server, link);
+    struct registration *r = server_owner_of(server, link);
     if (r != NULL)
         contact_any(server, r);
 }
@@ -79,19 +88,35 @@ static bool read_address(struct slice bytes, struct address *address) {
     return address->family == ADDRESS_IPV4 || address->family == ADDRESS_IPV6;
 }
 
+/* A device that came over a connection comes back over another one; until then it is unreachable. */
+static struct link *closed_link_for(struct server *server, const struct store_registration *row,
+                                    const struct address *peer, const struct address *local) {
+    struct listener *listener = NULL;
+    for (size_t i = 0; i < server->config->listener_count; i++) {
+        struct listener *one = &server->listeners[i];
+        if (one->transport == LINK_TCP && (listener == NULL || one->number == row->listener))
+            listener = one;
+    }
+    return listener == NULL ? NULL : stream_closed_link(listener, peer, local);
+}
+
 /* The listener it came through, or the first one that can reach it: listeners may have changed since. */
 static struct link *link_for(struct server *server, const struct store_registration *row) {
     struct address peer, local;
     if (!read_address(row->address, &peer))
         return NULL;
-    if ((row->flags >> 24 & 3) != LINK_NO_SECURITY)
-        return dtls_service_link(server, row, &peer);
     bool has_local = read_address(row->local, &local);
     struct link *link = NULL;
-    if (row->listener < server->config->listener_count)
+    if (persist_row_transport(row) == LINK_TCP)
+        return closed_link_for(server, row, &peer, has_local ? &local : NULL);
+    if (persist_row_security(row) != LINK_NO_SECURITY)
+        return dtls_service_link(server, row, &peer);
+    if (row->listener < server->config->listener_count && server->listeners[row->listener].transport == LINK_UDP)
         link = udp_link(server->udp, &server->listeners[row->listener], &peer, has_local ? &local : NULL);
-    for (size_t i = 0; link == NULL && i < server->config->listener_count; i++)
-        link = udp_link(server->udp, &server->listeners[i], &peer, NULL);
+    for (size_t i = 0; link == NULL && i < server->config->listener_count; i++) {
+        if (server->listeners[i].transport == LINK_UDP)
+            link = udp_link(server->udp, &server->listeners[i], &peer, NULL);
+    }
     return link;
 }
 
@@ -130,7 +155,7 @@ static void load(void *arg, const struct store_registration *row) {
         .queue_mode = (row->flags >> 16 & 1) != 0,
         .profile = (row->flags >> 17 & 1) != 0 ? PROFILE_PELION : PROFILE_STANDARD,
         .identity = row->identity,
-        .security = (enum link_security)(row->flags >> 24 & 3),
+        .security = persist_row_security(row),
     };
     struct registration *r = link == NULL ? NULL : directory_add(server->directory, row->id, &content, link);
     if (link != NULL)
@@ -195,22 +220,29 @@ static bool load_credentials(struct server *server, char *error, size_t error_si
 
 /* ---- life ---- */
 
+static bool listen_on(struct server *server, struct listener *listener, char *error, size_t error_size) {
+    if (listener->transport == LINK_TCP)
+        return stream_listen(server->streams, listener, error, error_size);
+    int result = udp_listen(server->udp, listener);
+    if (result < 0)
+        snprintf(error, error_size, "cannot listen on %s: %s", listener->uri, strerror(-result));
+    return result == 0;
+}
+
 static bool start_listening(struct server *server, char *error, size_t error_size) {
     for (size_t i = 0; i < server->config->listener_count; i++) {
         struct listener *listener = &server->listeners[i];
         uint16_t asked = listener->address.port;
-        int result = udp_listen(server->udp, listener);
-        if (result < 0) {
-            snprintf(error, error_size, "cannot listen on %s: %s", listener->uri, strerror(-result));
+        if (!listen_on(server, listener, error, error_size))
             return false;
-        }
         if (asked == 0) { /* the URI shows the port that was given */
             uint8_t text[ADDRESS_TEXT_MAX];
             struct buffer address = buffer_over(text, sizeof text);
             address_put(&address, &listener->address);
-            const char *scheme = listener->transport == LINK_DTLS ? "coaps://" : "coap://";
-            const char *rest = strpbrk(listener->uri + strlen(scheme), "/?");
-            char tail[64];
+            const char *authority = strstr(listener->uri, "://") + strlen("://");
+            const char *rest = strpbrk(authority, "/?");
+            char scheme[16], tail[64];
+            snprintf(scheme, sizeof scheme, "%.*s", (int)(authority - listener->uri), listener->uri);
             snprintf(tail, sizeof tail, "%s", rest == NULL ? "" : rest);
             snprintf(listener->uri, sizeof listener->uri, "%s%.*s%s", scheme, (int)address.len, (const char *)text,
                      tail);
@@ -256,9 +288,11 @@ static bool start(struct server *server, char *error, size_t error_size) {
     server->events = event_log_new(&server->clock, server->reserved_event_id + 1, config->event_bytes);
     server->directory = directory_new();
     server->credentials = credentials_new(server->store, server->seal, on_credential_gone, server);
-    struct coap_handlers handlers = {.request = on_request, .stray_response = on_stray_response, .oddity = on_oddity};
+    struct coap_handlers handlers = {
+        .request = on_request, .stray_response = on_stray_response, .oddity = server_tell_oddity, .ping = on_ping};
     server->coap = coap_endpoint_new(&config->coap, &handlers, server, &server->clock, &server->wheel);
     server->udp = udp_new(server->loop, on_datagram, server);
+    connections_start(server);
     ticker_start(&server->ticker, server->loop, &server->clock, &server->wheel);
     server->observing = observing_new();
     if (server->events == NULL || server->directory == NULL || server->coap == NULL || server->observing == NULL ||
@@ -309,6 +343,7 @@ static void stop(struct server *server) {
         event_log_free(server->events);
     if (server->udp != NULL) {
         udp_close(server->udp);
+        streams_close(server->streams);
         ticker_close(&server->ticker);
     }
     credentials_free(server->credentials);

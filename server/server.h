@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/coap/endpoint.h"
 #include "common/lwm2m/catalogue.h"
+#include "common/net/stream.h"
 #include "common/net/ticker.h"
 #include "common/net/udp.h"
 #include "db/store.h"
@@ -36,6 +37,7 @@ struct server {
     struct timer_wheel wheel; /* its arg is this server */
     struct ticker ticker;
     struct udp *udp;
+    struct streams *streams; /* TCP connections */
     struct coap_endpoint *coap;
     struct directory *directory;
     struct event_log *events;
@@ -73,6 +75,17 @@ void server_stop(struct server *server);
 
 /* A CoAP message has come over `link`, which lives through the call. */
 void server_receive(struct server *server, struct link *link, struct slice message);
+
+/* ---- for what brings messages ---- */
+
+/* A message has come from a device. */
+void server_receive(struct server *server, struct link *link, struct slice message);
+
+/* The registration last seen on a link, NULL when there is none. */
+struct registration *server_owner_of(const struct server *server, const struct link *link);
+
+/* Publish `oddity`, or `rejected`. `arg` is the server. */
+void server_tell_oddity(void *arg, struct link *link, bool rejected, const char *what);
 
 /* ---- verbs ---- */
 

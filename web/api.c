@@ -150,6 +150,7 @@ static const struct route_answer create_answers[] = {
     END_ANSWERS};
 static const struct route_answer request_answers[] = {
     {200, JSON, "CoapAnswer", "What the device answered, errors too."}, QUEUED_ANSWER, END_ANSWERS};
+static const struct route_answer ping_answers[] = {{200, JSON, "Pong", "The device is there."}, END_ANSWERS};
 static const struct route_body data_bodies[] = {
     {"text/plain", NULL},
     {"application/senml+json", NULL},
@@ -165,6 +166,7 @@ static const struct route_body text_bodies[] = {{"text/plain", NULL}, {NULL, NUL
 #define DEVICE_PROBLEMS                                                                                             \
     PROBLEM_NOT_REGISTERED, PROBLEM_REGISTRATION_GONE, PROBLEM_QUEUE_FULL, PROBLEM_UNFINISHED, PROBLEM_UNREACHABLE, \
         PROBLEM_NO_ANSWER, PROBLEM_ASLEEP
+static const enum problem_kind ping_problems[] = {DEVICE_PROBLEMS, PROBLEM_KIND_COUNT};
 static const enum problem_kind request_problems[] = {PROBLEM_BAD_BODY, DEVICE_PROBLEMS, PROBLEM_KIND_COUNT};
 static const enum problem_kind operation_problems[] = {
     PROBLEM_NOT_FOUND, PROBLEM_BAD_BODY,    PROBLEM_NOT_SENT,     PROBLEM_NOT_ACCEPTABLE, PROBLEM_MEDIA_TYPE,
@@ -501,6 +503,13 @@ static const struct route routes[] = {
      .summary = "Cancel a request that waits, or forget one that is over.",
      .answers = stored_answers,
      .problems = queued_delete_problems},
+    {.method = "POST",
+     .path = "/v1/devices/{endpoint}/ping",
+     .handler = v1_ping_post,
+     .operation = "pingDevice",
+     .summary = "Ask whether the device is there, with a CoAP ping.",
+     .answers = ping_answers,
+     .problems = ping_problems},
     {.method = "GET",
      .path = "/v1/devices/{endpoint}/{object}",
      .handler = v1_read,

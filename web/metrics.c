@@ -40,6 +40,7 @@ static void put_process(struct buffer *out, const struct web *web) {
 static void put_coap(struct buffer *out, const struct server *server) {
     struct coap_counters coap = coap_endpoint_counters(server->coap);
     struct udp_counters udp = udp_counters(server->udp);
+    struct stream_counters tcp = stream_counters(server->streams);
     put_number(out, "berth_coap_messages_received_total", "counter", "CoAP messages received.", coap.messages_in);
     put_number(out, "berth_coap_messages_sent_total", "counter", "CoAP messages sent.", coap.messages_out);
     put_number(out, "berth_coap_bytes_received_total", "counter", "Bytes of CoAP messages received.", coap.bytes_in);
@@ -54,6 +55,13 @@ static void put_coap(struct buffer *out, const struct server *server) {
     put_number(out, "berth_coap_exchanges", "gauge", "Exchanges remembered for deduplication.", coap.exchanges);
     put_number(out, "berth_coap_transfer_bytes", "gauge", "Bytes held for block-wise transfers.", coap.transfer_bytes);
     put_number(out, "berth_udp_links", "gauge", "Peer addresses in use.", udp.links);
+    put_number(out, "berth_tcp_connections", "gauge", "TCP connections of devices.", tcp.connections);
+    put_number(out, "berth_tcp_connections_total", "counter", "TCP connections of devices accepted.", tcp.accepted);
+    put_number(out, "berth_tcp_connections_refused_total", "counter", "TCP connections beyond the limit.", tcp.refused);
+    put_number(out, "berth_tcp_connections_aborted_total", "counter", "RFC 8323 connections that we have aborted.",
+               coap.connections_aborted);
+    put_number(out, "berth_tcp_partial_bytes", "gauge", "Bytes of messages that are not complete yet.",
+               tcp.partial_bytes);
     put_number(out, "berth_udp_send_failures_total", "counter", "Datagrams that could not be sent.", udp.send_failed);
 }
 

@@ -281,6 +281,7 @@ static void start_next(struct coap_peer *peer) {
         if (outstanding >= peer->endpoint->params.nstart)
             return;
         outstanding++;
+        timer_cancel(peer->endpoint->wheel, &call->timer); /* it may have waited for a connection */
         if (call->request == NULL)
             send_ping(call);
         else if (plan(call))
@@ -416,7 +417,6 @@ void coap_calls_move(struct coap_endpoint *endpoint, struct link *from, struct l
         }
         *at = call->next;
         before->call_count--;
-        timer_cancel(endpoint->wheel, &call->timer);
         call->next = NULL;
         call->peer = peer;
         *end = call;
@@ -424,8 +424,13 @@ void coap_calls_move(struct coap_endpoint *endpoint, struct link *from, struct l
         peer->call_count++;
     }
     peer_settle(before);
-    start_next(peer);
     peer_settle(peer);
+}
+
+void coap_calls_resume(struct coap_endpoint *endpoint, struct link *link) {
+    (void)endpoint;
+    if (link->coap != NULL)
+        start_next(link->coap);
 }
 
 void calls_abandon(struct coap_peer *peer, bool tell) {

@@ -108,8 +108,10 @@ void coap_link_broken(struct coap_endpoint *endpoint, struct link *link, const c
  * observations over RFC 8323 the peer knows nothing any more (§7.4); who observes forgets them. */
 void coap_link_closed(struct coap_endpoint *endpoint, struct link *link);
 
-/* The peer is reached over `to` from now on: requests that wait on `from` are sent there. */
+/* The peer is reached over `to` from now on: requests that wait on `from` are sent there as soon as coap_calls_resume is
+ * called, which is when the peer has heard that this is known. */
 void coap_calls_move(struct coap_endpoint *endpoint, struct link *from, struct link *to);
+void coap_calls_resume(struct coap_endpoint *endpoint, struct link *link);
 
 /* ---- answering ---- */
 

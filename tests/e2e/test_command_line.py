@@ -35,7 +35,7 @@ def assert_usage_error(run, *words):
 
 WRONG_VALUES = [
     ("listen", "udp://127.0.0.1:5683"),
-    ("listen", "coap+tcp://127.0.0.1:5683"),
+    ("listen", "coap+udp://127.0.0.1:5683"),
     ("listen", "127.0.0.1:5683"),
     ("listen", "coap://127.0.0.1:65536"),
     ("listen", "coap://127.0.0.1:x"),
@@ -70,6 +70,10 @@ WRONG_VALUES = [
     ("max-registrations", "0"),
     ("max-observations", "x"),
     ("max-observations-per-device", "100001"),
+    ("tcp-max-connections", "0"),
+    ("tcp-idle-timeout", "2d"),
+    ("tcp-max-message", "1151"),
+    ("tcp-max-message", "17M"),
     ("event-memory", "1k"),
     ("api-key", ""),
     ("data", ""),
@@ -116,7 +120,8 @@ def test_help_names_every_option_and_its_default(tmp_path):
     assert (run.returncode, run.stderr) == (0, "")
     names = set(re.findall(r"^ +--([a-z-]+)", run.stdout, re.MULTILINE))
     assert names >= {name for name, _ in WRONG_VALUES} | {"help", "version", "healthcheck"}
-    assert "[coap://:5683, coaps://:5684]" in run.stdout and all(len(line) <= 120 for line in run.stdout.splitlines())
+    assert "[coap://:5683, coap+tcp://:5683, coaps://:5684]" in run.stdout
+    assert all(len(line) <= 120 for line in run.stdout.splitlines())
 
 
 def test_version_is_one_line(tmp_path):
@@ -125,15 +130,16 @@ def test_version_is_one_line(tmp_path):
     assert re.fullmatch(r"berth-server \d+\.\d+\.\d+\n", run.stdout)
 
 
-@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM], ids=["coap", "http"])
-def test_port_in_use_is_exit_code_1(tmp_path, kind):
+@pytest.mark.parametrize("scheme", ["coap", "coap+tcp", "http"])
+def test_port_in_use_is_exit_code_1(tmp_path, scheme):
+    kind = socket.SOCK_DGRAM if scheme == "coap" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind(("127.0.0.1", 0))
         if kind == socket.SOCK_STREAM:
             taken.listen()
         port = taken.getsockname()[1]
-        listen = ["--listen", f"coap://127.0.0.1:{port if kind == socket.SOCK_DGRAM else 0}"]
-        web = ["--http", f"http://127.0.0.1:{port}" if kind == socket.SOCK_STREAM else "off"]
+        listen = ["--listen", "coap://127.0.0.1:0" if scheme == "http" else f"{scheme}://127.0.0.1:{port}"]
+        web = ["--http", f"http://127.0.0.1:{port}" if scheme == "http" else "off"]
         run = run_server(*listen, *web, cwd=tmp_path)
     assert run.returncode == 1 and str(port) in run.stderr and "in use" in run.stderr
     assert run.stderr.count("\n") == 1

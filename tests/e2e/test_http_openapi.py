@@ -143,6 +143,7 @@ OPERATIONS = [
     ("post", "/disable", {"timeout": "0s"}),
     ("post", "/bootstrap?instance=9", None),
     ("put", "/mute-send", {"muted": False}),
+    ("post", "/ping", None),
     ("get", "/3", None),
     ("get", "/3/0?names=1", None),
     ("get", "/3/0/7", None),

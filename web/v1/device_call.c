@@ -116,6 +116,7 @@ static bool belongs_into_queue(const struct device_call *call, const struct oper
     switch (result->outcome) {
     case OPERATION_GONE: /* should the registration have ended, so will what waits for it */
     case OPERATION_NOT_SENT:
+    case OPERATION_UNREACHABLE:
         return true;
     case OPERATION_NO_ACK: {
         const struct registration *r = directory_find(call->web->server->directory, call->endpoint);
@@ -197,5 +198,13 @@ void device_call_send(struct device_call *call, const struct operation_request *
     if (refusal == OPERATION_ACCEPTED)
         respond_async(call, prefer.expires_ms);
     else
+        refuse(call, refusal);
+}
+
+void device_call_ping(struct device_call *call) {
+    enum operation_refusal refusal;
+    call->method = COAP_EMPTY;
+    call->operation = operation_ping(call->web->server, call->endpoint, on_result, call, &refusal);
+    if (call->operation == NULL)
         refuse(call, refusal);
 }

@@ -41,6 +41,9 @@ void *device_call_take(struct device_call *call, size_t size);
 /* Send a request to the device. What can't be sent is answered with a problem, and the call is over. */
 void device_call_send(struct device_call *call, const struct operation_request *request);
 
+/* Send it a ping instead; an answer has no message. */
+void device_call_ping(struct device_call *call);
+
 /* It is over without `answered`, or within it: free everything, and hand back the request, which must be answered. Of
  * the call nothing may be used afterwards. */
 struct http_request *device_call_end(struct device_call *call);

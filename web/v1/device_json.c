@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "common/lwm2m/link_format.h"
 #include "common/lwm2m/object_version.h"
+#include "server/absent_link.h"
 #include "server/awake.h"
 #include "server/dtls_service.h"
 #include "web/document.h"
@@ -155,7 +156,10 @@ json_t *device_json(const struct registration *r) {
     set(device, "id", json_string(device_id_of(registration_endpoint(r)).hex));
     set(device, "state", json_string("registered"));
     set(device, "address", document_address(&r->link->peer));
+    const char *framing = link_framing_name((enum link_framing)r->link->framing);
     set(device, "transport", json_string(link_transport_name(r->link->listener->transport)));
+    set(device, "framing", framing == NULL ? json_null() : json_string(framing));
+    set(device, "reachable", json_boolean(!r->link->closed && !absent_link_is(r->link)));
     set(device, "security", security_json(r));
     set(device, "registered_at", document_time(r->registered_at_ms));
     set(device, "updated_at", document_time(r->updated_at_ms));

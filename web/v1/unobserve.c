@@ -154,6 +154,8 @@ void unobserve(const struct call *call, const struct registration *r, const char
     bool reset;
     if (!read_mode(call, &reset))
         return;
+    if (r->link->framing == LINK_STREAM_8323) /* there is no Reset (RFC 8323 §7.1), so the device has to be told */
+        reset = false;
     struct ids ids = choose(r, chosen, arg);
     if (ids.ids == NULL) {
         problem_send(call->request, PROBLEM_OVERLOADED, "The server is out of memory.");

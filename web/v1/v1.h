@@ -17,6 +17,7 @@ route_fn v1_credentials_list, v1_credentials_get, v1_credentials_put, v1_credent
 route_fn v1_requests_post;
 route_fn v1_queued_get, v1_queued_get_response, v1_queued_delete;
 route_fn v1_queue_get, v1_queue_put, v1_queue_delete;
+route_fn v1_ping_post;
 route_fn v1_read, v1_discover;
 route_fn v1_write_replace, v1_write_update, v1_create;
 route_fn v1_execute, v1_delete, v1_write_attributes;

@@ -966,6 +966,8 @@ static void test_TCP_22_what_waits_is_sent_over_the_new_connection(void **state)
     rig_hear_from(&rig, 1, "40e122200020");
     rig_next_is(&rig, OUR_CSM);
     coap_calls_move(rig.endpoint, &rig.links[0], &rig.links[1]);
+    rig_silent(&rig); /* not before the peer has heard that it was found */
+    coap_calls_resume(rig.endpoint, &rig.links[1]);
     struct coap_message message;
     for (int i = 0; i < 2; i++) {
         const struct rig_datagram *frame = rig_next(&rig);

@@ -44,11 +44,15 @@ static void expect_usage(const char *first, const char *second) {
 static void test_defaults(void **state) {
     (void)state;
     assert_int_equal(parse(NULL, NULL, NULL), CONFIG_RUN);
-    assert_int_equal(config.listener_count, 2);
+    assert_int_equal(config.listener_count, 3);
     assert_int_equal(config.listeners[0].address.port, 5683);
     assert_int_equal(config.listeners[0].transport, LINK_UDP);
-    assert_int_equal(config.listeners[1].address.port, 5684);
-    assert_int_equal(config.listeners[1].transport, LINK_DTLS);
+    assert_int_equal(config.listeners[1].address.port, 5683);
+    assert_int_equal(config.listeners[1].transport, LINK_TCP);
+    assert_int_equal(config.listeners[2].address.port, 5684);
+    assert_int_equal(config.listeners[2].transport, LINK_DTLS);
+    assert_int_equal(config.tcp_idle_ms, 60000);
+    assert_int_equal(config.coap.max_message_size, 16384);
     assert_false(config.listeners[0].strict);
     assert_true(config.http_enabled);
     assert_int_equal(config.http.port, 8080);
@@ -67,7 +71,10 @@ static void test_listeners(void **state) {
     assert_true(config.listeners[1].strict);
     assert_string_equal(config.listeners[1].prefix, "pre/fix");
     assert_int_equal(config.listeners[1].number, 1);
-    expect_usage("--listen", "coap+tcp://:5683");
+    assert_int_equal(parse("--listen=coap+tcp://127.0.0.1", NULL, NULL), CONFIG_RUN);
+    assert_int_equal(config.listeners[0].transport, LINK_TCP);
+    assert_int_equal(config.listeners[0].address.port, 5683);
+    expect_usage("--listen", "coap+udp://:5683");
     expect_usage("--listen", "coap://:99999");
     expect_usage("--listen", "coap://127.0.0.1?strict=2");
     expect_usage("--listen", "coap://127.0.0.1?role=x");
