@@ -133,7 +133,9 @@ void coap_respond_nothing(struct coap_endpoint *endpoint, struct coap_exchange *
 /* The link a request came over; valid until it is answered. */
 struct link *coap_exchange_link(const struct coap_exchange *exchange);
 
-/* ---- asking ---- */
+/* ---- asking ----
+ *
+ * Over a connection only once its framing is known, or when it is closed. */
 
 enum coap_call_result {
     COAP_CALL_REPLY,       /* a response has come, of whatever code */
