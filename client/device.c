@@ -18,12 +18,15 @@ static const struct object_kind *const kinds[] = {
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 /* Only the server is listened to: a socket that is connected would not get anything else either. */
-static void on_datagram(void *arg, struct link *link, struct slice datagram) {
-    struct device *device = arg;
+void device_receive(struct device *device, struct link *link, struct slice message) {
     if (link != device->server || device->queue_mode.is_asleep)
         return;
     queue_mode_touch(&device->queue_mode);
-    coap_receive(device->coap, link, datagram);
+    coap_receive(device->coap, link, message);
+}
+
+static void on_datagram(void *arg, struct link *link, struct slice datagram) {
+    device_receive(arg, link, datagram);
 }
 
 static void on_request(void *arg, const struct coap_request *request) {
@@ -39,6 +42,12 @@ static bool open_link(struct device *device, char *error, size_t error_size) {
         return false;
     }
     device->listener = (struct listener){.transport = LINK_UDP, .address = {.family = server.family}};
+    if (slice_is(options->server.scheme, "coap+tcp")) {
+        device->listener.transport = LINK_TCP;
+        if (!connection_start(&device->connection, device, &server))
+            snprintf(error, error_size, "out of memory");
+        return device->server != NULL;
+    }
     if (options->has_bind)
         device->listener.address = options->bind;
     int result = udp_listen(device->udp, &device->listener);
@@ -215,6 +224,7 @@ void device_free(struct device *device) {
     cancel_timers(device);
     if (device->coap != NULL)
         coap_endpoint_free(device->coap);
+    connection_end(&device->connection);
     if (device->server != NULL)
         link_unref(device->server);
     udp_close(device->udp);

@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "client/attributes.h"
+#include "client/connection.h"
 #include "client/memory.h"
 #include "client/object.h"
 #include "client/observe.h"
@@ -39,6 +40,7 @@ struct device {
     struct udp *udp;
     struct coap_endpoint *coap;
     struct link *server;
+    struct connection connection;
     struct catalogue catalogue; /* definitions from --object */
     struct object *objects;     /* ascending by id */
     size_t object_count;
@@ -78,6 +80,9 @@ bool device_has_room(const struct device *device, size_t values, size_t bytes);
 
 /* Something at or below this path is another than it was. */
 void device_changed(struct device *device, const struct lwm2m_path *path);
+
+/* A message has come over `link`. */
+void device_receive(struct device *device, struct link *link, struct slice message);
 
 /* A request to the server: as coap_call, and the device is awake for it. */
 struct coap_call *device_call(struct device *device, const struct coap_message *message, coap_call_fn *done, void *arg);

@@ -23,13 +23,25 @@ static bool set_server(struct options *options, const char *value, char problem[
     options->server_text = value;
     if (!uri_parse(slice_str(value), &options->server, &error))
         return fail(problem, error);
-    if (!slice_is(options->server.scheme, "coap"))
-        return fail(problem, "must begin with coap:// (other transports are not spoken yet)");
+    if (!slice_is(options->server.scheme, "coap") && !slice_is(options->server.scheme, "coap+tcp"))
+        return fail(problem, "must begin with coap:// or coap+tcp:// (other transports are not spoken yet)");
     if (options->server.host.len == 0)
         return fail(problem, "must name a host");
     if (options->server.query.len > 0)
         return fail(problem, "must have no query");
     return true;
+}
+
+static bool set_framing(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    options->framing = strcmp(value, "rfc8323") == 0  ? LINK_STREAM_8323
+                       : strcmp(value, "pelion") == 0 ? LINK_LENGTH_PREFIXED
+                                                      : LINK_UNFRAMED;
+    return options->framing != LINK_UNFRAMED || fail(problem, "must be rfc8323 or pelion");
+}
+
+static bool set_keepalive(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    return (duration_parse(slice_str(value), 86400000, &options->keepalive_ms) && options->keepalive_ms > 0) ||
+           fail(problem, "must be a duration from 1 ms to a day, like 90s");
 }
 
 static bool set_endpoint(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
@@ -187,11 +199,13 @@ static const struct {
     set_fn *set;
     const char *help;
 } settings[] = {
-    {"server", "URI", set_server, "the LwM2M server [coap://127.0.0.1:5683]"},
+    {"server", "URI", set_server, "the LwM2M server, coap:// or coap+tcp:// [coap://127.0.0.1:5683]"},
+    {"framing", "FRAMING", set_framing, "of messages over TCP: rfc8323, or pelion, a length before each [rfc8323]"},
+    {"keepalive", "DURATION", set_keepalive, "ping the server over TCP when nothing was sent for so long"},
     {"endpoint", "NAME", set_endpoint, "the Endpoint Client Name [urn:uuid:..., made from the host's name]"},
     {"lifetime", "SECONDS", set_lifetime, "of the registration; 0 never runs out [300]"},
     {"lwm2m", "VERSION", set_lwm2m, "1.0, 1.1 or 1.2 [1.1]"},
-    {"binding", "LETTERS", set_binding, "the Binding Mode [U]"},
+    {"binding", "LETTERS", set_binding, "the Binding Mode [U; T over TCP by RFC 8323]"},
     {"bind", "ADDRESS[:PORT]", set_bind, "send from there"},
     {"json", NULL, set_json, "print events as JSON, one object a line"},
     {"send-format", "FORMAT", set_send_format, "senml-json, senml-cbor or, with 1.2, lwm2m-cbor [senml-cbor]"},
@@ -231,7 +245,7 @@ static void set_defaults(struct options *options) {
     char problem[PROBLEM_MAX];
     *options = (struct options){.lifetime_s = 300,
                                 .version = 11,
-                                .binding = "U",
+                                .framing = LINK_STREAM_8323,
                                 .send_format = LWM2M_FORMAT_SENML_CBOR,
                                 .awake_ms = 93000,
                                 .seed = 1,
@@ -292,6 +306,14 @@ enum options_action options_parse(struct options *options, int argc, char **argv
     }
     if (options->send_format == LWM2M_FORMAT_LWM2M_CBOR && options->version < 12) {
         fprintf(stderr, "berth-device: --send-format: lwm2m-cbor needs --lwm2m 1.2\n");
+        return OPTIONS_EXIT_USAGE;
+    }
+    /* The vendor's clients say U over TCP, too. */
+    bool is_tcp = !slice_is(options->server.scheme, "coap");
+    if (options->binding[0] == '\0')
+        memcpy(options->binding, is_tcp && options->framing == LINK_STREAM_8323 ? "T" : "U", 2);
+    if (!is_tcp && (options->framing != LINK_STREAM_8323 || options->keepalive_ms > 0)) {
+        fprintf(stderr, "berth-device: --framing and --keepalive are for a --server of coap+tcp://\n");
         return OPTIONS_EXIT_USAGE;
     }
     /* In LwM2M 1.0 queue mode is a part of the binding (§5.3.1.1 there). */

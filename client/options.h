@@ -16,6 +16,8 @@ enum {
 struct options {
     const char *server_text;
     struct uri server; /* points into server_text */
+    enum link_framing framing;
+    uint64_t keepalive_ms; /* 0: no pings */
     char endpoint[OPTIONS_ENDPOINT_MAX + 1];
     uint32_t lifetime_s; /* 0: the registration never runs out */
     uint8_t version;     /* LwM2M release times ten: 10, 11, 12 */

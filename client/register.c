@@ -275,7 +275,10 @@ static void on_update_answer(void *arg, const struct coap_reply *reply) {
         return;
     }
     report_failure(report_of(registration), "update_failed", "Update", reply, 0);
-    registration_register(registration);
+    if (reply->result == COAP_CALL_CLOSED) /* again when there is a connection */
+        registration->state = REGISTRATION_REGISTERED;
+    else
+        registration_register(registration);
 }
 
 bool registration_stands(const struct registration *registration) {
@@ -306,6 +309,11 @@ bool registration_update(struct registration *registration) {
     }
     await(registration, REGISTRATION_UPDATING, &message, on_update_answer);
     return true;
+}
+
+void registration_reconnected(struct registration *registration) {
+    if (registration->state == REGISTRATION_REGISTERED)
+        registration_update(registration);
 }
 
 static void on_soon(struct timer *timer, void *arg) {

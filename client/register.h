@@ -54,6 +54,9 @@ bool registration_update(struct registration *registration);
  * by then. */
 void registration_update_soon(struct registration *registration);
 
+/* The server is reached over a new connection, and learns that from an Update when the registration stands. */
+void registration_reconnected(struct registration *registration);
+
 /* De-register; `left`, which may be NULL, is called when the answer has come or a few seconds are over. False when there
  * is no registration: then any attempt to register has ended, and `left` is not called. */
 bool registration_deregister(struct registration *registration, void (*left)(void *arg), void *arg);

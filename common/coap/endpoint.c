@@ -236,7 +236,7 @@ void coap_link_closed(struct coap_endpoint *endpoint, struct link *link) {
         return;
     peer->busy++;
     calls_lose_link(peer);
-    notify_forget_all(peer);
+    notify_lose_link(peer);
     while (peer->transmissions != NULL)
         transmission_cancel(peer->transmissions);
     transfers_drop(peer);

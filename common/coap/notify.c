@@ -109,7 +109,7 @@ static bool transmit(struct coap_peer *peer, struct notification *notification, 
 bool coap_notify(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *message,
                  const struct coap_message *request, enum coap_type type, coap_notify_fn *done, void *arg) {
     struct coap_message part = *message;
-    struct coap_peer *peer = peer_of(endpoint, link);
+    struct coap_peer *peer = link->closed ? NULL : peer_of(endpoint, link);
     if (peer == NULL)
         return false;
     make_room(peer);
@@ -149,6 +149,16 @@ void notify_take_reset(struct coap_peer *peer, uint16_t mid) {
             finish(n, COAP_NOTIFY_RESET);
             return;
         }
+    }
+}
+
+void notify_lose_link(struct coap_peer *peer) {
+    while (peer->notifications != NULL) {
+        struct notification *n = peer->notifications;
+        if (n->transmission != NULL || n->timer.fn == on_delivered)
+            finish(n, COAP_NOTIFY_NO_ACK);
+        else
+            forget(n);
     }
 }
 

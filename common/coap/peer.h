@@ -291,6 +291,9 @@ void observations_free(struct coap_endpoint *endpoint);
 void notify_take_reset(struct coap_peer *peer, uint16_t mid);
 void notify_forget_all(struct coap_peer *peer);
 
+/* The connection has ended: no acknowledgement will come. */
+void notify_lose_link(struct coap_peer *peer);
+
 /* ---- proxy.c (RFC 7252 §5.7.2) ---- */
 
 enum { PROXY_SCRATCH = 1034 };

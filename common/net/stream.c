@@ -50,7 +50,7 @@ struct connection {
     struct stream_link *link; /* a reference; NULL once that has been told to be closed */
     const struct carrier *carrier;
     struct timer timer; /* silence, a message that does not end, or telling the end */
-    uint64_t heard_ms, partial_since_ms;
+    uint64_t heard_ms, sent_ms, partial_since_ms;
     uint8_t *partial; /* the beginning of a message */
     struct pacing *pacing;
     char *why; /* it ends, and has not been told so yet */
@@ -226,6 +226,7 @@ static void write_message(struct connection *connection, struct slice message) {
     uint8_t prefix[FRAMING_PREFIX] = {0, 0, (uint8_t)(message.len >> 8), (uint8_t)message.len};
     bool is_prefixed = connection->link->link.framing == LINK_LENGTH_PREFIXED;
     struct slice parts[2] = {slice_of(prefix, sizeof prefix), message};
+    connection->sent_ms = clock_now_ms(streams->clock);
     streams->counters.bytes_out += message.len + (is_prefixed ? sizeof prefix : 0);
     connection->carrier->write(connection, is_prefixed ? parts : parts + 1, is_prefixed ? 2 : 1);
     if (tcp_queued(&connection->tcp) > PAUSE_QUEUED)
@@ -513,7 +514,7 @@ static void on_opened(struct tcp_connection *tcp) {
         return;
     read_addresses(connection);
     connection->link->link.local.port = 0;
-    connection->heard_ms = clock_now_ms(streams->clock);
+    connection->heard_ms = connection->sent_ms = clock_now_ms(streams->clock);
     streams->counters.accepted += !connection->is_dialled;
     schedule(connection);
     streams->handlers.opened(streams->arg, &connection->link->link);
@@ -608,6 +609,11 @@ struct link *stream_connect(struct streams *streams, struct listener *listener, 
         return NULL;
     }
     return &link->link;
+}
+
+uint64_t stream_sent_ms(const struct link *link) {
+    const struct connection *connection = ((const struct stream_link *)(const void *)link)->connection;
+    return connection == NULL ? 0 : connection->sent_ms;
 }
 
 struct stream_counters stream_counters(const struct streams *streams) {

@@ -52,6 +52,9 @@ bool stream_listen(struct streams *streams, struct listener *listener, char *err
 struct link *stream_connect(struct streams *streams, struct listener *listener, const struct address *peer,
                             enum link_framing framing);
 
+/* When something was last sent over it, in protocol time; since it was opened. */
+uint64_t stream_sent_ms(const struct link *link);
+
 /* A link whose connection was of an earlier run: closed from the beginning. The caller gets a reference; NULL when out of
  * memory. */
 struct link *stream_closed_link(struct listener *listener, const struct address *peer, const struct address *local);

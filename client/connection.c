@@ -1,0 +1,134 @@
+#include "client/connection.h"
+
+#include "client/device.h"
+#include "common/base/random.h"
+#include "common/net/stream.h"
+
+enum { RETRY_FIRST_MS = 1000, RETRY_LAST_MS = 60000 };
+
+static bool dial(struct connection *connection);
+
+/* ---- keepalive ---- */
+
+static void on_keepalive(struct timer *timer, void *arg);
+
+static void schedule_keepalive(struct connection *connection) {
+    struct device *device = connection->device;
+    uint64_t every_ms = device->options->keepalive_ms;
+    if (every_ms > 0)
+        timer_schedule(&device->wheel, &connection->keepalive, stream_sent_ms(device->server) + every_ms, on_keepalive);
+}
+
+static void on_pong(void *arg, const struct coap_reply *reply) {
+    struct connection *connection = arg;
+    connection->ping = NULL;
+    if (reply->result == COAP_CALL_RESET)
+        schedule_keepalive(connection);
+    else if (reply->result != COAP_CALL_CLOSED && reply->result != COAP_CALL_CANCELLED)
+        link_close(connection->device->server, "a keepalive was not answered");
+}
+
+/* After so long a time in which nothing was sent; what comes does not count. */
+static void on_keepalive(struct timer *timer, void *arg) {
+    struct connection *connection = TIMER_OWNER(timer, struct connection, keepalive);
+    struct device *device = connection->device;
+    (void)arg;
+    if (stream_sent_ms(device->server) + device->options->keepalive_ms > timer->due_ms)
+        schedule_keepalive(connection);
+    else if (connection->ping == NULL)
+        connection->ping = coap_ping(device->coap, device->server, on_pong, connection);
+}
+
+/* ---- coming and going ---- */
+
+static void on_retry(struct timer *timer, void *arg) {
+    struct connection *connection = TIMER_OWNER(timer, struct connection, retry);
+    (void)arg;
+    dial(connection);
+}
+
+static void on_opened(void *arg, struct link *link) {
+    struct connection *connection = arg;
+    struct device *device = connection->device;
+    clock_update(&device->clock);
+    (void)link;
+    connection->failures = 0;
+    report_event(&device->report, "connected", "Connected");
+    schedule_keepalive(connection);
+    /* What waited first, which may be a Register. Otherwise the server learns from an Update where the device is now. */
+    coap_calls_resume(device->coap, device->server);
+    registration_reconnected(&device->registration);
+}
+
+static void on_received(void *arg, struct link *link, struct slice message) {
+    struct connection *connection = arg;
+    clock_update(&connection->device->clock);
+    device_receive(connection->device, link, message);
+}
+
+static void on_broken(void *arg, struct link *link, const char *why) {
+    struct connection *connection = arg;
+    coap_link_broken(connection->device->coap, link, why);
+}
+
+static void on_closed(void *arg, struct link *link, const char *why) {
+    struct connection *connection = arg;
+    struct device *device = connection->device;
+    clock_update(&device->clock);
+    uint64_t wait_ms = RETRY_LAST_MS;
+    if (connection->failures < 6)
+        wait_ms = (uint64_t)RETRY_FIRST_MS << connection->failures;
+    wait_ms += random_below(wait_ms / 2 + 1);
+    connection->failures++;
+    report_text(&device->report, "disconnected", slice_str("Disconnected"), why);
+    timer_cancel(&device->wheel, &connection->keepalive);
+    if (link->framing == LINK_STREAM_8323)
+        observer_end(&device->observer); /* RFC 8323 §7.4 */
+    coap_link_closed(device->coap, link);
+    timer_schedule(&device->wheel, &connection->retry, clock_now_ms(&device->clock) + wait_ms, on_retry);
+}
+
+static void on_oddity(void *arg, struct link *link, bool rejected, const char *what) {
+    (void)arg;
+    (void)link;
+    (void)rejected;
+    (void)what;
+}
+
+/* A new link takes the place of the one before, and gets what waits there. */
+static bool dial(struct connection *connection) {
+    struct device *device = connection->device;
+    struct link *before = device->server;
+    struct link *link =
+        stream_connect(connection->streams, &device->listener, &connection->server, device->options->framing);
+    if (link == NULL)
+        return false;
+    device->server = link;
+    coap_link_opened(device->coap, link);
+    if (before != NULL) {
+        coap_calls_move(device->coap, before, link);
+        link_unref(before);
+    }
+    return true;
+}
+
+bool connection_start(struct connection *connection, struct device *device, const struct address *server) {
+    const struct stream_options options = {.max_message = device->options->coap.max_message_size,
+                                           .max_partial_bytes = device->options->coap.max_transfer_bytes};
+    const struct stream_handlers handlers = {
+        .opened = on_opened, .received = on_received, .broken = on_broken, .closed = on_closed, .oddity = on_oddity};
+    *connection = (struct connection){.device = device, .server = *server};
+    connection->streams = streams_new(device->loop, &options, &handlers, connection, &device->clock, &device->wheel);
+    uv_async_init(device->loop, &connection->alive, NULL);
+    return dial(connection);
+}
+
+void connection_end(struct connection *connection) {
+    if (connection->streams == NULL)
+        return;
+    timer_cancel(&connection->device->wheel, &connection->retry);
+    timer_cancel(&connection->device->wheel, &connection->keepalive);
+    streams_close(connection->streams);
+    connection->streams = NULL;
+    uv_close((uv_handle_t *)&connection->alive, NULL);
+}

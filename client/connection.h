@@ -1,0 +1,30 @@
+/* The device's connection with its server, when that is reached over TCP (coap+tcp://): opened at the start and again
+ * after it broke, an Update first then (Core 1.2 §6.2.2), and kept alive with pings. */
+#ifndef BERTH_CLIENT_CONNECTION_H
+#define BERTH_CLIENT_CONNECTION_H
+
+#include <uv.h>
+
+#include "common/base/timer_wheel.h"
+#include "common/net/address.h"
+
+struct device;
+struct streams;
+
+struct connection {
+    struct device *device;
+    struct streams *streams; /* NULL over UDP */
+    struct address server;
+    struct timer retry, keepalive;
+    uint32_t failures;      /* attempts in a row */
+    uv_async_t alive;       /* the loop goes on while there is no connection */
+    struct coap_call *ping; /* of the keepalive, while it is not answered */
+};
+
+/* device->server is a link over it from now on; it may be used at once. False when out of memory. */
+bool connection_start(struct connection *connection, struct device *device, const struct address *server);
+
+/* Close it; nothing happens over UDP. */
+void connection_end(struct connection *connection);
+
+#endif
