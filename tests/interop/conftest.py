@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 from berth_process import Berth
-from leshan_device import compile_device
+from java_device import class_path
 
 
 @pytest.fixture
@@ -31,6 +31,12 @@ def berth(start_berth):
 
 
 @pytest.fixture(scope="session")
-def leshan_classes(tmp_path_factory):
-    """LeshanDevice, compiled."""
-    return compile_device(tmp_path_factory.mktemp("classes"))
+def leshan(tmp_path_factory):
+    """The class path of LeshanDevice."""
+    return class_path("leshan", tmp_path_factory.mktemp("leshan"))
+
+
+@pytest.fixture(scope="session")
+def java_coap(tmp_path_factory):
+    """The class path of JavaCoapDevice."""
+    return class_path("java-coap", tmp_path_factory.mktemp("java-coap"))

@@ -2,17 +2,17 @@
 
 import pytest
 from berth_process import Berth
-from leshan_device import LeshanDevice
+from java_device import JavaDevice
 
 FORMATS = ["tlv", "senml-json", "senml-cbor"]
 AT = "/v1/devices/leshan"
 
 
 @pytest.fixture(scope="module")
-def met(leshan_classes, tmp_path_factory):
+def met(leshan, tmp_path_factory):
     """A server and a device that has registered with it, for all tests here."""
     berth = Berth(tmp_path_factory.mktemp("berth") / "data").start()
-    device = LeshanDevice(leshan_classes, berth.listen[0], "leshan")
+    device = JavaDevice(leshan, "LeshanDevice", berth.listen[0], "leshan")
     device.line("registered")
     yield berth, device
     after = berth.last_event()

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 from berth_process import Berth, program
-from leshan_device import LeshanDevice
+from java_device import JavaDevice
 from nat import Nat
 
 KEY = "00112233445566778899aabbccddeeff"
@@ -17,20 +17,20 @@ def berth(start_berth):
 
 
 @pytest.fixture
-def start_leshan(leshan_classes):
+def start_leshan(leshan):
     """start_leshan(port, **options) -> a device that has registered."""
     started = []
 
     def start(port, **options):
-        device = LeshanDevice(leshan_classes, f"coaps://127.0.0.1:{port}", "leshan", **options)
+        words = [f"{name}={value}" for name, value in options.items()]
+        device = JavaDevice(leshan, "LeshanDevice", f"coaps://127.0.0.1:{port}", "leshan", *words)
         started.append(device)
         device.line("registered")
         return device
 
     yield start
     for device in started:
-        device.process.kill()
-        device.process.wait(10)
+        device.kill()
 
 
 @pytest.fixture
