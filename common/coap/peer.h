@@ -211,6 +211,7 @@ struct transfer {
     enum transfer_kind kind;
     uint64_t key;
     struct stored_message *response; /* download: what is served in blocks */
+    uint64_t digest;                 /* of its body */
     uint8_t *data;                   /* upload: what has come */
     size_t len, cap, last_len;
     int content_format;

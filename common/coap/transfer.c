@@ -266,15 +266,15 @@ static void add_block1(const struct coap_exchange *exchange, struct coap_message
 }
 
 /* Make `part`, which has code and options of a response, its block `num`. The representation has a name (ETag), so that
- * blocks of two are not mixed. */
-static void cut_block(const struct coap_peer *peer, struct slice body, uint32_t num, uint8_t szx, bool tells_size,
-                      struct coap_message *part, struct block_scratch *scratch) {
+ * blocks of two are not mixed: `digest`, which is made once for all blocks. */
+static void cut_block(const struct coap_peer *peer, struct slice body, uint64_t digest, uint32_t num, uint8_t szx,
+                      bool tells_size, struct coap_message *part, struct block_scratch *scratch) {
     size_t size = peer_block_span(peer, szx, RESPONSE_HEAD_MAX);
     part->payload = slice_from(body, num * coap_block_size(szx));
     bool more = part->payload.len > size;
     if (more)
         part->payload.len = size;
-    scratch->digest = hash_slice(&peer->endpoint->key, body);
+    scratch->digest = digest;
     if (coap_option_find(part, COAP_ETAG) == NULL)
         coap_option_add(part, COAP_ETAG, slice_of(&scratch->digest, 4));
     coap_block_add(part, COAP_BLOCK2, (struct coap_block){.num = num, .more = more, .szx = szx}, &scratch->block2);
@@ -283,8 +283,8 @@ static void cut_block(const struct coap_peer *peer, struct slice body, uint32_t 
 }
 
 /* Block `num` of a whole response. */
-static void answer_block(struct coap_exchange *exchange, const struct stored_message *whole, uint32_t num,
-                         uint8_t szx) {
+static void answer_block(struct coap_exchange *exchange, const struct stored_message *whole, uint64_t digest,
+                         uint32_t num, uint8_t szx) {
     uint64_t offset = (uint64_t)num * coap_block_size(szx);
     struct coap_message part;
     struct coap_uint block1;
@@ -298,7 +298,8 @@ static void answer_block(struct coap_exchange *exchange, const struct stored_mes
     stored_message_load(whole, &part);
     if (num > 0) /* the later blocks of a notification are plain answers (RFC 7959 §3.4) */
         coap_option_remove(&part, COAP_OBSERVE);
-    cut_block(exchange->peer, whole->payload, num, szx, num == 0 || exchange->open->wants_size2, &part, &scratch);
+    cut_block(exchange->peer, whole->payload, digest, num, szx, num == 0 || exchange->open->wants_size2, &part,
+              &scratch);
     add_block1(exchange, &part, &block1);
     exchange_answer(exchange, &part);
 }
@@ -331,12 +332,14 @@ void transfer_respond(struct coap_exchange *exchange, const struct coap_message 
         drop(transfer);
     transfer = large && may_hold(peer->endpoint, whole->size) ? add(peer, TRANSFER_DOWNLOAD, request->key) : NULL;
     uint32_t num = request->has_block2 ? request->block2.num : 0;
+    uint64_t digest = hash_slice(&peer->endpoint->key, whole->payload);
     if (transfer != NULL) {
         transfer->response = whole;
+        transfer->digest = digest;
         peer->endpoint->counters.transfer_bytes += whole->size;
-        answer_block(exchange, whole, num, szx);
+        answer_block(exchange, whole, digest, num, szx);
     } else { /* not kept: a later block makes the handler answer again */
-        answer_block(exchange, whole, num, szx);
+        answer_block(exchange, whole, digest, num, szx);
         free(whole);
     }
 }
@@ -360,14 +363,16 @@ bool transfer_begin(struct coap_peer *peer, const struct coap_message *request, 
     struct stored_message *whole = stored_message_copy(message);
     if (whole == NULL)
         return false;
+    uint64_t digest = hash_slice(&endpoint->key, message->payload);
     transfer = may_hold(endpoint, whole->size) ? add(peer, TRANSFER_DOWNLOAD, key) : NULL;
     if (transfer != NULL) {
         transfer->response = whole;
+        transfer->digest = digest;
         peer->endpoint->counters.transfer_bytes += whole->size;
     } else { /* not kept: who asks for the rest makes the handler answer */
         free(whole);
     }
-    cut_block(peer, message->payload, 0, szx, true, message, scratch);
+    cut_block(peer, message->payload, digest, 0, szx, true, message, scratch);
     return true;
 }
 
@@ -376,6 +381,6 @@ bool transfer_serve(struct coap_exchange *exchange) {
     if (transfer == NULL)
         return false;
     keep_alive(transfer);
-    answer_block(exchange, transfer->response, exchange->open->block2.num, granted_szx(exchange));
+    answer_block(exchange, transfer->response, transfer->digest, exchange->open->block2.num, granted_szx(exchange));
     return true;
 }

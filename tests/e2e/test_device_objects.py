@@ -380,6 +380,13 @@ def test_large_resource_is_read_through_berth(berth, start_device):
     assert len(answer.body) > 131072
 
 
+def test_time_to_read_a_large_resource_is_not_the_square_of_its_size(berth, start_device):
+    device = start_device("--server", berth.listeners[0], "--endpoint", "dev1", "--large", "8000000")
+    device.line("Client registered")
+    answer = berth.http("GET", "/v1/devices/dev1/5000/0/0", headers={"Accept": "application/octet-stream"}, format="opaque")
+    assert len(answer.body) == 8_000_000  # a minute and more if each of 8,000 blocks costs a look at all of it
+
+
 # ---- objects from XML ----
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
