@@ -404,6 +404,19 @@ def test_several_instances_are_created_in_one_request(berth, device):
     assert "/2/1" in paths and "/2/2" in paths
 
 
+@pytest.mark.parametrize("body", [{"instance": 5, "resources": {}}, {"instances": {"5": {"resources": {}}, "6": {"resources": {"0": 1}}}}])
+def test_DM_24_instance_without_resources_is_told_in_TLV_only(play, body):
+    device = play("dev1", version="1.2", links='</>;ct="112 11544",</2/0>')
+    for format in ("senml-cbor", "senml-json", "lwm2m-cbor"):
+        assert device.http("POST", "/2", body, format=format).problem == "bad-body"
+    asked = device.ask("POST", "/2", body)
+    request = device.expect(POST, "/2")
+    assert (format_of(request), request.payload) == (TLV, bytes.fromhex("0005" if "instance" in body else "00050306c10001"))
+    device.answer(request, "2.01")
+    asked.answer(201)
+    assert "/2/5" in [entry["path"] for entry in device.berth.device("dev1")["objects"]]
+
+
 def test_DM_27_object_with_one_instance_says_4_05(device):
     asked = device.ask("POST", "/3", {"resources": {"0": "x"}})
     device.answer(device.expect(POST, "/3"), "4.05")

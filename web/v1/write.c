@@ -34,8 +34,19 @@ static void send_payload(struct write *write, int format, struct slice payload) 
                                                                .content_format = format});
 }
 
+/* An instance without resources, which only TLV has a place for. */
+static bool has_bare_instance(const struct write *write) {
+    for (size_t i = 0; write->is_create && i < write->body.count; i++) {
+        if (write->body.nodes[i].path.len == 2)
+            return true;
+    }
+    return false;
+}
+
 /* True when the format can tell the nodes: then they are on their way. */
 static bool send_encoded(struct write *write, int format) {
+    if (format != COAP_FORMAT_TLV && has_bare_instance(write))
+        return false;
     struct lwm2m_encode_context context = {.base = write->base, .mode = SENML_CONTENT, .time = write->time};
     const struct registration *r = directory_find(write->call.web->server->directory, write->call.endpoint);
     size_t cap = write->body.count * 64 + write->call.request->body.len * 6 + 256;
