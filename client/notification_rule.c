@@ -33,12 +33,12 @@ static uint64_t digest_of(const struct lwm2m_value *value) {
     return 0;
 }
 
-static double number_of(const struct lwm2m_value *value) {
+static long double number_of(const struct lwm2m_value *value) {
     switch (value->type) {
     case LWM2M_INTEGER:
-        return (double)value->integer;
+        return (long double)value->integer;
     case LWM2M_UNSIGNED:
-        return (double)value->natural;
+        return (long double)value->natural;
     case LWM2M_FLOAT:
         return value->real;
     default:
@@ -55,18 +55,18 @@ struct sample sample_of(const struct lwm2m_node *node) {
 }
 
 /* Above gt is beyond it, and below lt; at the threshold itself is not. */
-static bool crosses_gt(const struct attributes *attributes, double told, double now) {
+static bool crosses_gt(const struct attributes *attributes, long double told, long double now) {
     double limit = attributes_get(attributes, ATTRIBUTE_GT);
     return attributes_have(attributes, ATTRIBUTE_GT) && (told > limit) != (now > limit);
 }
 
-static bool crosses_lt(const struct attributes *attributes, double told, double now) {
+static bool crosses_lt(const struct attributes *attributes, long double told, long double now) {
     double limit = attributes_get(attributes, ATTRIBUTE_LT);
     return attributes_have(attributes, ATTRIBUTE_LT) && (told < limit) != (now < limit);
 }
 
-static bool is_step(const struct attributes *attributes, double told, double now) {
-    return attributes_have(attributes, ATTRIBUTE_ST) && fabs(now - told) >= attributes_get(attributes, ATTRIBUTE_ST);
+static bool is_step(const struct attributes *attributes, long double told, long double now) {
+    return attributes_have(attributes, ATTRIBUTE_ST) && fabs((double)(now - told)) >= attributes_get(attributes, ATTRIBUTE_ST);
 }
 
 bool notification_rule_counts(const struct attributes *attributes, const struct sample *told,

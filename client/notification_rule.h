@@ -13,9 +13,9 @@
 struct sample {
     struct lwm2m_path path;
     enum lwm2m_type type;
-    uint64_t digest; /* equal values have equal ones, and different ones hardly ever */
-    double number;   /* of a number */
-    bool truth;      /* of a Boolean */
+    uint64_t digest;    /* equal values have equal ones, and different ones hardly ever */
+    long double number; /* of a number: has all of the 64 bits of an integer */
+    bool truth;         /* of a Boolean */
 };
 
 struct sample sample_of(const struct lwm2m_node *node);

@@ -163,6 +163,8 @@ static void test_NTF_09_thresholds_and_steps_of_unsigned_integers(void **state) 
                          c->counts);
     }
     assert_true(counts(LWM2M_UNSIGNED, "gt=1e19", natural(0), natural(UINT64_MAX)));
+    assert_true(counts(LWM2M_UNSIGNED, "st=10", natural(UINT64_MAX), natural(UINT64_MAX - 10)));
+    assert_false(counts(LWM2M_UNSIGNED, "st=10", natural(UINT64_MAX), natural(UINT64_MAX - 9)));
 }
 
 static void test_NTF_09_turns_of_a_boolean(void **state) {
