@@ -335,6 +335,13 @@ def test_REG_24_empty_query_item_is_ignored(berth, peer, endpoint):
 # ---- object list ----
 
 
+def test_P12_03_unknown_profile_without_an_object_list_is_4_09_and_the_whole_list_is_taken_then(berth, peer, endpoint):
+    query = (f"ep={endpoint}", "lwm2m=1.2", "pid=6:27354b9a")
+    answer = send_register(peer, *query, links="")
+    assert (answer.code_text, answer.payload) == ("4.09", b"no object list, and no profile is known")
+    assert [o["path"] for o in accepted(berth, endpoint, send_register(peer, *query))["objects"]] == ["/1/0", "/3/0"]
+
+
 @pytest.mark.parametrize(("version", "code"), [("1.0", "4.00"), ("1.1", "4.00"), ("1.2", "4.09")])
 def test_REG_25_no_object_list(berth, peer, endpoint, version, code):
     assert_refused(berth, endpoint, code, send_register(peer, f"ep={endpoint}", f"lwm2m={version}", links=""))
