@@ -484,8 +484,27 @@ static void count_response(struct http *http, unsigned status) {
         http->counters.responses[status]++;
 }
 
+/* "NO_CONTENT", as llhttp calls it, as people know it (RFC 9110 §15): "No Content". */
+static void put_reason(struct buffer *head, unsigned status) {
+    const char *name = llhttp_status_name((llhttp_status_t)status);
+    bool is_first = true; /* of a word */
+    if (status == 200) {
+        buffer_put_str(head, "OK");
+        return;
+    }
+    for (; *name != '\0'; name++) {
+        if (*name == '_')
+            buffer_put_u8(head, ' ');
+        else
+            buffer_put_u8(head, (uint8_t)(is_first || *name < 'A' || *name > 'Z' ? *name : *name - 'A' + 'a'));
+        is_first = *name == '_';
+    }
+}
+
 static void put_head(struct buffer *head, const struct http_connection *c, const struct http_response *response) {
-    buffer_printf(head, "HTTP/1.1 %u %s\r\n", response->status, llhttp_status_name((llhttp_status_t)response->status));
+    buffer_printf(head, "HTTP/1.1 %u ", response->status);
+    put_reason(head, response->status);
+    buffer_put_str(head, "\r\n");
     if (response->content_type != NULL)
         buffer_printf(head, "Content-Type: %s\r\n", response->content_type);
     buffer_put_str(head, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");

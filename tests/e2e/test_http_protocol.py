@@ -33,6 +33,11 @@ def test_answer_carries_security_headers(wire):
     assert headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(("target", "line"), [("/healthz", b"HTTP/1.1 200 OK\r\n"), ("/v1/x", b"HTTP/1.1 404 Not Found\r\n")])
+def test_status_line_reads_as_people_know_it(wire, target, line):
+    assert wire.get(target).input.readline() == line
+
+
 def test_head_has_the_headers_of_get_and_no_body(wire):
     get = wire.get("/v1/clock").answer()
     head = wire.get("/v1/clock", method="HEAD").answer(to="HEAD")
