@@ -20,6 +20,8 @@ struct store {
     struct writer *writer;
     uv_mutex_t db_mutex; /* the writer's thread has it while it uses `db` */
     uint64_t last_heartbeat_ms;
+    store_before_fn *before;
+    void *before_arg;
 };
 
 enum record_kind {
@@ -339,8 +341,8 @@ static void tidy(void *arg) {
 /* ---- the loop's thread ---- */
 
 /* Room for a record whose kind is followed by `size` bytes; NULL when the queue is full. */
-static struct record *put(struct store *store, enum record_kind kind, size_t count, size_t size, store_done_fn *done,
-                          void *arg) {
+static struct record *put_alone(struct store *store, enum record_kind kind, size_t count, size_t size,
+                                store_done_fn *done, void *arg) {
     size_t total = sizeof(struct record) + (size + 7) / 8 * 8;
     if (size > UINT32_MAX / 2 || count > UINT32_MAX)
         return NULL;
@@ -348,6 +350,19 @@ static struct record *put(struct store *store, enum record_kind kind, size_t cou
     if (record != NULL)
         *record = (struct record){.size = (uint32_t)total, .kind = kind, .count = (uint32_t)count};
     return record;
+}
+
+/* The same, behind what has to be written first. */
+static struct record *put(struct store *store, enum record_kind kind, size_t count, size_t size, store_done_fn *done,
+                          void *arg) {
+    if (store->before != NULL && !store->before(store->before_arg))
+        return NULL;
+    return put_alone(store, kind, count, size, done, arg);
+}
+
+void store_set_before(struct store *store, store_before_fn *before, void *arg) {
+    store->before = before;
+    store->before_arg = arg;
 }
 
 static uint8_t *append(uint8_t *at, const void *data, size_t len) {
@@ -532,7 +547,7 @@ enum store_result store_put_session(struct store *store, const struct store_sess
 
 enum store_result store_refresh_sessions(struct store *store, const struct store_session_state *states, size_t count,
                                          store_done_fn *done, void *arg) {
-    struct record *record = put(store, REFRESH_SESSIONS, count, count * sizeof *states, done, arg);
+    struct record *record = put_alone(store, REFRESH_SESSIONS, count, count * sizeof *states, done, arg);
     if (record == NULL)
         return STORE_QUEUE_FULL;
     append((uint8_t *)(record + 1), states, count * sizeof *states);

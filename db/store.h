@@ -261,6 +261,11 @@ enum store_result store_delete_resumption(struct store *store, struct slice sess
  * NULL again with the first transaction that succeeds. */
 const char *store_problem(const struct store *store);
 
+/* Called ahead of every write but store_refresh_sessions, from within the call: what it writes is in the same transaction
+ * or an earlier one. False: the write is refused, as when the queue is full. NULL: nothing comes before. */
+typedef bool store_before_fn(void *arg);
+void store_set_before(struct store *store, store_before_fn *before, void *arg);
+
 struct store_counters {
     uint64_t transactions, writes, failed_transactions;
     uint64_t commit_ns;     /* spent in transactions altogether */

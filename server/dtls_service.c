@@ -388,9 +388,10 @@ bool dtls_service_start(struct server *server, char *error, size_t error_size) {
     struct dtls_handlers handlers = without_key_log;
     if (server->key_log >= 0)
         handlers.key_log = on_key_log;
-    server->dtls_sessions = dtls_sessions_new(server);
-    if (server->dtls_sessions != NULL)
-        server->dtls = dtls_new(server->loop, &server->clock, &server->wheel, &server->config->dtls, &handlers, server);
+    server->dtls_sessions = dtls_sessions_new(server, error, error_size);
+    if (server->dtls_sessions == NULL)
+        return false;
+    server->dtls = dtls_new(server->loop, &server->clock, &server->wheel, &server->config->dtls, &handlers, server);
     if (server->dtls == NULL) {
         snprintf(error, error_size, "DTLS can't be set up: out of memory");
         return false;

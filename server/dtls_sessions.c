@@ -1,17 +1,20 @@
 #include "server/dtls_sessions.h"
 
+#include <limits.h>
 #include <mbedtls/platform_util.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/cbor.h"
 #include "common/base/hash.h"
+#include "db/window_journal.h"
 #include "server/admission.h"
 #include "server/persist.h"
 #include "server/slot_table.h"
 
 enum {
     STATES_AT_ONCE = 256,
+    NOTES_AT_ONCE = WINDOW_JOURNAL_NOTES / 8,
     DROPPED_MAX = 16,
     RESUMPTIONS_MAX = 65536,
     SESSION_ID_MAX = 32,
@@ -35,8 +38,10 @@ struct resumption {
 struct dtls_sessions {
     struct server *server;
     struct dtls *dtls;
-    uint64_t touched[STATES_AT_ONCE]; /* ids of sessions whose windows have moved, some perhaps twice */
-    size_t touched_count;
+    struct window_journal *journal;
+    uint64_t *touched; /* ids of sessions whose windows have moved, some perhaps twice */
+    size_t touched_count, touched_cap;
+    size_t noted;                                         /* in the journal, since windows were last written */
     uint8_t dropped[DROPPED_MAX][CREDENTIAL_FINGERPRINT]; /* pinned certificates that were good until lately; a ring */
     size_t dropped_count;
     struct hash_key key;
@@ -62,37 +67,85 @@ static struct store_session_state state_of(const struct dtls_session_row *row) {
                                         .peer = row->peer};
 }
 
-void dtls_sessions_write(struct dtls_sessions *sessions) {
-    struct store_session_state states[STATES_AT_ONCE];
-    size_t count = 0;
-    if (sessions == NULL || sessions->touched_count == 0)
+static void touch(struct dtls_sessions *sessions, uint64_t id) {
+    if (sessions->touched_count > 0 && sessions->touched[sessions->touched_count - 1] == id)
         return;
-    qsort(sessions->touched, sessions->touched_count, sizeof sessions->touched[0], compare_ids);
-    for (size_t i = 0; i < sessions->touched_count; i++) {
-        struct dtls_session_row row;
-        struct link *link = i > 0 && sessions->touched[i] == sessions->touched[i - 1]
-                                ? NULL
-                                : dtls_find(sessions->dtls, sessions->touched[i]);
-        if (link != NULL && dtls_session_row(link, &row, NULL))
-            states[count++] = state_of(&row);
+    if (sessions->touched_count >= STATES_AT_ONCE)
+        dtls_sessions_write(sessions);
+    if (sessions->touched_count == sessions->touched_cap) { /* the store takes nothing now */
+        size_t cap = sessions->touched_cap == 0 ? STATES_AT_ONCE : 2 * sessions->touched_cap;
+        uint64_t *touched = realloc(sessions->touched, cap * sizeof *touched);
+        if (touched == NULL)
+            return;
+        sessions->touched = touched;
+        sessions->touched_cap = cap;
     }
-    /* A full queue keeps them for the next time: no write of an effect goes through either. */
-    if (count == 0 || store_refresh_sessions(sessions->server->store, states, count, NULL, NULL) == STORE_OK)
-        sessions->touched_count = 0;
+    sessions->touched[sessions->touched_count++] = id;
+    persist_windows_soon(sessions->server);
+}
+
+/* Windows that are on their way to the store. */
+struct writing {
+    struct dtls_sessions *sessions;
+    size_t count;
+    uint64_t ids[];
+};
+
+/* What could not be written goes with the next write. */
+static void on_written(void *arg, enum store_result result) {
+    struct writing *writing = arg;
+    for (size_t i = 0; result != STORE_OK && i < writing->count; i++)
+        touch(writing->sessions, writing->ids[i]);
+    free(writing);
+}
+
+/* Write up to STATES_AT_ONCE of them. */
+static bool write_some(struct dtls_sessions *sessions, const uint64_t *ids, size_t id_count) {
+    struct store_session_state states[STATES_AT_ONCE];
+    struct writing *writing = malloc(sizeof *writing + id_count * sizeof writing->ids[0]);
+    size_t count = 0;
+    if (writing == NULL)
+        return false;
+    for (size_t i = 0; i < id_count; i++) {
+        struct dtls_session_row row;
+        struct link *link = i > 0 && ids[i] == ids[i - 1] ? NULL : dtls_find(sessions->dtls, ids[i]);
+        if (link == NULL || !dtls_session_row(link, &row, NULL))
+            continue;
+        writing->ids[count] = ids[i];
+        states[count++] = state_of(&row);
+    }
+    writing->sessions = sessions;
+    writing->count = count;
+    bool queued =
+        count > 0 && store_refresh_sessions(sessions->server->store, states, count, on_written, writing) == STORE_OK;
+    if (!queued)
+        free(writing);
+    return queued || count == 0;
+}
+
+bool dtls_sessions_write(struct dtls_sessions *sessions) {
+    if (sessions == NULL || sessions->touched_count == 0)
+        return true;
+    qsort(sessions->touched, sessions->touched_count, sizeof sessions->touched[0], compare_ids);
+    while (sessions->touched_count > 0) {
+        size_t count = sessions->touched_count < STATES_AT_ONCE ? sessions->touched_count : STATES_AT_ONCE;
+        if (!write_some(sessions, sessions->touched + sessions->touched_count - count, count))
+            return false;
+        sessions->touched_count -= count;
+    }
+    sessions->noted = 0;
+    return true;
 }
 
 void dtls_sessions_touched(struct dtls_sessions *sessions, struct link *link) {
     struct dtls_session_row row;
     if (!dtls_session_row(link, &row, NULL))
         return;
-    if (sessions->touched_count > 0 && sessions->touched[sessions->touched_count - 1] == row.id)
-        return;
-    if (sessions->touched_count == STATES_AT_ONCE)
+    window_journal_note(sessions->journal, row.id, row.window_top, row.window_bits);
+    /* One session that talks without end is written as well before its notes go round. */
+    if (++sessions->noted >= NOTES_AT_ONCE)
         dtls_sessions_write(sessions);
-    if (sessions->touched_count == STATES_AT_ONCE)
-        return; /* the store takes nothing now */
-    sessions->touched[sessions->touched_count++] = row.id;
-    persist_windows_soon(sessions->server);
+    touch(sessions, row.id);
 }
 
 /* ---- numbers ---- */
@@ -139,12 +192,35 @@ static bool is_pinned(const struct dtls_sessions *sessions, const struct link_id
                                         CREDENTIAL_EVERY_SERVICE) != NULL;
 }
 
+/* A session that is being saved. */
+struct saving {
+    struct dtls_sessions *sessions;
+    uint64_t id;
+};
+
+static struct saving *saving_new(struct dtls_sessions *sessions, uint64_t id) {
+    struct saving *saving = malloc(sizeof *saving);
+    if (saving != NULL)
+        *saving = (struct saving){sessions, id};
+    return saving;
+}
+
+static void on_saved(void *arg, enum store_result result) {
+    struct saving *saving = arg;
+    (void)result; /* one that can't be kept is as good as any until the process ends */
+    clock_update(&saving->sessions->server->clock);
+    dtls_saved(saving->sessions->dtls, saving->id);
+    free(saving);
+}
+
 void dtls_sessions_save(struct dtls_sessions *sessions, struct link *link) {
     uint8_t secret_memory[DTLS_SESSION_SECRET_MAX], sealed_memory[DTLS_SESSION_SECRET_MAX + SEAL_OVERHEAD];
     uint8_t context[CONTEXT_MAX];
     struct buffer secret = buffer_over(secret_memory, sizeof secret_memory);
     struct buffer sealed = buffer_over(sealed_memory, sizeof sealed_memory);
     struct dtls_session_row row;
+    struct saving *saving = NULL;
+    bool is_queued = false;
     if (dtls_session_row(link, &row, &secret) &&
         seal_close(sessions->server->seal, context_of_session(row.id, context), row.secret, &sealed)) {
         struct store_session session = {.state = state_of(&row),
@@ -152,10 +228,16 @@ void dtls_sessions_save(struct dtls_sessions *sessions, struct link *link) {
                                         .flags = is_pinned(sessions, link->identity) ? FLAG_PINNED : 0,
                                         .local = slice_of(&row.local, sizeof row.local),
                                         .sealed = buffer_slice(&sealed)};
-        /* When the queue is full it is not kept: after a restart the device makes a new one. */
-        store_put_session(sessions->server->store, &session, NULL, NULL);
+        saving = saving_new(sessions, row.id);
+        is_queued =
+            saving != NULL && store_put_session(sessions->server->store, &session, on_saved, saving) == STORE_OK;
     }
     mbedtls_platform_zeroize(secret_memory, sizeof secret_memory);
+    if (is_queued)
+        return;
+    /* When the queue is full it is not kept: after a restart the device makes a new one. */
+    free(saving);
+    dtls_saved(sessions->dtls, row.id);
 }
 
 void dtls_sessions_forget(struct dtls_sessions *sessions, uint64_t id) {
@@ -200,6 +282,7 @@ static void load_session(void *arg, const struct store_session *stored) {
                                    .window_bits = stored->state.window_bits,
                                    .used_ms = stored->state.used_ms};
     struct link *link = NULL;
+    bool raised = window_journal_raise(sessions->journal, row.id, &row.window_top, &row.window_bits);
     if (stored->local.len == sizeof row.local)
         memcpy(&row.local, stored->local.data, sizeof row.local);
     struct listener *listener = listener_of(server, stored->listener);
@@ -214,6 +297,8 @@ static void load_session(void *arg, const struct store_session *stored) {
         store_delete_sessions(server->store, &stored->state.id, 1, NULL, NULL);
     } else if (!is_still_good(sessions, link->identity, (stored->flags & FLAG_PINNED) != 0)) {
         dtls_drop(link);
+    } else if (raised) {
+        touch(sessions, row.id);
     }
 }
 
@@ -431,12 +516,21 @@ static void load_resumption(void *arg, const struct store_resumption *stored) {
 
 /* ---- life ---- */
 
-struct dtls_sessions *dtls_sessions_new(struct server *server) {
+struct dtls_sessions *dtls_sessions_new(struct server *server, char *error, size_t error_size) {
     struct dtls_sessions *sessions = calloc(1, sizeof *sessions);
-    if (sessions == NULL)
+    char path[PATH_MAX];
+    if (sessions == NULL) {
+        snprintf(error, error_size, "DTLS can't be set up: out of memory");
         return NULL;
+    }
     sessions->server = server;
     sessions->key = hash_key_random();
+    snprintf(path, sizeof path, "%s/berth.windows", server->config->data);
+    sessions->journal = window_journal_open(path, error, error_size);
+    if (sessions->journal == NULL) {
+        dtls_sessions_free(sessions);
+        return NULL;
+    }
     return sessions;
 }
 
@@ -446,12 +540,19 @@ void dtls_sessions_free(struct dtls_sessions *sessions) {
     for (uint32_t i = 0; i < sessions->used; i++)
         remove_slot(sessions, (sessions->oldest + i) % RESUMPTIONS_MAX);
     slot_table_free(&sessions->resumptions);
+    window_journal_close(sessions->journal);
+    free(sessions->touched);
     free(sessions->ring);
     free(sessions);
 }
 
+static bool write_windows_first(void *arg) {
+    return dtls_sessions_write(arg);
+}
+
 void dtls_sessions_serve(struct dtls_sessions *sessions, struct dtls *dtls) {
     sessions->dtls = dtls;
+    store_set_before(sessions->server->store, write_windows_first, sessions);
 }
 
 bool dtls_sessions_load(struct dtls_sessions *sessions, char *error, size_t error_size) {
@@ -459,6 +560,7 @@ bool dtls_sessions_load(struct dtls_sessions *sessions, char *error, size_t erro
     struct store *store = sessions->server->store;
     bool loaded = store_load_sessions(store, load_session, &loading, error, error_size) &&
                   store_load_resumptions(store, load_resumption, &loading, error, error_size);
+    window_journal_loaded(sessions->journal);
     if (loading.skipped > 0)
         log_write(LOG_WARN, "dtls", "%zu sessions can't be restored; their devices will make new ones",
                   loading.skipped);

@@ -1,8 +1,9 @@
 /* Keeps DTLS sessions over restarts (common/net/dtls.h says when what must be written). Keys are sealed once, when a
  * session has them; what moves with every message, record numbers and replay windows, is written in the open beside them.
  *
- * A window that has moved is written with the effect of the message that moved it: dtls_sessions_write comes before the
- * write of whatever the message changes, and everything else is written within half a second (persist.c). */
+ * A window that has moved is noted in a journal before its message is handed on (db/window_journal.h), so that the death of
+ * the process brings no record back. It is written to the database ahead of any other write, hence with the effect of the
+ * message, or within half a second (persist.c): that is what a power loss leaves. */
 #ifndef BERTH_SERVER_DTLS_SESSIONS_H
 #define BERTH_SERVER_DTLS_SESSIONS_H
 
@@ -12,8 +13,8 @@
 struct dtls_sessions;
 
 /* The part of the handlers that keeps sessions and what resumes them; `sessions` is their argument's, see
- * dtls_service.c. */
-struct dtls_sessions *dtls_sessions_new(struct server *server);
+ * dtls_service.c. NULL: one line in `error`. */
+struct dtls_sessions *dtls_sessions_new(struct server *server, char *error, size_t error_size);
 /* After the store was closed. */
 void dtls_sessions_free(struct dtls_sessions *sessions);
 
@@ -24,8 +25,8 @@ void dtls_sessions_serve(struct dtls_sessions *sessions, struct dtls *dtls);
  * `error`. */
 bool dtls_sessions_load(struct dtls_sessions *sessions, char *error, size_t error_size);
 
-/* Write the windows that have moved. */
-void dtls_sessions_write(struct dtls_sessions *sessions);
+/* Write the windows that have moved. False: not all of them, the queue is full. */
+bool dtls_sessions_write(struct dtls_sessions *sessions);
 
 /* Nothing resumes with this identity any more. */
 void dtls_sessions_forget_identity(struct dtls_sessions *sessions, const struct link_identity *identity);

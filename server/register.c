@@ -170,7 +170,6 @@ static void store_new(struct server *server, const struct coap_request *request,
     *pending = (struct pending_register){server, r, request->exchange};
     uint64_t replaced[REPLACED_MAX];
     size_t replaced_count = collect_replaced(server, r, replaced);
-    dtls_service_write_windows(server);
     struct store_registration row = persist_row(r);
     enum store_result result =
         store_put_registration(server->store, &row, replaced, replaced_count, on_register_committed, pending);
@@ -370,7 +369,6 @@ static void acknowledge_update(struct server *server, const struct coap_request 
         coap_respond_unavailable(server->coap, request->exchange, REFUSAL_RETRY_AFTER_S, "out of memory");
         return;
     }
-    dtls_service_write_windows(server);
     struct store_registration row = persist_row(r);
     enum store_result result = store_put_registration(server->store, &row, NULL, 0, on_update_committed, pending);
     if (result != STORE_OK)
@@ -492,7 +490,6 @@ void register_deregister(struct server *server, const struct coap_request *reque
         coap_respond_unavailable(server->coap, request->exchange, REFUSAL_RETRY_AFTER_S, "out of memory");
         return;
     }
-    dtls_service_write_windows(server);
     r->leaving = true;
     enum store_result result = store_delete_registrations(server->store, &r->id, 1, on_deregister_committed, pending);
     if (result != STORE_OK)

@@ -9,11 +9,12 @@
  *
  * What it never does: know credentials, a database or CoAP. Those are asked through `struct dtls_handlers`, always on the
  * loop's thread. From `receive`, `established`, `failed`, `moved` and `closed` anything here may be called but dtls_close;
- * from the others only dtls_session_row, dtls_describe and dtls_reserved.
+ * from the others only dtls_session_row, dtls_describe, dtls_saved and dtls_reserved.
  *
  * Surviving a crash. A record number must never be used twice with a key, and no record be accepted twice:
  *  - `save` comes when a session has keys of its own. Its row tells up to which number it may send (`number_limit`);
- *    whoever restores a row goes on at that number.
+ *    whoever restores a row goes on at that number. Messages wait until dtls_saved was called, which belongs behind the
+ *    commit: a peer that has had an answer has a session that is kept.
  *  - `reserve` asks for more numbers, well before they run out; a restored session asks with the first message. They are
  *    used after dtls_reserved was called, which belongs behind the commit. Until then a few messages wait.
  *  - `touched` comes before each message is handed to `receive`: the replay window has moved. The owner writes it in the
@@ -220,6 +221,9 @@ struct link *dtls_restore(struct dtls *dtls, struct listener *listener, const st
 
 /* The link of a session by the id in its row, without a reference for the caller, or NULL. */
 struct link *dtls_find(struct dtls *dtls, uint64_t id);
+
+/* The row of a session that `save` told of has been committed, or can't be kept. Nothing happens when it is gone. */
+void dtls_saved(struct dtls *dtls, uint64_t id);
 
 /* Numbers up to `number_limit` have been committed; when that failed, call it with 0, and the next message asks again.
  * Nothing happens when the session is gone. */

@@ -115,7 +115,7 @@ static void hand_over(struct dtls *dtls, struct dtls_session *session, const str
     drop_live(dtls, session);
     session->live = NULL;
     session_table_set_lean(&dtls->sessions, session);
-    session->saved = keeps_rows(dtls);
+    session->saved = session->saving = keeps_rows(dtls);
     if (session->saved)
         dtls->handlers.save(dtls->arg, &session->link);
 }
@@ -267,7 +267,7 @@ static int seal_and_send(struct dtls *dtls, struct dtls_session *session, enum r
     return sent;
 }
 
-/* Until there are numbers. What does not fit is as good as lost: CoAP sends it again. */
+/* Until there are numbers, and the session is kept. What does not fit is as good as lost: CoAP sends it again. */
 static int hold(struct dtls *dtls, struct dtls_session *session, struct slice message) {
     struct held_message **last = &session->held;
     size_t count = 0;
@@ -305,10 +305,20 @@ static int on_link_send(struct link *link, struct slice message) {
         return -EMSGSIZE;
     if (session->live != NULL)
         return send_by_mbedtls(dtls, session, message);
-    if (session->held != NULL)
+    if (session->held != NULL || session->saving)
         return hold(dtls, session, message);
     int result = seal_and_send(dtls, session, RECORD_APPLICATION_DATA, message);
     return result == -EAGAIN ? hold(dtls, session, message) : result;
+}
+
+static void send_held(struct dtls *dtls, struct dtls_session *session) {
+    while (!session->saving && session->held != NULL && session->keys.next_number < session->keys.number_limit) {
+        struct held_message *held = session->held;
+        session->held = held->next;
+        seal_and_send(dtls, session, RECORD_APPLICATION_DATA, slice_of(held->bytes, held->len));
+        mbedtls_platform_zeroize(held->bytes, held->len);
+        free(held);
+    }
 }
 
 void dtls_reserved(struct dtls *dtls, uint64_t id, uint64_t number_limit) {
@@ -318,13 +328,15 @@ void dtls_reserved(struct dtls *dtls, uint64_t id, uint64_t number_limit) {
     session->reserving = false;
     if (number_limit > session->keys.number_limit)
         session->keys.number_limit = number_limit;
-    while (session->held != NULL && session->keys.next_number < session->keys.number_limit) {
-        struct held_message *held = session->held;
-        session->held = held->next;
-        seal_and_send(dtls, session, RECORD_APPLICATION_DATA, slice_of(held->bytes, held->len));
-        mbedtls_platform_zeroize(held->bytes, held->len);
-        free(held);
-    }
+    send_held(dtls, session);
+}
+
+void dtls_saved(struct dtls *dtls, uint64_t id) {
+    struct dtls_session *session = session_find_id(&dtls->sessions, id);
+    if (session == NULL || !session->saving)
+        return;
+    session->saving = false;
+    send_held(dtls, session);
 }
 
 /* ---- receiving ---- */

@@ -45,6 +45,7 @@ struct dtls_session {
     struct timer linger;
     bool resumed, renegotiated, saved;
     bool talking;   /* live: application data has come */
+    bool saving;    /* its row is not committed yet */
     bool reserving; /* numbers have been asked for */
     bool said_bye;  /* nothing is sent until the peer goes on */
 };

@@ -9,8 +9,9 @@ import struct
 import threading
 
 import pytest
-from coapraw import CONTENT_FORMAT, LINK_FORMAT, POST, uint
+from coapraw import CONTENT_FORMAT, GET, LINK_FORMAT, OBSERVE, POST, uint
 from dtls_peer import DtlsPeer
+from played_device import SENML_JSON, TEXT, PlayedDevice
 
 KEY = bytes(range(16))
 
@@ -142,3 +143,84 @@ def test_CID_15_what_changed_something_is_not_accepted_again_after_a_crash(berth
         wire.send_again(datagram)
     assert peer.request(POST, location).code_text == "2.04"
     assert berth.device("dev1")["lifetime_s"] == 500
+
+
+def records_accepted(berth, endpoint="dev1"):
+    return berth.get(f"/v1/devices/{endpoint}/traffic")["session"]["records"]["bytes_in"]
+
+
+def lose_power(berth):
+    """What SIGKILL leaves, less what a power loss may take too: the pages of the journal that were not written yet."""
+    berth.kill()
+    (berth.data / "berth.windows").unlink()
+
+
+def send_again_after_a_crash(berth, wire, peer, location, recorded):
+    """How many bytes of records were accepted of those that come a second time."""
+    berth.start()
+    for datagram in recorded:
+        wire.send_again(datagram)
+    before = len(wire.to_server)
+    assert peer.request(POST, location).code_text == "2.04"  # behind them
+    return records_accepted(berth) - sum(map(len, wire.to_server[before:]))
+
+
+def test_CID_15_an_update_that_only_refreshes_is_not_accepted_again_after_a_crash(berth, wire):
+    peer = connect(berth, wire)
+    location = register(peer)
+    before = len(wire.to_server)
+    for _ in range(3):
+        assert peer.request(POST, location).code_text == "2.04"
+    berth.kill()
+    assert send_again_after_a_crash(berth, wire, peer, location, wire.to_server[before:]) == 0
+
+
+def test_CID_15_what_was_accepted_is_remembered_over_two_crashes(berth, wire):
+    peer = connect(berth, wire)
+    location = register(peer)
+    before = len(wire.to_server)
+    assert peer.request(POST, location).code_text == "2.04"
+    recorded = wire.to_server[before:]
+    berth.kill()
+    berth.start()
+    berth.kill()
+    assert send_again_after_a_crash(berth, wire, peer, location, recorded) == 0
+
+
+def test_CID_15_a_send_is_not_accepted_again_after_a_crash(berth, wire):
+    peer = connect(berth, wire)
+    location = register(peer)
+    before = len(wire.to_server)
+    value = b'[{"n":"/3/0/9","v":77}]'
+    assert peer.request(POST, "/dp", [], value, [(CONTENT_FORMAT, uint(SENML_JSON))]).code_text == "2.04"
+    berth.kill()
+    assert send_again_after_a_crash(berth, wire, peer, location, wire.to_server[before:]) == 0
+    assert berth.events_after(types="send") == []
+
+
+@pytest.fixture
+def device(berth, wire):
+    return PlayedDevice(berth, "dev1", peer=connect(berth, wire))
+
+
+def test_CID_15_an_answer_whose_result_is_stored_is_not_accepted_again_after_power_loss(berth, wire, device):
+    """Windows are in the transaction of every effect: here of a queued request's result."""
+    device.ask("GET", "/3/0/9", headers={"Prefer": "respond-async"}).answer(202)
+    request = device.expect(GET, "/3/0/9")
+    before = len(wire.to_server)
+    device.answer(request, "2.05", TEXT, b"77")
+    berth.await_event("request_completed", "dev1")
+    recorded = wire.to_server[before:]
+    lose_power(berth)
+    assert send_again_after_a_crash(berth, wire, device.peer, device.registered.location, recorded) == 0
+
+
+def test_CID_15_an_answer_whose_observation_is_stored_is_not_accepted_again_after_power_loss(berth, wire, device):
+    asked = device.ask("PUT", "/3/0/9/observe")
+    request = device.expect(GET, "/3/0/9")
+    before = len(wire.to_server)
+    device.answer(request, "2.05", TEXT, b"77", (OBSERVE, uint(1)))
+    asked.answer(200)
+    recorded = wire.to_server[before:]
+    lose_power(berth)
+    assert send_again_after_a_crash(berth, wire, device.peer, device.registered.location, recorded) == 0

@@ -126,6 +126,57 @@ static void test_a_refresh_of_a_deleted_session_is_passed_over(void **state) {
     assert_int_equal(f->state.id, 4);
 }
 
+/* As replay windows are: the window of a message, ahead of the message's effect. */
+struct ahead {
+    struct fixture *f;
+    size_t calls;
+    bool refuses;
+};
+
+static bool move_window(void *arg) {
+    struct ahead *ahead = arg;
+    struct store_session_state next = session_of(3).state;
+    next.window_top = 100 + ahead->calls++;
+    return !ahead->refuses && store_refresh_sessions(ahead->f->store, &next, 1, NULL, NULL) == STORE_OK;
+}
+
+static void on_committed(void *arg, enum store_result result) {
+    assert_int_equal(result, STORE_OK);
+    *(bool *)arg = true;
+}
+
+static void test_CID_15_a_window_is_committed_with_its_effect(void **state) {
+    struct fixture *f = *state;
+    struct ahead ahead = {.f = f};
+    const uint64_t ids[] = {77};
+    bool committed = false;
+    put(f, 3);
+    load(f);
+    store_set_before(f->store, move_window, &ahead);
+    uint64_t before = store_counters(f->store).transactions;
+    assert_int_equal(store_delete_observations(f->store, ids, 1, on_committed, &committed), STORE_OK);
+    assert_int_equal(ahead.calls, 1);
+    assert_int_equal(store_counters(f->store).queued_writes, 2);
+    while (!committed)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_int_equal(store_counters(f->store).transactions, before + 1);
+    store_set_before(f->store, NULL, NULL);
+    assert_int_equal(load(f), 1);
+    assert_int_equal(f->state.window_top, 100);
+}
+
+static void test_CID_15_no_effect_without_its_window(void **state) {
+    struct fixture *f = *state;
+    struct ahead ahead = {.f = f, .refuses = true};
+    const uint64_t ids[] = {77};
+    store_set_before(f->store, move_window, &ahead);
+    assert_int_equal(store_delete_observations(f->store, ids, 1, NULL, NULL), STORE_QUEUE_FULL);
+    assert_int_equal(store_put_setting(f->store, "name", slice_str("value"), NULL, NULL), STORE_QUEUE_FULL);
+    assert_int_equal(ahead.calls, 2);
+    assert_int_equal(store_counters(f->store).queued_writes, 0);
+    store_set_before(f->store, NULL, NULL);
+}
+
 static void on_resumption(void *arg, const struct store_resumption *r) {
     struct fixture *f = arg;
     size_t len = strlen(f->text);
@@ -157,6 +208,8 @@ int main(void) {
         STORE_TEST(test_CID_15_a_session_comes_back_byte_for_byte),
         STORE_TEST(test_CID_15_a_refresh_moves_the_window_and_never_takes_numbers_back),
         STORE_TEST(test_a_refresh_of_a_deleted_session_is_passed_over),
+        STORE_TEST(test_CID_15_a_window_is_committed_with_its_effect),
+        STORE_TEST(test_CID_15_no_effect_without_its_window),
         STORE_TEST(test_SEC_17_what_resumes_a_session_comes_back_in_the_order_of_expiry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,6 +187,8 @@ static void on_save(void *arg, struct link *link) {
         row->used = true;
         require(dtls_session_row(link, &row->row, &secret), "a session that is saved has no row");
         row->pending = row->row;
+        if (!bench->defers_saves)
+            dtls_saved(bench->dtls, row->row.id);
         return;
     }
     require(false, "too many rows");

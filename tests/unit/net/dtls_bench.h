@@ -114,7 +114,7 @@ struct bench {
     struct address old_address;
     uint8_t message[2048];
     size_t message_len;
-    bool keeps_rows, defers_commits;
+    bool keeps_rows, defers_commits, defers_saves;
     bool restores_more; /* the test restores sessions that were never saved */
     struct bench_row rows[BENCH_ROWS];
     struct bench_resume resume[BENCH_ROWS];

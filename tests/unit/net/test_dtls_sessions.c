@@ -520,6 +520,26 @@ static void test_nothing_is_sent_before_its_number_is_reserved(void **state) {
     assert_int_equal(c->error, 0);
 }
 
+static void test_CID_15_whoever_is_answered_has_a_session_that_is_kept(void **state) {
+    struct bench *b = *state;
+    b->keeps_rows = b->defers_saves = true;
+    bench_start_dtls(b);
+    struct client *c = bench_client(b, 0, NULL);
+    bench_handshake(c);
+    size_t down = b->datagrams_down, received = c->received_count;
+    bench_send(c, "one");
+    bench_send(c, "two");
+    assert_int_equal(b->datagrams_down, down);
+    dtls_saved(b->dtls, b->rows[0].row.id);
+    bench_run(b);
+    assert_int_equal(c->received_count, received + 2);
+    bench_exchange(c, "three");
+    bench_crash(b);
+    bench_restore(b);
+    bench_exchange(c, "four");
+    assert_int_equal(b->established, 1);
+}
+
 static void test_a_reservation_that_fails_is_asked_for_again(void **state) {
     struct bench *b = *state;
     b->keeps_rows = b->defers_commits = true;
@@ -666,6 +686,7 @@ int main(void) {
         BENCH_TEST(test_a_session_goes_when_it_was_quiet_for_too_long),
         BENCH_TEST(test_CID_15_a_session_goes_on_after_a_crash),
         BENCH_TEST(test_nothing_is_sent_before_its_number_is_reserved),
+        BENCH_TEST(test_CID_15_whoever_is_answered_has_a_session_that_is_kept),
         BENCH_TEST(test_a_reservation_that_fails_is_asked_for_again),
         BENCH_TEST(test_CID_15_no_number_twice_over_many_crashes),
         BENCH_TEST(test_rows_that_are_none_of_ours),
