@@ -95,20 +95,49 @@ static inline pid_t start_echo(uint16_t *port) {
     return pid;
 }
 
-/* The berth-server of $BERTH_BUILD; `http` is "off", or where to listen. */
-static inline pid_t start_server(const char *data, uint16_t port, const char *http) {
-    char listen[64], program[600];
+/* The berth-server of $BERTH_BUILD with these options (NULL behind the last), on core 0. Its standard output goes to `out`;
+ * -1: nowhere. */
+static inline pid_t start_program(const char *const *options, int out) {
+    char program[600];
+    const char *arguments[32] = {program};
     const char *build = getenv("BERTH_BUILD");
     snprintf(program, sizeof program, "%s/berth-server", build == NULL ? "build/release" : build);
-    snprintf(listen, sizeof listen, "coap://127.0.0.1:%u", port);
+    for (size_t i = 0; options[i] != NULL && i + 2 < sizeof arguments / sizeof arguments[0]; i++)
+        arguments[i + 1] = options[i];
     pid_t pid = fork();
     if (pid == 0) {
         pin(0);
-        int null = open("/dev/null", O_WRONLY);
-        dup2(null, STDOUT_FILENO);
-        execl(program, program, "--listen", listen, "--http", http, "--data", data, (char *)NULL);
+        dup2(out >= 0 ? out : open("/dev/null", O_WRONLY), STDOUT_FILENO);
+        execv(program, (char *const *)(uintptr_t)arguments);
         fail(program);
     }
+    return pid;
+}
+
+/* One that takes CoAP; `http` is "off", or where to listen. */
+static inline pid_t start_server(const char *data, uint16_t port, const char *http) {
+    char listen[64];
+    snprintf(listen, sizeof listen, "coap://127.0.0.1:%u", port);
+    return start_program((const char *const[]){"--listen", listen, "--http", http, "--data", data, NULL}, -1);
+}
+
+/* The same, and wait until it says that it is ready. */
+static inline pid_t start_and_wait(const char *const *options) {
+    char text[4096];
+    size_t len = 0;
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        fail("pipe");
+    pid_t pid = start_program(options, ends[1]);
+    close(ends[1]);
+    do {
+        ssize_t got = read(ends[0], text + len, sizeof text - 1 - len);
+        if (got <= 0)
+            fail("the server did not start");
+        len += (size_t)got;
+        text[len] = '\0';
+    } while (strstr(text, "ready\n") == NULL);
+    close(ends[0]); /* it says nothing more there */
     return pid;
 }
 

@@ -2,13 +2,17 @@
 
 The records are seen on the wire, by a proxy between the client and the server."""
 
+import json
+import os
 import random
 import select
 import socket
 import struct
+import subprocess
 import threading
 
 import pytest
+from berth_process import program
 from coapraw import CONTENT_FORMAT, GET, LINK_FORMAT, OBSERVE, POST, uint
 from dtls_peer import DtlsPeer
 from played_device import SENML_JSON, TEXT, PlayedDevice
@@ -224,3 +228,19 @@ def test_CID_15_an_answer_whose_observation_is_stored_is_not_accepted_again_afte
     recorded = wire.to_server[before:]
     lose_power(berth)
     assert send_again_after_a_crash(berth, wire, device.peer, device.registered.location, recorded) == 0
+
+
+def test_CID_15_a_swarm_of_devices_goes_on_over_25_kills():
+    """The small form of `script/bench dtls_crash`; it ends with 1 when a nonce came twice, a record was accepted twice, or
+    a session that had been answered in was lost."""
+    environment = {**os.environ, "BERTH_BUILD": str(program("", release=True))}
+    run = subprocess.run(
+        [program("tests/bench/dtls_crash", release=True), "25", "1500", "60"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    result = json.loads(run.stdout)
+    assert result["kills"] == 25 and result["exchanges"] >= 1500 and result["datagrams_sent_again"] >= 1500
