@@ -7,6 +7,7 @@
 #include "server/observation.h"
 #include "server/operation.h"
 #include "server/queue.h"
+#include "server/traffic.h"
 
 void contact_registered(struct server *server, struct registration *r, bool replaced) {
     (void)replaced;
@@ -34,6 +35,7 @@ void contact_silent(struct server *server, struct registration *r) {
 }
 
 void contact_moved(struct server *server, struct registration *r, struct link *before) {
+    traffic_carry(before, r->link);
     connection_superseded(server, r, before, r->link);
     observations_moved(r);
 }
@@ -50,6 +52,7 @@ void contact_displaced(struct server *server, struct registration *r) {
 }
 
 void contact_replaced(struct server *server, struct registration *old, struct registration *r) {
+    traffic_carry(old->link, r->link);
     r->dealings = old->dealings;
     old->dealings = NULL;
     observations_hand_over(r);

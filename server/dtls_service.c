@@ -16,6 +16,7 @@
 #include "server/persist.h"
 #include "server/private_file.h"
 #include "server/register.h"
+#include "server/traffic.h"
 
 enum { FILE_MAX = 65536, FACTS_MAX = 768, ALERT_CERTIFICATE_EXPIRED = 45, ALERT_UNKNOWN_CA = 48 };
 
@@ -77,6 +78,8 @@ static void on_established(void *arg, struct link *link) {
     struct buffer facts = buffer_over(facts_memory, sizeof facts_memory);
     clock_update(&server->clock); /* the step before may have run on the pool */
     dtls_describe(link, &description);
+    traffic_add_handshake(link, description.resumed, description.traffic.handshake_in,
+                          description.traffic.handshake_out);
     put_identity(&facts, link->identity);
     put_session(&facts, &description);
     struct event event = {.type = description.resumed ? EVENT_DTLS_RESUMED : EVENT_DTLS_HANDSHAKE,

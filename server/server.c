@@ -17,6 +17,7 @@
 #include "server/queue.h"
 #include "server/queue_settings.h"
 #include "server/route.h"
+#include "server/traffic.h"
 
 /* ---- what the layers below report ---- */
 
@@ -293,6 +294,7 @@ static bool start(struct server *server, char *error, size_t error_size) {
     server->coap = coap_endpoint_new(&config->coap, &handlers, server, &server->clock, &server->wheel);
     server->udp = udp_new(server->loop, on_datagram, server);
     connections_start(server);
+    traffic_watch(server);
     ticker_start(&server->ticker, server->loop, &server->clock, &server->wheel);
     server->observing = observing_new();
     if (server->events == NULL || server->directory == NULL || server->coap == NULL || server->observing == NULL ||

@@ -46,7 +46,7 @@ static const struct route_answer stored_answers[] = {{204, NULL, NULL, "It is do
 static const enum problem_kind devices_forget_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_STORE, PROBLEM_KIND_COUNT};
 
 static const struct route_answer traffic_answers[] = {
-    {200, JSON, "Traffic", "By kind: the handshake, records after it, the messages in them. null without a session."},
+    {200, JSON, "Traffic", "By what it was for; and of the DTLS session alone, which is null when there is none."},
     END_ANSWERS};
 static const enum problem_kind not_registered_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_KIND_COUNT};
 
@@ -409,7 +409,7 @@ static const struct route routes[] = {
      .path = "/v1/devices/{endpoint}/traffic",
      .handler = v1_traffic_get,
      .operation = "getTraffic",
-     .summary = "Bytes of UDP payload to and from the device in its DTLS session.",
+     .summary = "Bytes of UDP payload to and from the device, by what they were for.",
      .answers = traffic_answers,
      .problems = not_registered_problems},
     {.method = "POST",

@@ -226,8 +226,9 @@ bool association_establish(struct dtls *dtls, struct handshake *hs) {
 
 /* ---- sending ---- */
 
-/* To an address that has not shown that it receives, no more than AMPLIFICATION times what came from there. */
-static int transmit(struct dtls *dtls, struct dtls_session *session, struct slice datagram) {
+/* To an address that has not shown that it receives, no more than AMPLIFICATION times what came from there. `message` is
+ * what the datagram has of it, or empty. */
+static int transmit(struct dtls *dtls, struct dtls_session *session, struct slice datagram, struct slice message) {
     struct link *link = &session->link;
     if (!link->verified) {
         if (datagram.len > session->credit) {
@@ -239,6 +240,7 @@ static int transmit(struct dtls *dtls, struct dtls_session *session, struct slic
     }
     dtls->counters.records_out++;
     session->traffic.records_out += (uint32_t)datagram.len;
+    link_tell_watcher(link, true, message, datagram.len);
     return dtls_transmit(dtls, link->listener, &link->peer, &link->local, datagram);
 }
 
@@ -259,9 +261,10 @@ static int seal_and_send(struct dtls *dtls, struct dtls_session *session, enum r
     }
     if (result != RECORD_SEALED)
         return result == RECORD_NO_NUMBERS ? -EAGAIN : -EMSGSIZE;
-    if (type == RECORD_APPLICATION_DATA)
+    bool is_message = type == RECORD_APPLICATION_DATA;
+    if (is_message)
         session->traffic.content_out += (uint32_t)content.len;
-    int sent = transmit(dtls, session, buffer_slice(&out));
+    int sent = transmit(dtls, session, buffer_slice(&out), is_message ? content : SLICE_NONE);
     if (keys->number_limit - keys->next_number < DTLS_NUMBERS_STEP / 2)
         ask_for_numbers(dtls, session);
     return sent;
@@ -286,10 +289,12 @@ static int hold(struct dtls *dtls, struct dtls_session *session, struct slice me
 }
 
 static int send_by_mbedtls(struct dtls *dtls, struct dtls_session *session, struct slice message) {
+    uint32_t before = session->traffic.records_out;
     dtls->writing = true;
     int result = handshake_write(session->live, message);
     dtls->writing = false;
     if (result == 0) {
+        link_tell_watcher(&session->link, true, message, session->traffic.records_out - before);
         dtls->counters.records_out++;
         session->traffic.content_out += (uint32_t)message.len;
     }
@@ -417,6 +422,8 @@ static void on_record(struct dtls *dtls, struct dtls_session *session, const str
                       const struct record *record) {
     struct link *link = link_ref(&session->link);
     session->traffic.records_in += (uint32_t)arrival->len;
+    link_tell_watcher(link, false, record->type == RECORD_APPLICATION_DATA ? record->content : SLICE_NONE,
+                      arrival->len);
     note_arrival(dtls, session, arrival->peer, arrival->local, arrival->len, record->newest);
     if (session->dtls != NULL)
         take_content(dtls, session, record);
@@ -452,6 +459,8 @@ static void feed(struct dtls *dtls, struct dtls_session *session, const struct a
         session->traffic.handshake_in += (uint32_t)arrival->len;
         session->traffic.handshake_datagrams_in += arrival->first;
     }
+    if (!session->live->live) /* else mbedtls shows what it is, or drops it */
+        link_tell_watcher(&session->link, false, SLICE_NONE, arrival->len);
     dtls_feed(dtls, session->live, arrival);
 }
 
@@ -511,11 +520,16 @@ static void take_plain(struct dtls *dtls, struct dtls_session *session, struct h
     uint64_t number = handshake_newest(hs);
     bool newest = !session->talking || number > session->keys.window_top;
     session->keys.window_top = number;
+    if (!session->talking) { /* what was taken for the handshake's last word is the first message */
+        session->traffic.handshake_in -= (uint32_t)hs->current_len;
+        session->traffic.records_in += (uint32_t)hs->current_len;
+    }
     session->talking = true;
     hs->plain = NULL; /* whoever receives it may end the session */
     hs->plain_len = 0;
     hs->pooled = false; /* only record protection from here on */
     handshake_refuse_renegotiation(hs);
+    link_tell_watcher(&session->link, false, slice_of(plain, len), hs->current_len);
     note_arrival(dtls, session, &hs->current_from, &hs->local, len, newest);
     if (session->dtls != NULL)
         deliver(dtls, session, slice_of(plain, len));

@@ -326,6 +326,8 @@ static void host_send(void *arg, struct handshake *hs, struct slice datagram) {
     } else {
         traffic->handshake_out += (uint32_t)datagram.len;
         traffic->handshake_datagrams_out++;
+        if (session != NULL)
+            link_tell_watcher(&session->link, true, SLICE_NONE, datagram.len);
     }
     dtls_transmit(dtls, hs->listener, session != NULL ? &session->link.peer : &hs->peer,
                   session != NULL ? &session->link.local : &hs->local, datagram);

@@ -4,10 +4,13 @@
 #ifndef BERTH_NET_LINK_H
 #define BERTH_NET_LINK_H
 
+#include <stdlib.h>
+
 #include "common/net/address.h"
 
 struct coap_peer;
 struct link;
+struct link_traffic;
 
 enum link_transport { LINK_UDP, LINK_DTLS, LINK_TCP };
 
@@ -28,8 +31,17 @@ struct link_identity {
     uint8_t fingerprint[32]; /* SHA-256 of the certificate (DER); else zero */
 };
 
+/* Who watches what goes over the links of a listener. */
+struct link_watcher {
+    /* A message has come, and nobody has acted on it yet, or it leaves; an empty one: something of the transport itself,
+     * an alert of DTLS for example. `wire`: how many bytes of UDP payload it takes. */
+    void (*seen)(void *arg, struct link *link, bool sent, struct slice message, size_t wire);
+    void *arg;
+};
+
 /* What a listening URI asks for; lives as long as the program. */
 struct listener {
+    const struct link_watcher *watcher; /* NULL: nobody */
     enum link_transport transport;
     bool strict;            /* ?strict=1: every deviation from the standards is refused and explained */
     struct address address; /* bound to; the port is the real one, also when 0 was asked for */
@@ -53,6 +65,7 @@ struct link {
     struct listener *listener;
     const struct link_identity *identity; /* NULL: nobody in particular. Lives as long as the link */
     struct coap_peer *coap;               /* exchanges with this peer, while there are any; common/coap owns it */
+    struct link_traffic *traffic;         /* the watcher's, or NULL: one block from malloc, freed with the link */
     struct link *hash_next;               /* the listener's table */
     struct address peer;
     struct address local; /* where its messages came to, so that answers leave from there (port unused) */
@@ -72,8 +85,17 @@ static inline struct link *link_ref(struct link *link) {
 }
 
 static inline void link_unref(struct link *link) {
-    if (--link->refs == 0)
-        link->ops->release(link);
+    if (--link->refs > 0)
+        return;
+    free(link->traffic);
+    link->ops->release(link);
+}
+
+/* For transports. */
+static inline void link_tell_watcher(struct link *link, bool sent, struct slice message, size_t wire) {
+    const struct link_watcher *watcher = link->listener->watcher;
+    if (watcher != NULL)
+        watcher->seen(watcher->arg, link, sent, message, wire);
 }
 
 static inline int link_send(struct link *link, struct slice message) {

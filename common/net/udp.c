@@ -207,7 +207,10 @@ static int enqueue(struct socket *socket, const struct address *peer, const stru
 }
 
 static int udp_link_send(struct link *link, struct slice message) {
-    return enqueue(((struct udp_link *)(void *)link)->socket, &link->peer, &link->local, message);
+    int result = enqueue(((struct udp_link *)(void *)link)->socket, &link->peer, &link->local, message);
+    if (result == 0)
+        link_tell_watcher(link, true, message, message.len);
+    return result;
 }
 
 /* NULL when there is none that reaches `peer`. */
@@ -275,6 +278,7 @@ static void deliver(struct socket *socket, size_t i, size_t len) {
     if (link == NULL)
         return;
     link->local = local;
+    link_tell_watcher(link, false, slice_of(udp->in_bytes[i], len), len);
     udp->receive(udp->arg, link, slice_of(udp->in_bytes[i], len));
     link_unref(link);
 }

@@ -29,6 +29,7 @@ class DtlsPeer(Peer):
         name: str | None = None,
         suite: str | None = None,
         cid: bytes | None = None,
+        small: bool = False,
         timeout_ms: int = 8000,
         connect: bool = True,
     ):
@@ -41,6 +42,7 @@ class DtlsPeer(Peer):
             command += ["--cert", f"{cert}.pem", "--key", f"{cert}.key"]
         for option, value in (("--ca", ca), ("--name", name), ("--suite", suite)):
             command += [] if value is None else [option, str(value)]
+        command += ["--small", "yes"] if small else []
         command += ["--cid", "none" if cid is None else cid.hex()]
         super().__init__(port)  # for its message ids; the socket stays unused
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -5,61 +5,17 @@ The records are seen on the wire, by a proxy between the client and the server."
 import json
 import os
 import random
-import select
-import socket
 import struct
 import subprocess
-import threading
 
 import pytest
 from berth_process import program
 from coapraw import CONTENT_FORMAT, GET, LINK_FORMAT, OBSERVE, POST, uint
+from datagram_wire import Wire
 from dtls_peer import DtlsPeer
 from played_device import SENML_JSON, TEXT, PlayedDevice
 
 KEY = bytes(range(16))
-
-
-class Wire:
-    """Passes datagrams on, and keeps them."""
-
-    def __init__(self, server_port):
-        self.front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.front.bind(("127.0.0.1", 0))
-        self.back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.back.bind(("127.0.0.1", 0))
-        self.server = ("127.0.0.1", server_port)
-        self.port = self.front.getsockname()[1]
-        self.to_server: list[bytes] = []
-        self.to_client: list[bytes] = []
-        self.client = None
-        self.stopping = False
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self):
-        while not self.stopping:
-            for ready in select.select([self.front, self.back], [], [], 0.05)[0]:
-                try:
-                    data, source = ready.recvfrom(65536)
-                    if ready is self.front:
-                        self.client = source
-                        self.to_server.append(data)
-                        self.back.sendto(data, self.server)
-                    else:
-                        self.to_client.append(data)
-                        self.front.sendto(data, self.client)
-                except ConnectionError:  # the server is down
-                    pass
-
-    def send_again(self, datagram):
-        self.back.sendto(datagram, self.server)
-
-    def close(self):
-        self.stopping = True
-        self.thread.join(5)
-        self.front.close()
-        self.back.close()
 
 
 def numbers(datagrams):

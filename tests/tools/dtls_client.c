@@ -2,14 +2,15 @@
  * standard output. Both ways in frames: a letter, a length (16 bits, big endian), and so many bytes.
  *
  *   dtls_client --port N [--psk ID_HEX:KEY_HEX] [--cert FILE --key FILE] [--ca FILE] [--name HOST]
- *               [--suite NAME] [--cid HEX|none] [--timeout MS]
+ *               [--suite NAME] [--cid HEX|none] [--timeout MS] [--small yes]
  *
  *   in:  H make a session      R resume the last one      D send data      B use another port
  *        C close_notify        N renegotiate
  *   out: H done: "suite CID resumed port", CID ("-": none) being the one it sends      F failed: why
  *        D data      C the server closed      P another port: its number
  *
- * --cid: its own connection ID; "" is an empty one, "none" (the default) does not offer any. */
+ * --cid: its own connection ID; "" is an empty one, "none" (the default) does not offer any.
+ * --small: hellos without what a session with a key has no use for. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -275,6 +276,12 @@ static void set_cid(struct client *client, const char *text) {
     client->cid_len = cid.len;
 }
 
+static void set_small(struct client *client) {
+    static const uint16_t algorithms[] = {MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256, MBEDTLS_TLS1_3_SIG_NONE};
+    mbedtls_ssl_conf_sig_algs(&client->config, algorithms);
+    mbedtls_ssl_conf_encrypt_then_mac(&client->config, MBEDTLS_SSL_ETM_DISABLED);
+}
+
 static void set_option(struct client *client, const char *name, const char *value) {
     if (strcmp(name, "--port") == 0)
         client->server.sin_port = htons((uint16_t)atoi(value));
@@ -284,6 +291,8 @@ static void set_option(struct client *client, const char *name, const char *valu
         set_suite(client, value);
     else if (strcmp(name, "--cid") == 0)
         set_cid(client, value);
+    else if (strcmp(name, "--small") == 0)
+        set_small(client);
     else if (strcmp(name, "--name") == 0)
         client->host = value;
     else if (strcmp(name, "--timeout") == 0)

@@ -1,3 +1,4 @@
+#include "server/traffic.h"
 #include "server/dtls_service.h"
 #include "web/document.h"
 #include "web/v1/device_problem.h"
@@ -26,6 +27,33 @@ static json_t *session_json(const struct link *link) {
     return json;
 }
 
+static json_t *kinds_json(const struct traffic_count counts[TRAFFIC_KINDS]) {
+    json_t *json = json_object();
+    for (size_t kind = 0; kind < TRAFFIC_KINDS; kind++) {
+        json_t *count = count_json(counts[kind].bytes_in, counts[kind].bytes_out);
+        json_object_set_new(count, "count", json_integer(counts[kind].count));
+        json_object_set_new(json, traffic_kind_name((enum traffic_kind)kind), count);
+    }
+    return json;
+}
+
+static void put_account(json_t *answer, const struct link *link) {
+    struct traffic_table table;
+    uint32_t in = 0, out = 0;
+    json_t *over = json_object();
+    traffic_of(link, &table);
+    for (size_t way = 0; way < TRAFFIC_WAYS; way++) {
+        for (size_t kind = 0; kind < TRAFFIC_KINDS; kind++) {
+            in += table.counts[way][kind].bytes_in;
+            out += table.counts[way][kind].bytes_out;
+        }
+        if (table.used[way])
+            json_object_set_new(over, traffic_way_name((enum traffic_way)way), kinds_json(table.counts[way]));
+    }
+    json_object_set_new(answer, "total", count_json(in, out));
+    json_object_set_new(answer, "over", over);
+}
+
 void v1_traffic_get(const struct call *call) {
     const struct registration *r = directory_find(call->web->server->directory, call->args[0]);
     if (r == NULL) {
@@ -35,6 +63,7 @@ void v1_traffic_get(const struct call *call) {
     json_t *answer = json_object();
     json_object_set_new(answer, "endpoint", document_text(registration_endpoint(r)));
     json_object_set_new(answer, "transport", json_string(link_transport_name(r->link->listener->transport)));
+    put_account(answer, r->link);
     json_object_set_new(answer, "session", session_json(r->link));
     document_ok(call->request, answer);
 }
