@@ -1,4 +1,5 @@
-"""CoAP over DTLS: a Peer whose datagrams go through tests/tools/dtls_client, an mbedtls client."""
+"""CoAP over DTLS: a Peer whose datagrams go through tests/tools/dtls_client, an mbedtls client, or another that is
+spoken to in the same way."""
 
 from __future__ import annotations
 
@@ -32,8 +33,9 @@ class DtlsPeer(Peer):
         small: bool = False,
         timeout_ms: int = 8000,
         connect: bool = True,
+        client: Path | None = None,
     ):
-        command = [str(program("tests/tools/dtls_client")), "--port", str(port), "--timeout", str(timeout_ms)]
+        command = [str(client or program("tests/tools/dtls_client")), "--port", str(port), "--timeout", str(timeout_ms)]
         if psk is not None:
             identity, key = psk
             identity = identity.encode() if isinstance(identity, str) else identity

@@ -24,6 +24,7 @@
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/timing.h>
+#include <mbedtls/version.h>
 
 #include "common/base/buffer.h"
 #include "common/base/text.h"
@@ -44,6 +45,14 @@ struct client {
     mbedtls_ssl_session session;
     bool has_session, is_open;
 };
+
+#if MBEDTLS_VERSION_MAJOR < 3
+/* Mbed TLS 2, which interoperability tests compile it with: names that came later. */
+#define MBEDTLS_PRIVATE(member)                                  member
+#define mbedtls_pk_parse_keyfile(key, path, password, draw, arg) mbedtls_pk_parse_keyfile(key, path, password)
+#define mbedtls_ssl_session_get_id(session)                      (&(const unsigned char *){(session)->id})
+#define mbedtls_ssl_session_get_id_len(session)                  ((session)->id_len)
+#endif
 
 static int draw(void *arg, unsigned char *bytes, size_t len) {
     (void)arg;
@@ -277,8 +286,13 @@ static void set_cid(struct client *client, const char *text) {
 }
 
 static void set_small(struct client *client) {
+#if MBEDTLS_VERSION_MAJOR < 3
+    static const int hashes[] = {MBEDTLS_MD_SHA256, MBEDTLS_MD_NONE};
+    mbedtls_ssl_conf_sig_hashes(&client->config, hashes);
+#else
     static const uint16_t algorithms[] = {MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256, MBEDTLS_TLS1_3_SIG_NONE};
     mbedtls_ssl_conf_sig_algs(&client->config, algorithms);
+#endif
     mbedtls_ssl_conf_encrypt_then_mac(&client->config, MBEDTLS_SSL_ETM_DISABLED);
 }
 
@@ -321,7 +335,9 @@ int main(int argc, char **argv) {
     mbedtls_ssl_conf_authmode(&client.config, MBEDTLS_SSL_VERIFY_NONE);
     mbedtls_ssl_conf_handshake_timeout(&client.config, 1000, 8000);
     mbedtls_ssl_conf_renegotiation(&client.config, MBEDTLS_SSL_RENEGOTIATION_ENABLED);
+#ifdef MBEDTLS_SSL_SESSION_TICKETS
     mbedtls_ssl_conf_session_tickets(&client.config, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
+#endif
     for (int i = 1; i + 1 < argc; i += 2)
         set_option(&client, argv[i], argv[i + 1]);
     if (mbedtls_pk_get_type(&client.key) != MBEDTLS_PK_NONE)
