@@ -3,9 +3,9 @@
 import subprocess
 
 import pytest
-from berth_process import Berth, program
+from berth_process import program
+from datagram_wire import Wire
 from java_device import JavaDevice
-from nat import Nat
 
 KEY = "00112233445566778899aabbccddeeff"
 AT = "/v1/devices/leshan"
@@ -34,10 +34,10 @@ def start_leshan(leshan):
 
 
 @pytest.fixture
-def nat(berth):
-    nat = Nat(berth.coap_port)
-    yield nat
-    nat.close()
+def wire(berth):
+    wire = Wire(berth.coap_port)
+    yield wire
+    wire.close()
 
 
 def read_name(berth):
@@ -87,30 +87,30 @@ def test_SEC_17_SEC_18_a_new_handshake_with_every_update(berth, start_leshan, ho
 
 
 @pytest.mark.parametrize("length", ["0", "6"])
-def test_CID_02_CID_03_CID_08_the_mapping_is_forgotten_and_the_device_followed(berth, nat, start_leshan, length):
-    device = start_leshan(nat.port, psk=f"leshan:{KEY}", cid=length)
-    assert berth.device("leshan")["address"] == nat.outside
+def test_CID_02_CID_03_CID_08_the_mapping_is_forgotten_and_the_device_followed(berth, wire, start_leshan, length):
+    device = start_leshan(wire.port, psk=f"leshan:{KEY}", cid=length)
+    assert berth.device("leshan")["address"] == wire.address
     assert berth.device("leshan")["security"]["cid"] is not None
     after = berth.last_event()
-    nat.forget()
+    wire.rebind()
     device.command("update")
     berth.await_event("address_changed", "leshan", after)
     berth.await_event("updated", "leshan", after)
-    assert berth.device("leshan")["address"] == nat.outside
+    assert berth.device("leshan")["address"] == wire.address
     assert read_name(berth) == "Leshan"
     assert not [event for event in berth.events_after(after) if event["type"].startswith("dtls_")]
 
 
-def test_CID_08_a_notification_from_a_new_address_is_enough(berth, nat, start_leshan):
-    device = start_leshan(nat.port, psk=f"leshan:{KEY}", cid="4")
+def test_CID_08_a_notification_from_a_new_address_is_enough(berth, wire, start_leshan):
+    device = start_leshan(wire.port, psk=f"leshan:{KEY}", cid="4")
     observe(berth)
     after = berth.last_event()
-    nat.forget()
+    wire.rebind()
     device.command("set elsewhere")
     berth.await_event("address_changed", "leshan", after)
     assert berth.await_event("notification", "leshan", after)["value"] == "elsewhere"
     assert read_name(berth) == "Leshan"
-    assert berth.device("leshan")["address"] == nat.outside
+    assert berth.device("leshan")["address"] == wire.address
 
 
 @pytest.mark.parametrize("length", ["0", "6"])
