@@ -1,6 +1,7 @@
 #include "common/net/udp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -357,16 +358,22 @@ static int open_socket(const struct address *address, int *family) {
     return fd;
 }
 
+/* The port that the system has chosen, if it was asked to. */
+static void read_port(int fd, struct listener *listener) {
+    struct sockaddr_storage name;
+    struct address bound;
+    socklen_t len = sizeof name;
+    if (getsockname(fd, (struct sockaddr *)&name, &len) == 0 &&
+        address_from_sockaddr(&bound, (const struct sockaddr *)&name))
+        listener->address.port = bound.port;
+}
+
 int udp_listen(struct udp *udp, struct listener *listener) {
     int family;
     int fd = open_socket(&listener->address, &family);
     if (fd < 0)
         return fd;
-    struct sockaddr_storage name;
-    socklen_t len = sizeof name;
-    if (getsockname(fd, (struct sockaddr *)&name, &len) == 0)
-        listener->address.port = family == AF_INET ? ntohs(((struct sockaddr_in *)(void *)&name)->sin_port)
-                                                   : ntohs(((struct sockaddr_in6 *)(void *)&name)->sin6_port);
+    read_port(fd, listener);
     struct socket *socket = calloc(1, sizeof *socket);
     if (socket == NULL || (socket->out_bytes = malloc(sizeof *socket->out_bytes * BATCH)) == NULL)
         out_of_memory();
@@ -382,6 +389,28 @@ int udp_listen(struct udp *udp, struct listener *listener) {
         udp->open_handles++;
         error = uv_poll_start(&socket->poll, UV_READABLE, on_readable);
     }
+    return error;
+}
+
+/* The new socket takes the old one's descriptor, so that everything else stays as it is. */
+int udp_rebind(struct udp *udp, struct listener *listener) {
+    struct socket *socket = udp->sockets;
+    while (socket != NULL && socket->listener != listener)
+        socket = socket->next;
+    if (socket == NULL)
+        return -EDESTADDRREQ;
+    struct address address = listener->address;
+    int family;
+    address.port = 0;
+    int fd = open_socket(&address, &family);
+    if (fd < 0)
+        return fd;
+    flush_socket(socket);
+    uv_poll_stop(&socket->poll);
+    int error = dup3(fd, socket->fd, O_CLOEXEC) < 0 ? -errno : 0;
+    close(fd);
+    read_port(socket->fd, listener);
+    uv_poll_start(&socket->poll, UV_READABLE, on_readable);
     return error;
 }
 

@@ -40,6 +40,10 @@ int udp_listen(struct udp *udp, struct listener *listener);
 struct link *udp_link(struct udp *udp, struct listener *listener, const struct address *peer,
                       const struct address *local);
 
+/* Another port from now on, drawn by the system, as when a NAT forgets: `listener`, which must have one socket, and its
+ * links stay. What has come to the old port and was not read is lost. 0, or a negative errno and nothing has changed. */
+int udp_rebind(struct udp *udp, struct listener *listener);
+
 /* Send what waits in the batches now; happens by itself before the loop sleeps. */
 void udp_flush(struct udp *udp);
 

@@ -349,7 +349,8 @@ void bench_identity_make(struct bench_identity *made, const char *subject, const
                                                                     .len = dns_name != NULL ? strlen(dns_name) : 0}}};
     require(mbedtls_x509write_crt_set_subject_name(&writing, subject) == 0 &&
                 mbedtls_x509write_crt_set_issuer_name(&writing, issuer) == 0 &&
-                mbedtls_x509write_crt_set_basic_constraints(&writing, authority == NULL, -1) == 0 &&
+                mbedtls_x509write_crt_set_basic_constraints(
+                    &writing, authority == NULL || strstr(subject, "Authority") != NULL, -1) == 0 &&
                 (dns_name == NULL || mbedtls_x509write_crt_set_subject_alternative_name(&writing, &san) == 0),
             "no certificate");
     int len = mbedtls_x509write_crt_der(&writing, made->der, sizeof made->der, dtls_random, NULL);

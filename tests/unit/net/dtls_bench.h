@@ -133,7 +133,8 @@ int bench_stop(void **state);
 void bench_start_dtls(struct bench *bench);
 void bench_stop_dtls(struct bench *bench);
 
-/* Certificates: an authority, and what it signs; `authority` NULL: self-signed. Freed with bench_identity_free. */
+/* Certificates: an authority, and what it signs, authorities too (by their name); `authority` NULL: self-signed. Freed
+ * with bench_identity_free. */
 void bench_identity_make(struct bench_identity *made, const char *subject, const char *dns_name,
                          const struct bench_identity *authority);
 void bench_identity_free(struct bench_identity *made);

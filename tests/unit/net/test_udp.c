@@ -160,6 +160,34 @@ static void test_a_link_can_be_asked_for(void **state) {
     close(fd);
 }
 
+static void test_links_stay_when_the_port_changes(void **state) {
+    struct fixture *f = *state;
+    int fd = client();
+    struct listener unknown = {.number = 7};
+    f->answers = false;
+    send_to(fd, "127.0.0.1", f->listeners[1].address.port, 4);
+    run_until(f, 1);
+    struct link *link = link_ref(f->last);
+    for (size_t i = 2; i < 5; i++) {
+        uint16_t before = f->listeners[1].address.port;
+        assert_int_equal(link_send(link, slice_str("from the old port, as it was sent before")), 0);
+        assert_int_equal(udp_rebind(f->udp, &f->listeners[1]), 0);
+        assert_int_not_equal(f->listeners[1].address.port, before);
+        assert_int_equal(ntohs(receive_from(fd).sin_port), before);
+        assert_int_equal(link_send(link, slice_str("from the new one")), 0);
+        udp_flush(f->udp);
+        assert_int_equal(ntohs(receive_from(fd).sin_port), f->listeners[1].address.port);
+        send_to(fd, "127.0.0.1", before, 4); /* nobody is there any more */
+        send_to(fd, "127.0.0.1", f->listeners[1].address.port, 4);
+        run_until(f, i);
+        assert_ptr_equal(f->last, link);
+    }
+    assert_int_equal(udp_counters(f->udp).received, 4);
+    assert_int_equal(udp_rebind(f->udp, &unknown), -EDESTADDRREQ);
+    link_unref(link);
+    close(fd);
+}
+
 static void on_secure_datagram(void *arg, struct listener *listener, const struct address *peer,
                                const struct address *local, uint8_t *datagram, size_t len) {
     struct fixture *f = arg;
@@ -261,6 +289,7 @@ int main(void) {
         TEST(test_one_link_for_each_listener_and_peer),
         TEST(test_links_nobody_keeps_are_freed),
         TEST(test_a_link_can_be_asked_for),
+        TEST(test_links_stay_when_the_port_changes),
         TEST(test_datagrams_of_other_transports_have_no_link),
         TEST(test_datagrams_of_every_size),
         TEST(test_bursts_go_both_ways),
