@@ -112,7 +112,8 @@ static bool dial(struct connection *connection) {
     return true;
 }
 
-bool connection_start(struct connection *connection, struct device *device, const struct address *server) {
+static bool open_connection(struct device *device, const struct address *server, char *error, size_t error_size) {
+    struct connection *connection = &device->connection;
     const struct stream_options options = {.max_message = device->options->coap.max_message_size,
                                            .max_partial_bytes = device->options->coap.max_transfer_bytes};
     const struct stream_handlers handlers = {
@@ -120,15 +121,30 @@ bool connection_start(struct connection *connection, struct device *device, cons
     *connection = (struct connection){.device = device, .server = *server};
     connection->streams = streams_new(device->loop, &options, &handlers, connection, &device->clock, &device->wheel);
     uv_async_init(device->loop, &connection->alive, NULL);
-    return dial(connection);
+    bool dialed = dial(connection);
+    if (!dialed)
+        snprintf(error, error_size, "out of memory");
+    return dialed;
 }
 
-void connection_end(struct connection *connection) {
+static void close_connection(struct device *device) {
+    struct connection *connection = &device->connection;
     if (connection->streams == NULL)
         return;
-    timer_cancel(&connection->device->wheel, &connection->retry);
-    timer_cancel(&connection->device->wheel, &connection->keepalive);
+    timer_cancel(&device->wheel, &connection->retry);
+    timer_cancel(&device->wheel, &connection->keepalive);
     streams_close(connection->streams);
     connection->streams = NULL;
     uv_close((uv_handle_t *)&connection->alive, NULL);
+    if (device->server != NULL)
+        link_unref(device->server);
+    device->server = NULL;
 }
+
+const struct transport tcp_transport = {
+    .scheme = "coap+tcp",
+    .link = LINK_TCP,
+    .port = 5683,
+    .open = open_connection,
+    .close = close_connection,
+};

@@ -21,10 +21,4 @@ struct connection {
     struct coap_call *ping; /* of the keepalive, while it is not answered */
 };
 
-/* device->server is a link over it from now on; it may be used at once. False when out of memory. */
-bool connection_start(struct connection *connection, struct device *device, const struct address *server);
-
-/* Close it; nothing happens over UDP. */
-void connection_end(struct connection *connection);
-
 #endif

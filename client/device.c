@@ -1,13 +1,12 @@
 #include "client/device.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "client/request.h"
 #include "client/tick.h"
 #include "common/lwm2m/object_file.h"
 #include "common/lwm2m/object_version.h"
-
-enum { COAP_PORT = 5683 };
 
 static const struct object_kind *const kinds[] = {
     &server_kind,         &access_control_kind, &device_kind,   &connectivity_kind, &firmware_kind,
@@ -35,31 +34,15 @@ static void on_request(void *arg, const struct coap_request *request) {
 
 static bool open_link(struct device *device, char *error, size_t error_size) {
     const struct options *options = device->options;
+    const struct transport *transport = options->transport;
     struct address server;
     const char *why = "";
-    if (!uri_resolve(&options->server, COAP_PORT, &server, &why)) {
+    if (!uri_resolve(&options->server, transport->port, &server, &why)) {
         snprintf(error, error_size, "--server %s: %s", options->server_text, why);
         return false;
     }
-    device->listener = (struct listener){.transport = LINK_UDP, .address = {.family = server.family}};
-    if (slice_is(options->server.scheme, "coap+tcp")) {
-        device->listener.transport = LINK_TCP;
-        if (!connection_start(&device->connection, device, &server))
-            snprintf(error, error_size, "out of memory");
-        return device->server != NULL;
-    }
-    if (options->has_bind)
-        device->listener.address = options->bind;
-    int result = udp_listen(device->udp, &device->listener);
-    if (result < 0) {
-        snprintf(error, error_size, "cannot send from %s: %s", options->has_bind ? "the address of --bind" : "any port",
-                 strerror(-result));
-        return false;
-    }
-    device->server = udp_link(device->udp, &device->listener, &server, NULL);
-    if (device->server == NULL)
-        snprintf(error, error_size, "%s cannot be reached from the address of --bind", options->server_text);
-    return device->server != NULL;
+    device->listener = (struct listener){.transport = transport->link, .address = {.family = server.family}};
+    return transport->open(device, &server, error, error_size);
 }
 
 /* ---- objects ---- */
@@ -224,9 +207,7 @@ void device_free(struct device *device) {
     cancel_timers(device);
     if (device->coap != NULL)
         coap_endpoint_free(device->coap);
-    connection_end(&device->connection);
-    if (device->server != NULL)
-        link_unref(device->server);
+    device->options->transport->close(device);
     udp_close(device->udp);
     ticker_close(&device->ticker);
     for (size_t i = 0; i < device->object_count; i++)
@@ -328,6 +309,16 @@ void device_factory_reset_soon(struct device *device) {
 void device_disable_soon(struct device *device, uint64_t seconds) {
     device->disable_s = seconds;
     restart_soon(device, on_disable);
+}
+
+int device_rebind(struct device *device) {
+    const struct transport *transport = device->options->transport;
+    return transport->rebind != NULL ? transport->rebind(device) : -ENOTSUP;
+}
+
+bool device_renew(struct device *device) {
+    const struct transport *transport = device->options->transport;
+    return transport->renew != NULL && transport->renew(device);
 }
 
 /* At once: nothing can be heard on the way, so nothing that waits for an answer may be set on the way either. */

@@ -14,6 +14,7 @@
 #include "client/queue_mode.h"
 #include "client/register.h"
 #include "client/report.h"
+#include "client/session.h"
 #include "common/net/ticker.h"
 #include "common/net/udp.h"
 
@@ -39,10 +40,11 @@ struct device {
     struct listener listener;
     struct udp *udp;
     struct coap_endpoint *coap;
-    struct link *server;
-    struct connection connection;
-    struct catalogue catalogue; /* definitions from --object */
-    struct object *objects;     /* ascending by id */
+    struct link *server;          /* made by options->transport */
+    struct session session;       /* over DTLS */
+    struct connection connection; /* over TCP */
+    struct catalogue catalogue;   /* definitions from --object */
+    struct object *objects;       /* ascending by id */
     size_t object_count;
     struct attribute_list attributes;
     struct observer observer;
@@ -104,6 +106,12 @@ void device_factory_reset_soon(struct device *device);
 
 /* deregister, and come back so many seconds later (Core 1.2 Appendix E.2, Disable). */
 void device_disable_soon(struct device *device, uint64_t seconds);
+
+/* Send from another port from now on, as when a NAT has forgotten the old one. 0, or a negative errno. */
+int device_rebind(struct device *device);
+
+/* The server has been silent: as the transport's `renew`. */
+bool device_renew(struct device *device);
 
 /* Leap the device's time forward; what is due on the way happens now. */
 void device_leap(struct device *device, uint64_t by_ms);

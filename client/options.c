@@ -9,7 +9,7 @@
 #include "client/shell.h"
 #include "common/base/duration.h"
 
-enum { PROBLEM_MAX = 200 };
+enum { PROBLEM_MAX = SECURITY_PROBLEM_MAX };
 
 typedef bool set_fn(struct options *options, const char *value, char problem[PROBLEM_MAX]);
 
@@ -23,8 +23,9 @@ static bool set_server(struct options *options, const char *value, char problem[
     options->server_text = value;
     if (!uri_parse(slice_str(value), &options->server, &error))
         return fail(problem, error);
-    if (!slice_is(options->server.scheme, "coap") && !slice_is(options->server.scheme, "coap+tcp"))
-        return fail(problem, "must begin with coap:// or coap+tcp:// (other transports are not spoken yet)");
+    options->transport = transport_find(options->server.scheme);
+    if (options->transport == NULL)
+        return fail(problem, "must begin with coap://, coaps:// or coap+tcp:// (others are not spoken yet)");
     if (options->server.host.len == 0)
         return fail(problem, "must name a host");
     if (options->server.query.len > 0)
@@ -42,6 +43,67 @@ static bool set_framing(struct options *options, const char *value, char problem
 static bool set_keepalive(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
     return (duration_parse(slice_str(value), 86400000, &options->keepalive_ms) && options->keepalive_ms > 0) ||
            fail(problem, "must be a duration from 1 ms to a day, like 90s");
+}
+
+static bool set_psk(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    return security_set_psk(&options->security, value, problem);
+}
+
+static bool set_certificate(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)problem;
+    options->security.certificate = value;
+    return true;
+}
+
+static bool set_private_key(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)problem;
+    options->security.private_key = value;
+    return true;
+}
+
+static bool set_authority(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)problem;
+    options->security.authority = value;
+    return true;
+}
+
+static bool set_server_name(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    size_t len = strlen(value);
+    options->security.server_name = value;
+    return (len > 0 && len < sizeof options->security.host) || fail(problem, "must have 1 to 255 bytes");
+}
+
+static bool set_cipher(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)problem;
+    options->security.cipher = value;
+    return true;
+}
+
+static bool set_cid(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    return security_set_cid(&options->security, value, problem);
+}
+
+static bool set_cid_draft(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)value;
+    (void)problem;
+    options->security.cid = DTLS_CLIENT_CID_DRAFT;
+    return true;
+}
+
+static bool set_resume(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)value;
+    (void)problem;
+    options->security.resume = true;
+    return true;
+}
+
+static bool set_max_fragment(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    return security_set_max_fragment(&options->security, value, problem);
+}
+
+static bool set_state(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    options->security.state = value;
+    return value[0] != '\0' || fail(problem, "must not be empty");
 }
 
 static bool set_endpoint(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
@@ -199,7 +261,18 @@ static const struct {
     set_fn *set;
     const char *help;
 } settings[] = {
-    {"server", "URI", set_server, "the LwM2M server, coap:// or coap+tcp:// [coap://127.0.0.1:5683]"},
+    {"server", "URI", set_server, "the LwM2M server: coap://, coaps:// or coap+tcp:// [coap://127.0.0.1:5683]"},
+    {"psk", "IDENTITY:HEX", set_psk, "with coaps: pre-shared key; @FILE has it in its first line, as may BERTH_PSK"},
+    {"cert", "FILE", set_certificate, "with coaps: own certificate, PEM or DER, and the chain behind it"},
+    {"key", "FILE", set_private_key, "its private key"},
+    {"ca", "FILE", set_authority, "authorities of the server's certificate, or itself if self-signed"},
+    {"server-name", "NAME", set_server_name, "in the server's certificate [the host, if it is a name]"},
+    {"cipher", "NAME", set_cipher, "CCM_8, CCM, GCM, CBC, ECDHE-CBC or IANA's name of a suite [CCM_8]"},
+    {"cid", "[=BYTES]", set_cid, "offer a connection ID of so many bytes, 0 to 32 [0]"},
+    {"cid-draft", NULL, set_cid_draft, "offer that of the draft (extension 254) instead"},
+    {"resume", NULL, set_resume, "abbreviated handshakes where they can be had"},
+    {"max-fragment", "BYTES", set_max_fragment, "ask for records of 512, 1024, 2048 or 4096 bytes at most"},
+    {"state", "DIR", set_state, "keep the DTLS session there, and go on with it after a restart"},
     {"framing", "FRAMING", set_framing, "of messages over TCP: rfc8323, or pelion, a length before each [rfc8323]"},
     {"keepalive", "DURATION", set_keepalive, "ping the server over TCP when nothing was sent for so long"},
     {"endpoint", "NAME", set_endpoint, "the Endpoint Client Name [urn:uuid:..., made from the host's name]"},
@@ -259,8 +332,8 @@ static void print_help(void) {
     printf("berth-device: an LwM2M device to test servers with\n\nusage: berth-device [options]\n\n");
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         char left[64];
-        snprintf(left, sizeof left, "--%s %s", settings[i].name,
-                 settings[i].argument == NULL ? "" : settings[i].argument);
+        const char *argument = settings[i].argument == NULL ? "" : settings[i].argument;
+        snprintf(left, sizeof left, "--%s%s%s", settings[i].name, argument[0] == '[' ? "" : " ", argument);
         printf("  %-28s %s\n", left, settings[i].help);
     }
     printf("  %-28s %s\n", "--version", "print the version");
@@ -269,19 +342,45 @@ static void print_help(void) {
     shell_print_help(stdout);
 }
 
+static int takes_argument(const char *argument) {
+    if (argument == NULL)
+        return no_argument;
+    return argument[0] == '[' ? optional_argument : required_argument;
+}
+
+/* So that the key need not be seen among the processes. */
+static bool take_environment(struct options *options, char problem[PROBLEM_MAX]) {
+    const char *psk = getenv("BERTH_PSK");
+    struct security_options *security = &options->security;
+    if (psk == NULL || !options->transport->secure || security->has_psk || security->certificate != NULL)
+        return true;
+    char what[PROBLEM_MAX];
+    if (security_set_psk(security, psk, what))
+        return true;
+    snprintf(problem, PROBLEM_MAX, "BERTH_PSK: %.150s", what);
+    return false;
+}
+
+/* Blocks fit into the records that are asked for. */
+static void fit_blocks(struct options *options) {
+    while (options->security.max_fragment > 0 &&
+           (uint32_t)16 << options->coap.block_szx >= options->security.max_fragment)
+        options->coap.block_szx--;
+}
+
 enum options_action options_parse(struct options *options, int argc, char **argv) {
     struct option long_options[SETTING_COUNT + 3];
     memset(long_options, 0, sizeof long_options);
     for (size_t i = 0; i < SETTING_COUNT; i++) {
-        long_options[i] = (struct option){.name = settings[i].name,
-                                          .has_arg = settings[i].argument == NULL ? no_argument : required_argument,
-                                          .val = (int)i};
+        long_options[i] =
+            (struct option){.name = settings[i].name, .has_arg = takes_argument(settings[i].argument), .val = (int)i};
     }
     long_options[SETTING_COUNT] = (struct option){.name = "help", .val = OPTION_HELP};
     long_options[SETTING_COUNT + 1] = (struct option){.name = "version", .val = OPTION_VERSION};
 
     set_defaults(options);
     optind = 1;
+    char problem[PROBLEM_MAX];
     int chosen;
     while ((chosen = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
         if (chosen == OPTION_HELP || chosen == 'h') {
@@ -294,7 +393,6 @@ enum options_action options_parse(struct options *options, int argc, char **argv
         }
         if (chosen < 0 || chosen >= SETTING_COUNT)
             return OPTIONS_EXIT_USAGE; /* getopt_long has said what is wrong */
-        char problem[PROBLEM_MAX];
         if (!settings[chosen].set(options, optarg, problem)) {
             fprintf(stderr, "berth-device: --%s: %s\n", settings[chosen].name, problem);
             return OPTIONS_EXIT_USAGE;
@@ -304,12 +402,18 @@ enum options_action options_parse(struct options *options, int argc, char **argv
         fprintf(stderr, "berth-device: '%s' is no option; try --help\n", argv[optind]);
         return OPTIONS_EXIT_USAGE;
     }
+    if (!take_environment(options, problem) ||
+        !security_complete(&options->security, options->transport->secure, options->server.host, problem)) {
+        fprintf(stderr, "berth-device: %s\n", problem);
+        return OPTIONS_EXIT_USAGE;
+    }
+    fit_blocks(options);
     if (options->send_format == LWM2M_FORMAT_LWM2M_CBOR && options->version < 12) {
         fprintf(stderr, "berth-device: --send-format: lwm2m-cbor needs --lwm2m 1.2\n");
         return OPTIONS_EXIT_USAGE;
     }
     /* The vendor's clients say U over TCP, too. */
-    bool is_tcp = !slice_is(options->server.scheme, "coap");
+    bool is_tcp = options->transport->link == LINK_TCP;
     if (options->binding[0] == '\0')
         memcpy(options->binding, is_tcp && options->framing == LINK_STREAM_8323 ? "T" : "U", 2);
     if (!is_tcp && (options->framing != LINK_STREAM_8323 || options->keepalive_ms > 0)) {

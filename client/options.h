@@ -2,6 +2,8 @@
 #ifndef BERTH_CLIENT_OPTIONS_H
 #define BERTH_CLIENT_OPTIONS_H
 
+#include "client/security.h"
+#include "client/transport.h"
 #include "common/coap/endpoint.h"
 #include "common/net/uri.h"
 
@@ -15,7 +17,9 @@ enum {
 
 struct options {
     const char *server_text;
-    struct uri server; /* points into server_text */
+    struct uri server;                 /* points into server_text */
+    const struct transport *transport; /* of the scheme */
+    struct security_options security;
     enum link_framing framing;
     uint64_t keepalive_ms; /* 0: no pings */
     char endpoint[OPTIONS_ENDPOINT_MAX + 1];

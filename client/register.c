@@ -85,6 +85,7 @@ static void settle(struct registration *registration) {
     const struct device *device = registration->device;
     registration->state = REGISTRATION_REGISTERED;
     registration->confirmed = true;
+    registration->renewed = false;
     registration->failures = 0;
     if (lifetime_ms(registration) > 0) /* else it never runs out */
         schedule(registration, update_after_ms(registration), on_update_due);
@@ -165,6 +166,8 @@ static void on_register_answer(void *arg, const struct coap_reply *reply) {
     static const char event[] = "registration_failed", what[] = "Registration";
     registration->call = NULL;
     if (!is_reply(reply, COAP_2_01_CREATED)) {
+        if (reply->result == COAP_CALL_NO_ACK)
+            device_renew(registration->device);
         uint64_t wait_ms =
             is_reply(reply, COAP_5_03_SERVICE_UNAVAILABLE) ? max_age_ms(reply) : back_off_ms(registration);
         report_failure(report_of(registration), event, what, reply, wait_ms);
@@ -258,7 +261,22 @@ static void add_location(struct coap_message *message, const struct registration
         coap_option_add(message, COAP_URI_PATH, segment);
 }
 
-/* Only a server that is busy for a while keeps the registration; with any other answer, or none, it is made anew. */
+/* When nobody has answered, the server may have lost the DTLS session: a handshake, and once more. */
+static bool renew_session(struct registration *registration, const struct coap_reply *reply) {
+    if (registration->renewed || reply->result != COAP_CALL_NO_ACK || !device_renew(registration->device))
+        return false;
+    registration->renewed = true;
+    return true;
+}
+
+static void update_later(struct registration *registration, const struct coap_reply *reply, uint64_t wait_ms) {
+    report_failure(report_of(registration), "update_failed", "Update", reply, wait_ms);
+    registration->state = REGISTRATION_REGISTERED;
+    schedule(registration, wait_ms, on_update_due);
+}
+
+/* A server that is busy for a while keeps the registration, and one that was never asked, since no handshake succeeded;
+ * with any other answer, or none, it is made anew. */
 static void on_update_answer(void *arg, const struct coap_reply *reply) {
     struct registration *registration = arg;
     registration->call = NULL;
@@ -268,15 +286,18 @@ static void on_update_answer(void *arg, const struct coap_reply *reply) {
         return;
     }
     if (is_reply(reply, COAP_5_03_SERVICE_UNAVAILABLE)) {
-        uint64_t wait_ms = max_age_ms(reply);
-        report_failure(report_of(registration), "update_failed", "Update", reply, wait_ms);
-        registration->state = REGISTRATION_REGISTERED;
-        schedule(registration, wait_ms, on_update_due);
+        update_later(registration, reply, max_age_ms(reply));
+        return;
+    }
+    if (reply->result == COAP_CALL_CANCELLED) {
+        update_later(registration, reply, back_off_ms(registration));
         return;
     }
     report_failure(report_of(registration), "update_failed", "Update", reply, 0);
     if (reply->result == COAP_CALL_CLOSED) /* again when there is a connection */
         registration->state = REGISTRATION_REGISTERED;
+    else if (renew_session(registration, reply))
+        registration_update(registration);
     else
         registration_register(registration);
 }

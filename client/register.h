@@ -29,6 +29,7 @@ struct registration {
     char announced_binding[OPTIONS_BINDING_MAX + 1];
     uint64_t announced_links; /* digest of the object list */
     bool confirmed;           /* and was answered well */
+    bool renewed;             /* the last Update was not answered, and goes again in a new DTLS session */
     /* Location-Path: each segment with its length before it. What does not fit into a request cannot be updated. */
     size_t location_len;
     uint8_t location[COAP_MESSAGE_MAX];

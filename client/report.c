@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "common/base/duration.h"
+#include "common/base/text.h"
 #include "common/lwm2m/text.h"
 
 /* A line stays a line, whatever is in the text. */
@@ -126,6 +127,65 @@ void report_unusable(const struct report *report, const char *event, const char 
         fprintf(report->out, "%s failed: %s", what, why);
     }
     put_retry(report, retry_ms);
+    end(report);
+}
+
+static void put_hex_member(const struct report *report, const char *name, struct slice bytes) {
+    uint8_t memory[2 * DTLS_CID_MAX];
+    struct buffer hex = buffer_over(memory, sizeof memory);
+    text_put_hex(&hex, bytes);
+    put_member(report, name, buffer_slice(&hex));
+}
+
+static void put_session_text(FILE *out, const struct dtls_client_description *session) {
+    uint8_t memory[2 * DTLS_CID_MAX];
+    struct buffer cid = buffer_over(memory, sizeof memory);
+    text_put_hex(&cid, session->server_cid);
+    fprintf(out, "%s%s", session->restored ? "Session restored: " : "Handshake: ",
+            session->restored  ? ""
+            : session->resumed ? "resumed, "
+                               : "full, ");
+    fprintf(out, "%s, %s%.*s", session->cipher_suite,
+            cid.len == 0         ? "no CID"
+            : session->cid_draft ? "draft CID "
+                                 : "CID ",
+            (int)cid.len, (const char *)cid.data);
+    if (!session->restored)
+        fprintf(out, ", %u bytes up and %u down", session->traffic.handshake_out, session->traffic.handshake_in);
+}
+
+void report_handshake(const struct report *report, const struct dtls_client_description *session) {
+    if (!report->json) {
+        put_session_text(report->out, session);
+        end(report);
+        return;
+    }
+    begin(report, session->restored ? "session_restored" : "handshake");
+    if (!session->restored)
+        put_member(report, "kind", slice_str(session->resumed ? "resumed" : "full"));
+    put_member(report, "cipher_suite", slice_str(session->cipher_suite));
+    put_hex_member(report, "cid", session->cid);
+    put_hex_member(report, "server_cid", session->server_cid);
+    fprintf(report->out, ",\"cid_draft\":%s", session->cid_draft ? "true" : "false");
+    if (!session->restored)
+        fprintf(report->out, ",\"sent\":%u,\"received\":%u", session->traffic.handshake_out,
+                session->traffic.handshake_in);
+    end(report);
+}
+
+void report_handshake_failure(const struct report *report, const struct dtls_failure *failure) {
+    if (report->json) {
+        begin(report, "handshake_failed");
+        put_member(report, "reason", slice_str(dtls_fault_name(failure->fault)));
+        if (failure->alert_sent >= 0)
+            fprintf(report->out, ",\"alert_sent\":%d", failure->alert_sent);
+        if (failure->alert_received >= 0)
+            fprintf(report->out, ",\"alert_received\":%d", failure->alert_received);
+    } else if (failure->alert_received >= 0) {
+        fprintf(report->out, "Handshake failed: alert %d came", failure->alert_received);
+    } else {
+        fprintf(report->out, "Handshake failed: %s", dtls_fault_name(failure->fault));
+    }
     end(report);
 }
 

@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/coap/endpoint.h"
 #include "common/lwm2m/node.h"
+#include "common/net/dtls_client.h"
 
 struct report {
     FILE *out;
@@ -29,6 +30,13 @@ void report_failure(const struct report *report, const char *event, const char *
 /* A reply that nothing can be done with, though its code is a good one. */
 void report_unusable(const struct report *report, const char *event, const char *what, const char *why,
                      uint64_t retry_ms);
+
+/* A DTLS session has begun, or goes on: `Handshake: full, TLS_PSK_WITH_AES_128_CCM_8, CID 0123456789abcdef, 261 bytes up and
+ * 163 down`, or `Session restored: …` without bytes. The CID is the one in records to the server. */
+void report_handshake(const struct report *report, const struct dtls_client_description *session);
+
+/* `Handshake failed: timeout`, `Handshake failed: alert 115 came`. */
+void report_handshake_failure(const struct report *report, const struct dtls_failure *failure);
 
 /* A request of the server's was answered. `path` is as in `/3/0/0`. */
 void report_request(const struct report *report, uint8_t method, struct slice path, uint8_t code);

@@ -197,6 +197,49 @@ static void run_wake(struct shell *shell, struct slice rest) {
     queue_mode_touch(&shell->device->queue_mode);
 }
 
+static void run_rebind(struct shell *shell, struct slice rest) {
+    struct device *device = shell->device;
+    uint8_t bytes[ADDRESS_TEXT_MAX + 1];
+    struct buffer text = buffer_over(bytes, sizeof bytes - 1);
+    (void)rest;
+    int error = device_rebind(device);
+    if (error < 0) {
+        complain(shell, slice_str("rebind"), strerror(-error));
+        return;
+    }
+    buffer_printf(&text, "port %u", device->listener.address.port);
+    bytes[text.len] = '\0';
+    report_text(&device->report, "rebound", slice_str("Sending from"), (const char *)bytes);
+}
+
+static void complain_unless_done(const struct shell *shell, const char *command, const char *problem) {
+    if (problem != NULL)
+        complain(shell, slice_str(command), problem);
+}
+
+static void run_handshake(struct shell *shell, struct slice rest) {
+    enum dtls_client_handshake how = DTLS_CLIENT_AS_CONFIGURED;
+    if (slice_is(rest, "resume"))
+        how = DTLS_CLIENT_RESUME;
+    else if (slice_is(rest, "full"))
+        how = DTLS_CLIENT_FULL;
+    else if (rest.len > 0) {
+        complain(shell, slice_str("handshake"), "resume or full is expected, or nothing");
+        return;
+    }
+    complain_unless_done(shell, "handshake", session_handshake(&shell->device->session, how));
+}
+
+static void run_close_notify(struct shell *shell, struct slice rest) {
+    (void)rest;
+    complain_unless_done(shell, "close-notify", session_hang_up(&shell->device->session));
+}
+
+static void run_forget_session(struct shell *shell, struct slice rest) {
+    (void)rest;
+    complain_unless_done(shell, "forget-session", session_forget(&shell->device->session));
+}
+
 static void run_help(struct shell *shell, struct slice rest);
 
 static void run_quit(struct shell *shell, struct slice rest) {
@@ -206,7 +249,7 @@ static void run_quit(struct shell *shell, struct slice rest) {
 
 static const struct {
     const char *name;
-    const char *argument; /* NULL: none */
+    const char *argument; /* NULL: none; in brackets: it may be left out */
     void (*run)(struct shell *shell, struct slice rest);
     const char *help;
 } commands[] = {
@@ -220,6 +263,10 @@ static const struct {
     {"observations", NULL, run_observations, "print what is observed, and by which attributes"},
     {"sleep", NULL, run_sleep, "hear nothing and tell nothing, until wake, an Update or a Send"},
     {"wake", NULL, run_wake, "hear again, and tell what has been kept"},
+    {"rebind", NULL, run_rebind, "send from another port, in the same DTLS session"},
+    {"handshake", "[resume|full]", run_handshake, "begin a new DTLS session"},
+    {"close-notify", NULL, run_close_notify, "end the DTLS session with a goodbye"},
+    {"forget-session", NULL, run_forget_session, "end it without a word, and resume it never"},
     {"clock", "+DURATION", run_clock, "leap forward in time: what is due on the way happens"},
     {"help", NULL, run_help, "print this"},
     {"quit", NULL, run_quit, "de-register and end"},
@@ -240,7 +287,7 @@ static void run_help(struct shell *shell, struct slice rest) {
 
 void shell_print_help(FILE *out) {
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-12s %-25s %s\n", commands[i].name, commands[i].argument != NULL ? commands[i].argument : "",
+        fprintf(out, "  %-14s %-25s %s\n", commands[i].name, commands[i].argument != NULL ? commands[i].argument : "",
                 commands[i].help);
 }
 
@@ -255,7 +302,8 @@ void shell_run(struct shell *shell, struct slice line) {
     for (size_t i = 0; i < COMMANDS; i++) {
         if (!slice_is(word, commands[i].name))
             continue;
-        if ((commands[i].argument != NULL) != (rest.len > 0))
+        bool optional = commands[i].argument != NULL && commands[i].argument[0] == '[';
+        if (!optional && (commands[i].argument != NULL) != (rest.len > 0))
             complain(shell, word,
                      commands[i].argument != NULL ? "something is missing behind it; try help"
                                                   : "nothing is expected behind it; try help");

@@ -15,6 +15,7 @@
 #ifndef BERTH_NET_DTLS_CLIENT_H
 #define BERTH_NET_DTLS_CLIENT_H
 
+#include "common/net/cipher_suite.h"
 #include "common/net/dtls.h"
 
 struct dtls_client;

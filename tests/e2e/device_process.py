@@ -22,7 +22,7 @@ from coapraw import ACK, CON, CONTENT_FORMAT, DELETE, EMPTY, LOCATION_PATH, POST
 class DeviceProcess:
     """A started berth-device, its standard input and what it prints."""
 
-    def __init__(self, log_path: Path, *options: str):
+    def __init__(self, log_path: Path, *options: str, env: dict[str, str] | None = None):
         self.log_path = log_path
         self.output = b""
         self.seen = 0  # bytes of the output that line() has passed
@@ -33,7 +33,7 @@ class DeviceProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=environment,
+                env={**environment, **(env or {})},
             )
 
     def command(self, line: str) -> None:
@@ -82,6 +82,12 @@ class DeviceProcess:
         assert self.process.returncode == 0, f"exit code {self.process.returncode}\n{self.log()}"
         assert SANITIZER_REPORT.search(self.log()) is None, self.log()
         return self.output.decode().splitlines()
+
+    def kill(self) -> None:
+        """It dies without a chance to do anything about it."""
+        self.process.kill()
+        self.output += self.process.communicate(timeout=20)[0]
+        assert self.process.returncode == -signal.SIGKILL, self.log()
 
     def close(self) -> None:
         if self.process.returncode is None:
@@ -193,8 +199,8 @@ def start_device(tmp_path):
     """start_device("--server", uri, ...) -> a DeviceProcess, ended at the end of the test."""
     started = []
 
-    def start(*options: str) -> DeviceProcess:
-        device = DeviceProcess(tmp_path / f"device{len(started)}.log", *options)
+    def start(*options: str, **kwargs) -> DeviceProcess:
+        device = DeviceProcess(tmp_path / f"device{len(started)}.log", *options, **kwargs)
         started.append(device)
         return device
 
