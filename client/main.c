@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "client/account.h"
 #include "client/shell.h"
 
 /* berth-device: reads its options, registers with its server and answers it, and deregisters on SIGTERM or SIGINT. */
@@ -81,5 +82,5 @@ int main(int argc, char **argv) {
     case OPTIONS_RUN:
         break;
     }
-    return run(&program, &options);
+    return options.account ? account_run(&options) : run(&program, &options);
 }

@@ -163,6 +163,13 @@ static bool set_bind(struct options *options, const char *value, char problem[PR
     return true;
 }
 
+static bool set_account(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)value;
+    (void)problem;
+    options->account = true;
+    return true;
+}
+
 static bool set_json(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
     (void)value;
     (void)problem;
@@ -275,6 +282,7 @@ static const struct {
     {"state", "DIR", set_state, "keep the DTLS session there, and go on with it after a restart"},
     {"framing", "FRAMING", set_framing, "of messages over TCP: rfc8323, or pelion, a length before each [rfc8323]"},
     {"keepalive", "DURATION", set_keepalive, "ping the server over TCP when nothing was sent for so long"},
+    {"account", NULL, set_account, "print what a session, its resumption, Register and Update cost, and end"},
     {"endpoint", "NAME", set_endpoint, "the Endpoint Client Name [urn:uuid:..., made from the host's name]"},
     {"lifetime", "SECONDS", set_lifetime, "of the registration; 0 never runs out [300]"},
     {"lwm2m", "VERSION", set_lwm2m, "1.0, 1.1 or 1.2 [1.1]"},
@@ -405,6 +413,10 @@ enum options_action options_parse(struct options *options, int argc, char **argv
     if (!take_environment(options, problem) ||
         !security_complete(&options->security, options->transport->secure, options->server.host, problem)) {
         fprintf(stderr, "berth-device: %s\n", problem);
+        return OPTIONS_EXIT_USAGE;
+    }
+    if (options->account && (options->transport->link == LINK_TCP || options->security.state != NULL)) {
+        fprintf(stderr, "berth-device: --account counts over UDP, in sessions of its own: not with TCP or --state\n");
         return OPTIONS_EXIT_USAGE;
     }
     fit_blocks(options);

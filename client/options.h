@@ -29,6 +29,7 @@ struct options {
     bool has_bind;
     struct address bind; /* where to send from; else the system chooses */
     bool json;
+    bool account;    /* tell what a session costs, and end */
     int send_format; /* Content-Format of Send */
     bool muted;      /* as the server object has it at first */
     bool notify_con; /* every notification is confirmable */

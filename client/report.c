@@ -189,6 +189,36 @@ void report_handshake_failure(const struct report *report, const struct dtls_fai
     end(report);
 }
 
+static void report_figure(const struct report *report, const struct account_figure *figure) {
+    begin(report, "account");
+    put_member(report, "what", slice_str(figure->what));
+    put_member(report, "session", slice_str(figure->session));
+    fprintf(report->out, ",\"sent\":%" PRIu64 ",\"received\":%" PRIu64, figure->up, figure->down);
+    fprintf(report->out, ",\"datagrams_sent\":%" PRIu64 ",\"datagrams_received\":%" PRIu64, figure->datagrams_up,
+            figure->datagrams_down);
+    fprintf(report->out, ",\"coap_sent\":%" PRIu64 ",\"coap_received\":%" PRIu64, figure->coap_up, figure->coap_down);
+    end(report);
+}
+
+void report_account(const struct report *report, const struct account_figure *figures, size_t count) {
+    if (!report->json && count > 0)
+        fprintf(report->out, "%-32s%6s%6s%6s  %-9s  %s\n", "bytes of UDP payload", "up", "down", "all", "datagrams",
+                "CoAP in it");
+    for (size_t i = 0; i < count; i++) {
+        const struct account_figure *figure = &figures[i];
+        char name[48];
+        if (report->json) {
+            report_figure(report, figure);
+            continue;
+        }
+        snprintf(name, sizeof name, "%s, %s", figure->session, figure->what);
+        fprintf(report->out, "%-32s%6" PRIu64 "%6" PRIu64 "%6" PRIu64, name, figure->up, figure->down,
+                figure->up + figure->down);
+        fprintf(report->out, "  %3" PRIu64 " + %-3" PRIu64 "  %" PRIu64 " + %" PRIu64 "\n", figure->datagrams_up,
+                figure->datagrams_down, figure->coap_up, figure->coap_down);
+    }
+}
+
 void report_request(const struct report *report, uint8_t method, struct slice path, uint8_t code) {
     struct coap_code_text answer = coap_code_text(code), number = coap_code_text(method);
     const char *name = coap_code_name(method)[0] == '\0' ? number.text : coap_code_name(method);

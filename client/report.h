@@ -38,6 +38,16 @@ void report_handshake(const struct report *report, const struct dtls_client_desc
 /* `Handshake failed: timeout`, `Handshake failed: alert 115 came`. */
 void report_handshake_failure(const struct report *report, const struct dtls_failure *failure);
 
+/* What something costs, in bytes and datagrams of UDP payload. */
+struct account_figure {
+    const char *what, *session;
+    uint64_t up, down, datagrams_up, datagrams_down;
+    uint64_t coap_up, coap_down; /* bytes of CoAP messages in it */
+};
+
+/* A table, or an event for each. */
+void report_account(const struct report *report, const struct account_figure *figures, size_t count);
+
 /* A request of the server's was answered. `path` is as in `/3/0/0`. */
 void report_request(const struct report *report, uint8_t method, struct slice path, uint8_t code);
 

@@ -525,6 +525,7 @@ void dtls_client_forget(struct dtls_client *client) {
 void dtls_client_describe(const struct dtls_client *client, struct dtls_client_description *description) {
     const struct dtls_keys *keys = &client->keys;
     *description = (struct dtls_client_description){
+        .handshaking = client->hs != NULL && !client->established,
         .established = client->established,
         .resumed = client->resumed,
         .restored = client->restored,

@@ -46,8 +46,8 @@ struct dtls_client_params {
 void dtls_client_params_default(struct dtls_client_params *params);
 
 struct dtls_client_description {
-    bool established, resumed, restored, live; /* live: mbedtls protects it, and it is not kept */
-    const char *cipher_suite;                  /* NULL: there was no session yet */
+    bool handshaking, established, resumed, restored, live; /* live: mbedtls protects it, and it is not kept */
+    const char *cipher_suite;                               /* NULL: there was no session yet */
     bool cid_draft;
     struct slice cid, server_cid; /* in records to us, and to the server; none was agreed on when both are empty */
     bool resumable;               /* the next handshake can be abbreviated */

@@ -9,19 +9,27 @@ import threading
 import pytest
 
 
-class CountingPath:
-    """Devices use `uri`, or other ports of theirs; each has a port of its own towards the server."""
+class Way:
+    """One port of a device's, and the one that stands for it towards the server."""
 
-    def __init__(self, berth, listener: int = 1):
+    def __init__(self, server: tuple[str, int]):
         self.up: list[int] = []  # bytes of each datagram to the server
         self.down: list[int] = []
+        self.behind = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.behind.connect(server)
+
+
+class CountingPath:
+    """Devices use `uri`."""
+
+    def __init__(self, berth, listener: int = 1):
+        self.ways: dict[tuple[str, int], Way] = {}  # by the device's address, oldest first
         self.records_up: list[bytes] = []  # each DTLS record with a CID of 8 bytes that the device has sent
         self._server = ("127.0.0.1", int(berth.listeners[listener].rpartition(":")[2]))
         self._scheme = berth.listeners[listener].partition(":")[0]
         self._front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._front.bind(("127.0.0.1", 0))
         self._front.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        self._behind: dict[tuple[str, int], socket.socket] = {}
         self._end = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._front, selectors.EVENT_READ, self._from_device)
@@ -33,15 +41,10 @@ class CountingPath:
     def uri(self) -> str:
         return f"{self._scheme}://127.0.0.1:{self._front.getsockname()[1]}"
 
-    def forget(self) -> None:
-        """Count from here on."""
-        self.up.clear()
-        self.down.clear()
-
     def close(self) -> None:
         self._end[1].send(b"x")
         self._thread.join(10)
-        for sock in (self._front, *self._behind.values(), *self._end):
+        for sock in (self._front, *(way.behind for way in self.ways.values()), *self._end):
             sock.close()
         self._selector.close()
 
@@ -54,17 +57,16 @@ class CountingPath:
 
     def _from_device(self) -> None:
         datagram, device = self._front.recvfrom(65536)
-        if device not in self._behind:
-            self._behind[device] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self._behind[device].connect(self._server)
-            self._selector.register(self._behind[device], selectors.EVENT_READ, lambda: self._from_server(device))
-        self.up.append(len(datagram))
+        if device not in self.ways:
+            self.ways[device] = Way(self._server)
+            self._selector.register(self.ways[device].behind, selectors.EVENT_READ, lambda: self._from_server(device))
+        self.ways[device].up.append(len(datagram))
         self.records_up += records(datagram)
-        self._behind[device].send(datagram)
+        self.ways[device].behind.send(datagram)
 
     def _from_server(self, device: tuple[str, int]) -> None:
-        datagram = self._behind[device].recv(65536)
-        self.down.append(len(datagram))
+        datagram = self.ways[device].behind.recv(65536)
+        self.ways[device].down.append(len(datagram))
         self._front.sendto(datagram, device)
 
 

@@ -148,7 +148,8 @@ def test_records_of_the_length_that_is_asked_for(berth, path, start_device):
     assert berth.get("/v1/devices/dev1/5000/0/1")["value"] == 3000
     body = berth.http("GET", "/v1/devices/dev1/5000/0/0", headers={"Accept": "application/octet-stream"}).body
     assert bytes(i % 251 for i in range(3000)) in body
-    assert max(path.up) <= 512 + 29 and max(path.down[3:]) <= 512 + 29
+    (way,) = path.ways.values()
+    assert max(way.up) <= 512 + 29 and max(way.down) <= 512 + 29
 
 
 WRONG = [
