@@ -142,6 +142,15 @@ def test_a_device_resumes_its_session(serve, start_device):
     leave(server, device)
 
 
+def test_a_device_takes_a_goodbye(serve, start_device):
+    server = serve("-nocert", "-psk_identity", "dev1", "-psk", KEY, "-cipher", "PSK-AES128-CCM8:@SECLEVEL=0")
+    device = start_device("--server", server.uri, "--endpoint", "dev1", "--psk", f"dev1:{KEY}")
+    work(server, device)
+    server.process.stdin.close()
+    device.line("Session closed: closed_by_peer")
+    device.kill()
+
+
 @pytest.fixture
 def certificates(tmp_path):
     commands = [["ca"], ["server", "--host", "lwm2m.example", "--out", "server"], ["device", "--endpoint", "dev1", "--out", "device"]]
