@@ -112,15 +112,10 @@ static void on_failed(void *arg, const struct dtls_failure *failure) {
 
 /* ---- sessions and registrations ---- */
 
-static struct registration *registration_on(const struct server *server, const struct link *link) {
-    struct registration *r = link->owner == 0 ? NULL : directory_at(server->directory, link->owner - 1);
-    return r == NULL || r->link != link ? NULL : r;
-}
-
 /* RFC 9146 §6: the registration follows its session. */
 static void on_moved(void *arg, struct link *link, const struct address *old) {
     struct server *server = arg;
-    struct registration *r = registration_on(server, link);
+    struct registration *r = server_owner_of(server, link);
     if (r == NULL)
         return;
     register_tell_address(server, r, old);
@@ -131,7 +126,7 @@ static void on_moved(void *arg, struct link *link, const struct address *old) {
  * has come back and updated its registration (SEC-18, SEC-19). */
 static void on_closed(void *arg, struct link *link, enum dtls_end end, struct link *successor) {
     struct server *server = arg;
-    struct registration *r = registration_on(server, link);
+    struct registration *r = server_owner_of(server, link);
     if (r != NULL && successor != NULL) {
         register_move(server, r, successor);
         persist_soon(server, r, UNSAVED_ALL);

@@ -309,6 +309,13 @@ void operation_cancel(struct operation *operation) {
     free(operation);
 }
 
+/* Another device registered from where this one was: what is under way there is that one's. */
+static bool is_displaced(const struct server *server, const struct registration *r) {
+    const struct registration *owner = server_owner_of(server, r->link);
+    return owner != NULL && !slice_equal(registration_endpoint(owner), registration_endpoint(r));
+}
+
 void operation_end_all(struct server *server, const struct registration *r) {
-    coap_cancel_calls(server->coap, r->link);
+    if (!is_displaced(server, r))
+        coap_cancel_calls(server->coap, r->link);
 }

@@ -89,7 +89,8 @@ void operation_cancel(struct operation *operation);
 bool operation_compose(const struct registration *registration, const struct operation_request *request,
                        struct coap_message *message, struct coap_uint scratch[2]);
 
-/* End what is under way to the device behind `registration` with OPERATION_GONE. */
+/* End what is under way to the device behind `registration` with OPERATION_GONE; but nothing when another device has
+ * registered from its address, which that would be about. */
 void operation_end_all(struct server *server, const struct registration *registration);
 
 #endif

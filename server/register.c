@@ -99,9 +99,9 @@ static void keep_replaced(const struct server *server, const struct registration
 
 /* The link is this registration's from now on. */
 static void take_link(struct server *server, struct registration *r, struct link *link) {
-    struct registration *before = link->owner == 0 ? NULL : directory_at(server->directory, link->owner - 1);
+    struct registration *before = server_owner_of(server, link);
     link->owner = r->slot + 1;
-    if (before != NULL && before != r && before->link == link)
+    if (before != NULL && before != r)
         contact_displaced(server, before);
 }
 

@@ -15,9 +15,9 @@ enum { NODES_MAX = 8192 };
 /* The registration of the device that speaks over this link, or NULL (T §6.4.6: by security association; without one by
  * address). */
 static struct registration *sender_of(const struct server *server, const struct link *link) {
-    struct registration *r = link->owner == 0 ? NULL : directory_at(server->directory, link->owner - 1);
+    struct registration *r = server_owner_of(server, link);
     struct slice endpoint;
-    if (r != NULL && r->link == link)
+    if (r != NULL)
         return r;
     /* A new session of a registered device may tell something before it updates its registration. */
     return link->identity != NULL && admission_endpoint(server, link->identity, CREDENTIAL_MANAGEMENT, &endpoint)

@@ -250,6 +250,24 @@ def test_DM_44_registration_that_ends_ends_the_request(device):
     assert asked.answer(410).problem == "registration-gone"
 
 
+@pytest.mark.parametrize("end", ["forgotten", "expired", "registered elsewhere"])
+def test_DM_44_end_of_a_device_does_not_touch_another_that_has_come_to_its_address(berth, play, end):
+    older = play("older", lifetime=60)
+    device = PlayedDevice(berth, "dev1", peer=older.peer, lifetime=86400)
+    asked = device.ask("GET", "/3/0/9")
+    request = device.expect(GET, "/3/0/9")
+    device.acknowledge(request)
+    device.peer.expect_silence()
+    if end == "forgotten":
+        assert berth.http("DELETE", "/v1/devices/older").status == 204
+    elif end == "expired":
+        berth.leap("160s")
+    else:
+        berth.register("older")
+    device.answer_separately(request, "2.05", TEXT, b"95")
+    assert asked.answer(200).json["value"] == 95
+
+
 def test_DM_44_request_is_not_repeated_after_a_new_register(device, berth):
     asked = device.ask("POST", "/requests", {"method": "GET", "path": "/3"})
     device.expect(GET, "/3")
