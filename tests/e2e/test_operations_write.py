@@ -459,7 +459,7 @@ def test_DM_20_execute_without_arguments_is_M_30(device):
     assert is_vector(device.write("POST", "/3/0/4", None, POST), "M-30")
 
 
-@pytest.mark.parametrize(("body", "headers"), [("0='abc',1,7='x'", TEXT_PLAIN), (b"0='abc',1,7='x'", None), ({"args": "0='abc',1,7='x'"}, None)])
+@pytest.mark.parametrize(("body", "headers"), [("0='abc',1,7='x'", TEXT_PLAIN), (b"0='abc',1,7='x'", None), ({"args": "0='abc',1,7='x'"}, None), (b'{"args":"0=\'abc\',1,7=\'x\'"}', None)])
 def test_DM_21_execute_with_arguments_is_M_31(device, body, headers):
     assert is_vector(device.write("POST", "/13/0/5", body, POST, headers=headers), "M-31")
 

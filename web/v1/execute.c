@@ -34,11 +34,14 @@ static bool read_json(const struct call *call, struct buffer *arguments) {
 
 static bool read_arguments(const struct call *call, const struct target *target, struct buffer *arguments) {
     enum http_form form = http_form_of_body(call->request);
-    if (call->request->body.len > 0 && form == HTTP_FORM_JSON) {
+    struct slice body = call->request->body;
+    /* No argument begins with a brace. */
+    bool is_json = body.len > 0 && (form == HTTP_FORM_JSON || (form == HTTP_FORM_DEFAULT && body.data[0] == '{'));
+    if (is_json) {
         if (!read_json(call, arguments))
             return false;
-    } else if (call->request->body.len == 0 || form == HTTP_FORM_TEXT || form == HTTP_FORM_DEFAULT) {
-        buffer_put_slice(arguments, call->request->body);
+    } else if (body.len == 0 || form == HTTP_FORM_TEXT || form == HTTP_FORM_DEFAULT) {
+        buffer_put_slice(arguments, body);
     } else {
         problem_send(call->request, PROBLEM_MEDIA_TYPE,
                      "The arguments of an Execute are text/plain, or application/json with a member args.");
