@@ -75,7 +75,7 @@ static const char schemas[] =
     "    'update':{'$ref':'#/components/schemas/TrafficKind'},"
     "    'other':{'$ref':'#/components/schemas/TrafficKind'}}},"
     "'Traffic':{'type':'object','required':['endpoint','transport','total','over','session'],'properties':{"
-    "  'endpoint':{'type':'string'},'transport':{'enum':['udp','dtls']},"
+    "  'endpoint':{'type':'string'},'transport':{'enum':['udp','dtls','tcp']},"
     "  'total':{'$ref':'#/components/schemas/TrafficCount'},"
     "  'over':{'type':'object','properties':{"
     "    'udp':{'$ref':'#/components/schemas/TrafficKinds'},"

@@ -122,6 +122,50 @@ def test_SEC_02_openssl_with_a_certificate(berth, openssl, tmp_path, cipher, sui
     assert berth.device("dev2")["security"]["cipher_suite"] == suite
 
 
+@pytest.mark.parametrize("with_certificate", [False, True], ids=["key", "certificate"])
+@pytest.mark.parametrize("killed", [False, True], ids=["at once", "after kill -9"])
+def test_SEC_17_openssl_resumes_its_session(berth, openssl, tmp_path, with_certificate, killed):
+    session = str(tmp_path / "session.pem")
+    options = make_certificate(berth, tmp_path, "dev1") if with_certificate else ("-psk_identity", "dev1", "-psk", KEY)
+    cipher = "ECDHE-ECDSA-AES128-CCM8" if with_certificate else "PSK-AES128-CCM8"
+    options = (*options, "-cipher", f"{cipher}:@SECLEVEL=0")
+    answer = register(openssl(*options, "-sess_out", session))
+    if killed:
+        berth.kill()
+        berth.start()
+    again = openssl(*options, "-sess_in", session)
+    assert again.request(POST, answer.location, timeout=20).code_text == "2.04"
+    event = berth.await_event("dtls_resumed", endpoint="dev1")
+    assert (event["security"], event["identity"]) == ("x509" if with_certificate else "psk", "dev1")
+    assert berth.device("dev1")["security"]["resumed"] is True
+
+
+def test_SEC_03_openssl_may_not_renegotiate_once_it_has_spoken(berth, openssl):
+    """A line with R is a command to s_client, unless it is -quiet."""
+    command = ["openssl", "s_client", "-dtls1_2", "-connect", f"127.0.0.1:{port_of(berth)}", "-psk_identity", "dev1"]
+    command += ["-psk", KEY, "-cipher", "PSK-AES128-CCM8:@SECLEVEL=0"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
+    try:
+        berth.await_event("dtls_handshake")
+        process.stdin.write(bytes([0x40, 0, 0, 1]))  # a ping
+        output = b""
+        while b"\x70\x00\x00\x01" not in output:
+            assert select.select([process.stdout], [], [], 20)[0]
+            output += os.read(process.stdout.fileno(), 65536)
+        process.stdin.write(b"R\n")
+        while b"no renegotiation" not in output:
+            assert select.select([process.stdout], [], [], 20)[0], output[-500:]
+            chunk = os.read(process.stdout.fileno(), 65536)
+            assert chunk, output[-500:]
+            output += chunk
+        assert len(berth.events_after(types="dtls_handshake")) == 1
+    finally:
+        process.kill()
+        process.wait(10)
+        process.stdin.close()
+        process.stdout.close()
+
+
 def shown(berth, *options):
     """What s_client prints about a handshake."""
     command = ["openssl", "s_client", "-dtls1_2", "-connect", f"127.0.0.1:{port_of(berth)}", *options]
@@ -165,3 +209,18 @@ def test_SEC_01_libcoap_with_a_key(berth, name):
     device = berth.device("dev1")
     assert device["security"]["mode"] == "psk", run.stderr
     assert re.match(r"TLS_.*PSK", device["security"]["cipher_suite"])
+
+
+@pytest.mark.parametrize("name", ["coap-client-openssl", "coap-client-gnutls"])
+def test_SEC_02_SEC_15_libcoap_with_a_certificate(berth, tmp_path, name):
+    client = shutil.which(name)
+    assert client, f"no {name}: script/bootstrap --test installs libcoap3-bin"
+    _, certificate, _, key = make_certificate(berth, tmp_path, "dev2")
+    uri = f"coaps://127.0.0.1:{port_of(berth)}/rd?ep=dev2&lt=300&lwm2m=1.1&b=U"
+    files = ["-c", certificate, "-j", key, "-C", str(berth.data / "ca.pem")]
+    command = [client, "-B", "20", *files, "-m", "post", "-t", "40", "-f", "-", uri]
+    run = subprocess.run(command, input=LINKS.decode(), capture_output=True, text=True, timeout=60)
+    event = berth.await_event("registered", "dev2")
+    security = berth.device("dev2")["security"]
+    assert (security["mode"], security["identity"]) == ("x509", "dev2"), (event, run.stderr)
+    assert security["cipher_suite"].startswith("TLS_ECDHE_ECDSA_")
