@@ -6,6 +6,11 @@ static struct admission refusal(uint8_t code, const char *why) {
     return (struct admission){.code = code, .why = why};
 }
 
+/* By policy (T Table 6.7-2): some clients bootstrap again when they hear 4.03, and others go on trying. */
+static struct admission forbidden(const struct server *server, const char *why) {
+    return refusal(server->config->refuse_with_4_00 ? COAP_4_00_BAD_REQUEST : COAP_4_03_FORBIDDEN, why);
+}
+
 struct slice admission_identity(const struct link *link) {
     return link->identity == NULL ? slice_str("") : link->identity->name;
 }
@@ -79,11 +84,11 @@ static struct admission admit_without_security(const struct server *server, stru
         return refusal(COAP_4_00_BAD_REQUEST, "ep is missing");
     struct possession possession = possession_of(server, endpoint);
     if (server->config->nosec == NOSEC_OFF)
-        return refusal(COAP_4_03_FORBIDDEN, "devices without security are not served");
+        return forbidden(server, "devices without security are not served");
     if (server->config->nosec == NOSEC_KNOWN && !possession.none)
-        return refusal(COAP_4_03_FORBIDDEN, "this endpoint may not register without security");
+        return forbidden(server, "this endpoint may not register without security");
     if (possession.secure && !possession.none)
-        return refusal(COAP_4_03_FORBIDDEN, "this endpoint has credentials and must register with them");
+        return forbidden(server, "this endpoint has credentials and must register with them");
     const struct registration *r = directory_find_newest(server->directory, endpoint);
     if (r != NULL && r->security != LINK_NO_SECURITY && !possession.none)
         return refusal(COAP_4_00_BAD_REQUEST, "this endpoint has registered with another identity");
@@ -95,7 +100,7 @@ struct admission admission_of_register(const struct server *server, const struct
     if (link->identity == NULL)
         return admit_without_security(server, endpoint);
     if (!admission_endpoint(server, link->identity, CREDENTIAL_MANAGEMENT, &own))
-        return refusal(COAP_4_03_FORBIDDEN, "this identity may not register");
+        return forbidden(server, "this identity may not register");
     if (endpoint.data != NULL && !slice_equal(endpoint, own))
         return refusal(COAP_4_00_BAD_REQUEST, "ep is not the endpoint of this identity");
     if (!credential_endpoint_good(own))

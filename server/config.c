@@ -78,8 +78,14 @@ static bool read_listener_query(struct slice query, struct listener *listener, c
     struct slice name, value;
     size_t at = 0;
     while (uri_query_next(query, &at, &name, &value)) {
+        if (slice_is(name, "role")) {
+            if (!slice_is(value, "management") && !slice_is(value, "bootstrap"))
+                return fail(problem, "role must be management or bootstrap");
+            listener->role = slice_is(value, "bootstrap") ? LISTENER_BOOTSTRAP : LISTENER_MANAGEMENT;
+            continue;
+        }
         if (!slice_is(name, "strict"))
-            return fail(problem, "knows only strict=1 behind the ?");
+            return fail(problem, "knows only strict=1 and role=… behind the ?");
         if (!slice_is(value, "1") && !slice_is(value, "0"))
             return fail(problem, "strict must be 1 or 0");
         listener->strict = slice_is(value, "1");
@@ -265,6 +271,15 @@ static bool set_max_handshakes(struct config *config, const char *value, char pr
 
 static bool set_max_sessions(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     return read_number(value, 1, 10000000, &config->dtls.sessions_max, problem);
+}
+
+static bool set_same_host(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->dtls.follow_same_host, problem);
+}
+
+static bool set_refusal(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    config->refuse_with_4_00 = strcmp(value, "4.00") == 0;
+    return config->refuse_with_4_00 || strcmp(value, "4.03") == 0 || fail(problem, "must be 4.03 or 4.00");
 }
 
 static bool set_hide_identities(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
@@ -501,6 +516,7 @@ static const struct setting settings[] = {
     {"data", "DIR", set_data, "where the database lies [./berth-data]"},
     {"key-file", "FILE", set_key_file, "seals secrets in the database; made when missing [DATA/berth.key]"},
     {"nosec", "open|known|off", set_nosec, "who may register without security [open]"},
+    {"refuse-with", "4.03|4.00", set_refusal, "what an endpoint or identity hears that may not register [4.03]"},
     {"psk", "IDENTITY:HEX", set_psk, "endpoint IDENTITY has this pre-shared key; may be given several times"},
     {"cert", "FILE", set_certificate, "own certificate, PEM or DER; several for SNI [made by itself]"},
     {"key", "FILE", set_key, "its private key, one for each --cert"},
@@ -512,6 +528,8 @@ static const struct setting settings[] = {
     {"handshake-timeout", "DURATION", set_handshake_timeout, "how long a handshake may take [60s]"},
     {"max-handshakes", "N", set_max_handshakes, "handshakes under way at once [2000]"},
     {"max-sessions", "N", set_max_sessions, "DTLS sessions; then the one quiet longest goes [1000000]"},
+    {"follow-same-host", NULL, set_same_host,
+     "sessions without connection ID go on from another port of the same host"},
     {"hide-unknown-identities", NULL, set_hide_identities, "an unknown PSK identity fails as a wrong key does"},
     {"ignore-certificate-dates", NULL, set_ignore_dates, "devices' certificates are good before and after their dates"},
     {"tls-key-log", "FILE", set_key_log, "write the secrets of sessions there, for Wireshark"},

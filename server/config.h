@@ -34,6 +34,7 @@ struct config {
     const char *data;     /* default ./berth-data */
     const char *key_file; /* NULL: berth.key in the data directory */
     enum nosec_policy nosec;
+    bool refuse_with_4_00; /* whoever may not register hears 4.00, not 4.03 */
     struct config_psk psks[CONFIG_PSKS_MAX];
     size_t psk_count;
     const char *certificates[CONFIG_CERTIFICATES_MAX], *keys[CONFIG_CERTIFICATES_MAX]; /* files, in pairs */

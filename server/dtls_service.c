@@ -22,10 +22,22 @@ enum { FILE_MAX = 65536, FACTS_MAX = 768, ALERT_CERTIFICATE_EXPIRED = 45, ALERT_
 
 /* ---- identities (handlers) ---- */
 
+/* The credentials that count on a listener: those of the services that are there. */
+static unsigned services_of(const struct listener *listener) {
+    switch ((enum listener_role)listener->role) {
+    case LISTENER_MANAGEMENT:
+        return CREDENTIAL_MANAGEMENT;
+    case LISTENER_BOOTSTRAP:
+        return CREDENTIAL_BOOTSTRAP;
+    case LISTENER_EVERYTHING:
+        break;
+    }
+    return CREDENTIAL_EVERY_SERVICE;
+}
+
 static bool on_psk(void *arg, const struct listener *listener, struct slice identity, struct buffer *key) {
     const struct server *server = arg;
-    (void)listener;
-    const struct credential *c = credentials_find_psk(server->credentials, identity, CREDENTIAL_EVERY_SERVICE);
+    const struct credential *c = credentials_find_psk(server->credentials, identity, services_of(listener));
     if (c == NULL)
         return false;
     buffer_put_slice(key, c->key);
@@ -35,9 +47,8 @@ static bool on_psk(void *arg, const struct listener *listener, struct slice iden
 /* Good when an authority has signed it or a credential has its fingerprint (SEC-13); dates are judged in both cases. */
 static int on_certificate(void *arg, const struct listener *listener, const struct dtls_peer_certificate *certificate) {
     const struct server *server = arg;
-    (void)listener;
     bool pinned = credentials_find_fingerprint(server->credentials, certificate->identity->fingerprint,
-                                               CREDENTIAL_EVERY_SERVICE) != NULL;
+                                               services_of(listener)) != NULL;
     if (!certificate->chain_trusted && !pinned)
         return ALERT_UNKNOWN_CA;
     return certificate->dates_good ? 0 : ALERT_CERTIFICATE_EXPIRED;
@@ -161,8 +172,11 @@ static bool on_resume_get(void *arg, struct slice session_id, struct buffer *sec
 }
 
 static bool on_permitted(void *arg, const struct listener *listener, const struct link_identity *identity) {
-    (void)listener;
-    return dtls_sessions_permitted(((struct server *)arg)->dtls_sessions, identity);
+    const struct server *server = arg;
+    struct slice endpoint;
+    bool has_service =
+        listener->role == LISTENER_EVERYTHING || admission_endpoint(server, identity, services_of(listener), &endpoint);
+    return has_service && dtls_sessions_permitted(server->dtls_sessions, identity);
 }
 
 uint64_t dtls_service_session_id(const struct link *link) {

@@ -91,6 +91,12 @@ static void route_unserved(struct server *server, const struct coap_request *req
         refuse(server, request, COAP_4_04_NOT_FOUND, what);
 }
 
+/* Whether a listener's role has what is at the path that begins so. */
+static bool serves(const struct listener *listener, struct slice first) {
+    bool bootstrap = slice_is(first, "bs") || slice_is(first, "bspack");
+    return listener->role == LISTENER_EVERYTHING || bootstrap == (listener->role == LISTENER_BOOTSTRAP);
+}
+
 void route_request(struct server *server, const struct coap_request *request) {
     struct request_path path = read_path(request->message);
     bool strict = request->link->listener->strict;
@@ -106,6 +112,10 @@ void route_request(struct server *server, const struct coap_request *request) {
         path.count == 2 && slice_is(path.segments[0], ".well-known") && slice_is(path.segments[1], "core");
     if (to_group && !well_known) { /* RFC 7252 §8.2: nobody wants a thousand errors */
         coap_respond_nothing(server->coap, request->exchange);
+        return;
+    }
+    if (!well_known && path.count > 0 && !serves(request->link->listener, path.segments[0])) {
+        refuse(server, request, COAP_4_04_NOT_FOUND, "this listener is for another service");
         return;
     }
     if (well_known) {

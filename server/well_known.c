@@ -3,7 +3,10 @@
 #include "common/base/hash.h"
 #include "common/coap/option.h"
 
-static const char links[] = "</rd>;rt=\"core.rd\",</dp>";
+/* What is there, apart from this. */
+static struct slice links_of(const struct listener *listener) {
+    return slice_str(listener->role == LISTENER_BOOTSTRAP ? "</bs>" : "</rd>;rt=\"core.rd\",</dp>");
+}
 
 static bool accepts_link_format(const struct coap_message *message) {
     uint32_t accept;
@@ -21,7 +24,8 @@ static bool names_etag(const struct coap_message *message, uint16_t number, stru
 void well_known_respond(struct coap_endpoint *endpoint, const struct coap_request *request) {
     static const struct hash_key fixed = {0, 0}; /* the same ETag on every server and day */
     const struct coap_message *message = request->message;
-    uint64_t digest = hash_slice(&fixed, slice_str(links));
+    struct slice links = links_of(request->link->listener);
+    uint64_t digest = hash_slice(&fixed, links);
     struct slice etag = slice_of(&digest, 4);
     if (message->code != COAP_GET) {
         coap_respond_code(endpoint, request->exchange, COAP_4_05_METHOD_NOT_ALLOWED, NULL);
@@ -46,7 +50,7 @@ void well_known_respond(struct coap_endpoint *endpoint, const struct coap_reques
     coap_option_add(&response, COAP_ETAG, etag);
     if (!known) {
         coap_option_add_uint(&response, COAP_CONTENT_FORMAT, COAP_FORMAT_LINK, &format);
-        response.payload = slice_str(links);
+        response.payload = links;
     }
     coap_respond(endpoint, request->exchange, &response);
 }

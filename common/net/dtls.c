@@ -6,6 +6,9 @@
 #include "common/base/random.h"
 #include "common/net/dtls_state.h"
 
+/* Of sessions, when one is looked for by its host. */
+enum { LOOKED_AT_MAX = 4096, TRIED_MAX = 16 };
+
 void dtls_params_default(struct dtls_params *params) {
     *params = (struct dtls_params){
         .cookie = DTLS_COOKIE_ALWAYS,
@@ -293,12 +296,33 @@ static struct dtls_session *skip_cids(struct dtls_session *session) {
     return session;
 }
 
+/* A session without CID, by its host alone: a device that sleeps behind a NAT comes back from another port, and without a
+ * CID only its keys tell that it is the same. Bounded, since whoever sends rubbish makes us try. */
+static struct dtls_session *find_on_host(struct dtls *dtls, const struct arrival *arrival) {
+    unsigned looked_at = 0, tried = 0;
+    for (struct dtls_session *s = dtls->sessions.lean.newest; s != NULL; s = s->older) {
+        struct address host = s->link.peer;
+        host.port = arrival->peer->port;
+        if (++looked_at > LOOKED_AT_MAX)
+            break;
+        if (s->keys.cid_len > 0 || s->link.listener != arrival->listener || !address_equal(&host, arrival->peer))
+            continue;
+        if (++tried > TRIED_MAX)
+            break;
+        if (association_accepts(dtls, s, arrival))
+            return s;
+    }
+    return NULL;
+}
+
 /* A protected record without CID: of a session without CID at that address, or of the handshake that is pending there.
  * When there are several, the one whose keys open it; and if none's do, mbedtls' objects have to tell, each with a copy:
  * they drop what is not theirs. */
 static void dispatch_by_address(struct dtls *dtls, struct arrival *arrival) {
     struct handshake *hs = pending_find(dtls, arrival->listener, arrival->peer);
     struct dtls_session *first = skip_cids(session_first_at(&dtls->sessions, arrival->listener, arrival->peer));
+    if (first == NULL && hs == NULL && dtls->params.follow_same_host)
+        first = find_on_host(dtls, arrival);
     if (first == NULL && hs == NULL) {
         dtls->counters.unknown_records++;
         return;

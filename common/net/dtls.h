@@ -47,6 +47,7 @@ struct dtls_params {
     enum dtls_cookie cookie;        /* ALWAYS */
     uint8_t cid_length;             /* 0 (no CIDs) to 32: 8 */
     uint8_t node;                   /* first byte of every CID of ours: 0 */
+    bool follow_same_host;          /* a session without CID goes on from another port of its host */
     bool tickets;                   /* RFC 5077; off: clients that know both get session IDs, which cost less */
     bool hide_unknown_identities;   /* an unknown PSK identity fails like a wrong key (RFC 4279 §2) */
     bool keep_live;                 /* every session keeps its mbedtls object and none is saved: BERTH_LIVE_DTLS */

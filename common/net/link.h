@@ -39,10 +39,14 @@ struct link_watcher {
     void *arg;
 };
 
+/* Which of a server's services are there (?role=). */
+enum listener_role { LISTENER_EVERYTHING, LISTENER_MANAGEMENT, LISTENER_BOOTSTRAP };
+
 /* What a listening URI asks for; lives as long as the program. */
 struct listener {
     const struct link_watcher *watcher; /* NULL: nobody */
     enum link_transport transport;
+    uint8_t role;           /* enum listener_role */
     bool strict;            /* ?strict=1: every deviation from the standards is refused and explained */
     struct address address; /* bound to; the port is the real one, also when 0 was asked for */
     char uri[128];          /* as configured, with the real port; NUL-terminated */

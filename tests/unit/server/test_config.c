@@ -78,6 +78,11 @@ static void test_listeners(void **state) {
     expect_usage("--listen", "coap://:99999");
     expect_usage("--listen", "coap://127.0.0.1?strict=2");
     expect_usage("--listen", "coap://127.0.0.1?role=x");
+    assert_int_equal(parse("--listen=coap://127.0.0.1?role=bootstrap&strict=1", "--refuse-with", "4.00"), CONFIG_RUN);
+    assert_int_equal(config.listeners[0].role, LISTENER_BOOTSTRAP);
+    assert_true(config.listeners[0].strict);
+    assert_true(config.refuse_with_4_00);
+    expect_usage("--refuse-with", "4.04");
     expect_usage("--listen", "nonsense");
     expect_usage("--listen", "");
 }
