@@ -190,7 +190,7 @@ bool dtls_service_describe(const struct link *link, struct dtls_description *des
     if (link->identity == NULL || link->listener->transport != LINK_DTLS || absent_link_is(link))
         return false;
     dtls_describe(link, description);
-    return true;
+    return !description->ended;
 }
 
 struct link *dtls_service_link(struct server *server, const struct store_registration *row,

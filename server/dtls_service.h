@@ -23,7 +23,7 @@ struct link *dtls_service_link(struct server *server, const struct store_registr
 /* The id by which a session is kept; 0 when the link has none, or none that is kept. */
 uint64_t dtls_service_session_id(const struct link *link);
 
-/* False when the link is not a DTLS session. */
+/* False when the link is not a DTLS session, or one that has ended. */
 bool dtls_service_describe(const struct link *link, struct dtls_description *description);
 
 /* Write the replay windows that have moved, before the write of an effect of what moved them. */

@@ -124,6 +124,7 @@ struct dtls_traffic {
 struct dtls_description {
     const char *cipher_suite; /* IANA's name */
     bool resumed, cid_draft, live, renegotiated;
+    bool ended;            /* only whoever holds the link still knows it */
     struct slice cid;      /* by which we know the peer; empty: none was agreed on */
     struct slice peer_cid; /* by which it knows us */
     uint32_t bad_records;  /* did not verify */

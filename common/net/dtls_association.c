@@ -605,6 +605,7 @@ void dtls_describe(const struct link *link, struct dtls_description *description
         .renegotiated = session->renegotiated,
         .cid_draft = session->keys.draft,
         .live = session->live != NULL,
+        .ended = session->dtls == NULL,
         .cid = slice_of(session->keys.cid, session->keys.cid_len),
         .peer_cid = slice_of(session->keys.peer_cid, session->keys.peer_cid_len),
         .bad_records = session->keys.bad_records,

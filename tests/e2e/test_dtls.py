@@ -348,6 +348,8 @@ def test_removing_a_credential_drops_its_sessions(berth):
     fence.ping()
     assert peer.receive(0.3) is None
     assert berth.device("dev1")["address"] == peer.address  # the registration stays until it expires
+    assert berth.device("dev1")["security"] == {"mode": "psk", "identity": "dev1"}
+    assert berth.get("/v1/devices/dev1/traffic")["session"] is None
     with pytest.raises(HandshakeFailed):
         peer.resume()
 
