@@ -70,9 +70,7 @@ static struct store_session_state state_of(const struct dtls_session_row *row) {
 static void touch(struct dtls_sessions *sessions, uint64_t id) {
     if (sessions->touched_count > 0 && sessions->touched[sessions->touched_count - 1] == id)
         return;
-    if (sessions->touched_count >= STATES_AT_ONCE)
-        dtls_sessions_write(sessions);
-    if (sessions->touched_count == sessions->touched_cap) { /* the store takes nothing now */
+    if (sessions->touched_count == sessions->touched_cap) {
         size_t cap = sessions->touched_cap == 0 ? STATES_AT_ONCE : 2 * sessions->touched_cap;
         uint64_t *touched = realloc(sessions->touched, cap * sizeof *touched);
         if (touched == NULL)
@@ -142,7 +140,7 @@ void dtls_sessions_touched(struct dtls_sessions *sessions, struct link *link) {
     if (!dtls_session_row(link, &row, NULL))
         return;
     window_journal_note(sessions->journal, row.id, row.window_top, row.window_bits);
-    /* One session that talks without end is written as well before its notes go round. */
+    /* Many at once, ordered by id, lie in few pages of the database; and all are there before the notes go round. */
     if (++sessions->noted >= NOTES_AT_ONCE)
         dtls_sessions_write(sessions);
     touch(sessions, row.id);

@@ -44,6 +44,7 @@ struct shaking {
 typedef void message_fn(void *arg, size_t device, struct slice message);
 
 struct secured_devices {
+    bool plain; /* without DTLS, to compare */
     struct devices net;
     struct outbox out;
     size_t count;
@@ -254,6 +255,10 @@ static inline void shake_late_ones(struct secured_devices *devices) {
 static inline void send_secured(struct secured_devices *devices, size_t device, struct slice message) {
     uint8_t bytes[DATAGRAM_MAX];
     struct buffer out = buffer_over(bytes, sizeof bytes);
+    if (devices->plain) {
+        post_secured(devices, device, message);
+        return;
+    }
     if (record_seal(&devices->all[device].keys, RECORD_APPLICATION_DATA, message, &out) != RECORD_SEALED)
         fail("a record can't be sealed");
     post_secured(devices, device, buffer_slice(&out));
@@ -272,6 +277,10 @@ static inline void take_datagram(void *arg, size_t address, struct slice datagra
         shaking->inbox[shaking->inbox_count].len = datagram.len;
         memcpy(shaking->inbox[shaking->inbox_count++].bytes, datagram.data, datagram.len);
         step_shaking(shaking);
+        return;
+    }
+    if (devices->plain) {
+        devices->take(devices->arg, index, datagram);
         return;
     }
     struct record record;

@@ -39,6 +39,21 @@ static inline uint64_t cpu_ns_of(pid_t pid) {
     return now_ns(id);
 }
 
+static inline size_t resident_bytes_of(pid_t pid) {
+    char path[64], line[256];
+    size_t kilobytes = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        fail(path);
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "VmRSS: %zu kB", &kilobytes) == 1)
+            break;
+    }
+    fclose(file);
+    return kilobytes * 1024;
+}
+
 static inline void pin(size_t core) {
     cpu_set_t set;
     CPU_ZERO(&set);

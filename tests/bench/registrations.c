@@ -38,21 +38,6 @@ struct load {
     uint64_t lost, refused;
 };
 
-static size_t resident_bytes_of(pid_t pid) {
-    char path[64], line[256];
-    size_t kilobytes = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *file = fopen(path, "r");
-    if (file == NULL)
-        fail(path);
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (sscanf(line, "VmRSS: %zu kB", &kilobytes) == 1)
-            break;
-    }
-    fclose(file);
-    return kilobytes * 1024;
-}
-
 /* ---- the load ---- */
 
 static struct load open_load(uint16_t port, size_t count) {
