@@ -524,6 +524,10 @@ static void take_plain(struct dtls *dtls, struct dtls_session *session, struct h
         session->traffic.handshake_in -= (uint32_t)hs->current_len;
         session->traffic.records_in += (uint32_t)hs->current_len;
     }
+    if (!session->talking) { /* what it was is known only now */
+        session->traffic.handshake_in -= hs->current_len;
+        session->traffic.records_in += hs->current_len;
+    }
     session->talking = true;
     hs->plain = NULL; /* whoever receives it may end the session */
     hs->plain_len = 0;

@@ -193,6 +193,7 @@ static int on_recv(void *arg, unsigned char *out, size_t len) {
     memcpy(out, record->bytes, taken);
     hs->current_from = record->from;
     hs->current_len = record->len;
+    hs->current_len = (uint32_t)record->len;
     note_alert(hs, record);
     free(record);
     return taken > 0 ? (int)taken : MBEDTLS_ERR_SSL_WANT_READ;

@@ -123,6 +123,7 @@ struct handshake {
     struct handshake_queue inbox;   /* that came while busy */
     struct address current_from;    /* of the record that mbedtls was handed last */
     size_t current_len;             /* its bytes */
+    uint32_t current_len;           /* and its bytes */
     size_t out_len;
     uint8_t out[HANDSHAKE_OUT_MAX]; /* datagrams, each behind its length in two bytes */
     uint8_t *plain; /* application data of a live session; RECORD_CONTENT_MAX bytes, NULL until needed */

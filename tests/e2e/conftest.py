@@ -5,10 +5,19 @@ report, else its test fails.
 """
 
 import itertools
+import os
 
 import pytest
 
 from berth_process import Berth
+
+
+def pytest_collection_modifyitems(items):
+    """In a build with BERTH_LIVE_DTLS (`script/test --only live`) no session survives a restart, by intent."""
+    if os.environ.get("BERTH_LIVE_DTLS"):
+        for item in items:
+            if "test_CID_15_" in item.name:
+                item.add_marker(pytest.mark.skip(reason="live contexts are not kept"))
 
 
 @pytest.fixture

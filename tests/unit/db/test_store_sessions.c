@@ -145,11 +145,19 @@ static void on_committed(void *arg, enum store_result result) {
     *(bool *)arg = true;
 }
 
+static void on_time_out(uv_timer_t *timer) {
+    (void)timer;
+    fail_msg("nothing is committed");
+}
+
 static void test_CID_15_a_window_is_committed_with_its_effect(void **state) {
     struct fixture *f = *state;
     struct ahead ahead = {.f = f};
     const uint64_t ids[] = {77};
     bool committed = false;
+    uv_timer_t alive; /* the store's handles do not keep the loop alive */
+    uv_timer_init(&f->loop, &alive);
+    uv_timer_start(&alive, on_time_out, 60000, 0);
     put(f, 3);
     load(f);
     store_set_before(f->store, move_window, &ahead);
@@ -160,6 +168,8 @@ static void test_CID_15_a_window_is_committed_with_its_effect(void **state) {
     while (!committed)
         uv_run(&f->loop, UV_RUN_ONCE);
     assert_int_equal(store_counters(f->store).transactions, before + 1);
+    uv_close((uv_handle_t *)&alive, NULL);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
     store_set_before(f->store, NULL, NULL);
     assert_int_equal(load(f), 1);
     assert_int_equal(f->state.window_top, 100);
