@@ -357,8 +357,10 @@ void coap_link_broken(struct coap_endpoint *endpoint, struct link *link, const c
     struct coap_peer *peer = link->framing == LINK_STREAM_8323 ? peer_of(endpoint, link) : NULL;
     endpoint->counters.malformed++;
     if (peer == NULL) {
+        /* What has no framing that is known is no CoAP, of which something could be rejected. */
+        bool is_rejected = link->framing != LINK_UNFRAMED || (link->listener != NULL && link->listener->strict);
         if (endpoint->handlers.oddity != NULL)
-            endpoint->handlers.oddity(endpoint->arg, link, true, why);
+            endpoint->handlers.oddity(endpoint->arg, link, is_rejected, why);
         link_close(link, why);
         return;
     }

@@ -397,8 +397,17 @@ def test_TCP_28_an_unknown_framing_is_closed_and_told(berth, connect, begin, why
     peer = connect(greet=False)
     peer.send_raw(begin)
     assert peer.await_close() == b""
-    assert berth.await_event("rejected")["detail"] == why
+    assert berth.await_event("oddity")["detail"] == why
     assert closed(berth) == why
+
+
+def test_TCP_28_a_strict_listener_rejects_it(start_berth):
+    berth = start_berth(listen=("coap+tcp://127.0.0.1:0?strict=1",))
+    peer = StreamPeer(tcp_port(berth), greet=False)
+    peer.send_raw(b"GET / HTTP/1.1\r\n\r\n")
+    assert peer.await_close() == b""
+    assert berth.await_event("rejected")["detail"] == "the first bytes are no framing that is known here"
+    peer.close()
 
 
 def test_events_of_a_connection_in_order(berth, connect):
