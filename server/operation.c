@@ -59,19 +59,23 @@ static struct operation_result result_of(const struct coap_reply *reply) {
                                      .retransmissions = reply->retransmissions};
 }
 
+bool operation_is_silence(const struct registration *r, enum operation_outcome outcome) {
+    return outcome == OPERATION_NO_ACK || (outcome == OPERATION_NO_RESPONSE && r->link->framing == LINK_STREAM_8323);
+}
+
 /* Unless the device has moved or registered anew meanwhile. */
-static void note_silence(const struct operation *operation) {
+static void note_silence(const struct operation *operation, enum operation_outcome outcome) {
     struct server *server = operation->server;
     struct registration *r = directory_at(server->directory, operation->slot);
-    if (r != NULL && r->id == operation->registration && r->link == operation->link)
+    bool is_there = r != NULL && r->id == operation->registration && r->link == operation->link;
+    if (is_there && operation_is_silence(r, outcome))
         contact_silent(server, r);
 }
 
 static void finish(struct operation *operation, const struct operation_result *result) {
     operation_fn *done = operation->done;
     void *done_arg = operation->arg;
-    if (result->outcome == OPERATION_NO_ACK)
-        note_silence(operation);
+    note_silence(operation, result->outcome);
     free(operation);
     done(done_arg, result);
 }

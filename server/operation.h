@@ -67,6 +67,10 @@ enum operation_refusal {
     OPERATION_NOT_OBSERVED, /* there is no observation to be cancelled */
 };
 
+/* The device was not heard: a request has got neither an answer nor anything else that shows that it listens. RFC 8323
+ * knows no acknowledgements, so there it is any request without a response. */
+bool operation_is_silence(const struct registration *registration, enum operation_outcome outcome);
+
 /* What operation_start would say now, but for OPERATION_ASLEEP and OPERATION_QUEUE_FULL, which pass. */
 enum operation_refusal operation_check(const struct server *server, struct slice endpoint,
                                        const struct operation_request *request);

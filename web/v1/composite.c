@@ -97,7 +97,8 @@ static bool try_again(struct composite *composite, const struct operation_result
 /* Some clients acknowledge a FETCH or iPATCH and say no more, others not even that. One that sleeps is not heard either,
  * which tells nothing. */
 static bool tells_nothing_of_composite(const struct registration *r, const struct operation_result *result) {
-    return result->outcome == OPERATION_NO_RESPONSE || (result->outcome == OPERATION_NO_ACK && !r->queue_mode);
+    bool is_silence = operation_is_silence(r, result->outcome);
+    return is_silence ? !r->queue_mode : result->outcome == OPERATION_NO_RESPONSE;
 }
 
 static void remember(struct composite *composite, const struct operation_result *result) {

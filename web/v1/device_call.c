@@ -118,9 +118,10 @@ static bool belongs_into_queue(const struct device_call *call, const struct oper
     case OPERATION_NOT_SENT:
     case OPERATION_UNREACHABLE:
         return true;
-    case OPERATION_NO_ACK: {
+    case OPERATION_NO_ACK:
+    case OPERATION_NO_RESPONSE: {
         const struct registration *r = directory_find(call->web->server->directory, call->endpoint);
-        return r != NULL && r->queue_mode;
+        return r != NULL && r->queue_mode && operation_is_silence(r, result->outcome);
     }
     default:
         return false;
