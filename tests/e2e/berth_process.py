@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
 from coapraw import CONTENT_FORMAT, DELETE, LINK_FORMAT, POST, Coap, Peer, uint
+from coapstream import OVER, TCP, tcp_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SANITIZER_REPORT = re.compile(r"^(==\d+==ERROR: .*|.*runtime error: .*|SUMMARY: .*Sanitizer.*)$", re.MULTILINE)
@@ -77,7 +78,8 @@ class Berth:
         self,
         data: Path,
         *options: str,
-        listen: tuple[str, ...] = ("coap://127.0.0.1:0",),
+        listen: tuple[str, ...] | None = None,
+        transport: str = "udp",
         web: str = "http://127.0.0.1:0",
         env: dict[str, str] | None = None,
         release: bool = False,
@@ -87,7 +89,8 @@ class Berth:
         self.release = release
         self.preexec_fn = preexec_fn
         self.options = options
-        self.listen = listen
+        self.transport = transport
+        self.listen = listen or (("coap://127.0.0.1:0",) if transport == "udp" else TCP)
         self.web = web
         self.env = env or {}
         self.process: subprocess.Popen | None = None
@@ -286,8 +289,11 @@ class Berth:
     # ---- CoAP ----
 
     def peer(self, **kwargs: object) -> Peer:
-        """A new peer; closed when the test ends."""
-        peer = Peer(**{"port": self.coap_port, **kwargs})
+        """A new peer; closed when the test ends. Over the transport of the test, unless its address matters."""
+        if self.transport == "udp" or kwargs:
+            peer = Peer(**{"port": self.coap_port, **kwargs})
+        else:
+            peer = OVER[self.transport](tcp_port(self))
         self.peers.append(peer)
         return peer
 

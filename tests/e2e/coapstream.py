@@ -11,7 +11,7 @@ import struct
 import time
 from urllib.parse import urlsplit
 
-from coapraw import CON, Coap, Malformed, Peer, code
+from coapraw import ACK, CON, EMPTY, RST, Coap, Malformed, Peer, code
 
 CSM, PING, PONG, RELEASE, ABORT = (code(text) for text in ("7.01", "7.02", "7.03", "7.04", "7.05"))
 MAX_MESSAGE_SIZE, BLOCK_WISE_TRANSFER = 2, 4  # of a CSM
@@ -176,3 +176,47 @@ class PrefixedPeer(Connection):
                 return message
             if not self._more(deadline):
                 return None
+
+
+class TranslatedPeer(StreamPeer):
+    """An RFC 8323 connection for tests that are written for datagrams: it makes up the Message IDs, acknowledgements and
+    pings that such a test expects, and sends none of them. What cannot be said without them (Reset) it refuses."""
+
+    def __init__(self, *args: object, **kwargs: object):
+        self._made_up: list[Coap] = []  # what comes next, before anything from the connection
+        self._asked: dict[bytes, int] = {}  # token: Message ID of our requests
+        super().__init__(*args, **kwargs)
+
+    def send(self, message: Coap) -> None:
+        if message.type == CON and message.code == EMPTY:
+            token = b"\xff" + struct.pack("!H", message.mid)
+            self._asked[token] = message.mid
+            super().send(Coap(CON, PING, 0, token))
+            return
+        assert message.type != RST, "there is no Reset over RFC 8323"
+        if message.code == EMPTY:
+            return
+        if 1 <= message.code < 32:
+            self._asked[message.token] = message.mid
+        elif message.type == CON and message.code < CSM:
+            self._made_up.append(Coap(ACK, EMPTY, message.mid))
+        super().send(message)
+
+    def receive(self, timeout: float = 5) -> Coap | None:
+        if self._made_up:
+            return self._made_up.pop(0)
+        message = super().receive(timeout)
+        if message is None or message.code == CSM:
+            return message
+        if message.code == PONG:
+            return Coap(RST, EMPTY, self._asked.pop(message.token))
+        if message.code >= 64:
+            return Coap(ACK, message.code, self._asked.get(message.token, 0), message.token, message.options, message.payload)
+        message.mid = self.next_mid()
+        return message
+
+    response = Peer.response
+    ping = Peer.ping
+
+
+OVER = {"rfc8323": TranslatedPeer, "pelion": PrefixedPeer}

@@ -10,6 +10,7 @@ import os
 import pytest
 
 from berth_process import Berth
+from coapstream import OVER
 
 
 def pytest_collection_modifyitems(items):
@@ -20,14 +21,45 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="live contexts are not kept"))
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "transports(*names): run it over UDP and these, or over all; of a test or a module")
+
+
+def pytest_generate_tests(metafunc):
+    mark = metafunc.definition.get_closest_marker("transports")
+    if mark is not None and "transport" in metafunc.fixturenames:
+        over = [name for name in mark.args or OVER if name != "udp"]
+        metafunc.parametrize("transport", ["udp", *over], indirect=True, scope="module")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Over TCP one set of parameters of each test is enough, unless $BERTH_ALL_TRANSPORTS is set."""
+    if os.environ.get("BERTH_ALL_TRANSPORTS"):
+        return
+    seen, kept, left_out = set(), [], []
+    for item in items:
+        over = getattr(item, "callspec", None) and item.callspec.params.get("transport")
+        key = (item.path, item.originalname, over)
+        (left_out if over in OVER and key in seen else kept).append(item)
+        seen.add(key)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="module")
+def transport(request):
+    """What the peers of Berth.peer() and Berth.register() speak: udp, or a framing over TCP."""
+    return getattr(request, "param", "udp")
+
+
 @pytest.fixture
-def start_berth(tmp_path):
+def start_berth(tmp_path, transport):
     """start_berth(*options, data=name, ...) -> a running Berth. The same name gives the same data directory."""
     started = []
     numbers = itertools.count(1)
 
     def start(*options, data=None, **kwargs):
-        server = Berth(tmp_path / (data or f"data{next(numbers)}"), *options, **kwargs)
+        server = Berth(tmp_path / (data or f"data{next(numbers)}"), *options, **{"transport": transport, **kwargs})
         started.append(server)
         return server.start()
 
@@ -51,9 +83,10 @@ def berth(start_berth):
 
 
 @pytest.fixture(scope="module")
-def module_berth(tmp_path_factory, request):
+def module_berth(tmp_path_factory, request, transport):
     """A server for all tests of a module, started with the module's OPTIONS if it has any. Use shared_berth."""
-    server = Berth(tmp_path_factory.mktemp("berth") / "data", *getattr(request.module, "OPTIONS", ()))
+    options = getattr(request.module, "OPTIONS", ())
+    server = Berth(tmp_path_factory.mktemp("berth") / "data", *options, transport=transport)
     server.start()
     yield server
     close_all([server])

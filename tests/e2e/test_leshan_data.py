@@ -8,6 +8,8 @@ from coapraw import FETCH, GET, IPATCH, LOCATION_PATH, POST, PUT
 from lwm2mraw import CBOR, LWM2M_CBOR, OMA_JSON, OPAQUE, SENML_CBOR, SENML_JSON, TEXT, TLV, Value, decode, encode, read_cbor
 from played_device import PlayedDevice, format_of, path_of
 
+pytestmark = pytest.mark.transports
+
 NAMES = {TEXT: "text", OPAQUE: "opaque", CBOR: "cbor", SENML_JSON: "senml-json", SENML_CBOR: "senml-cbor", TLV: "tlv", OMA_JSON: "json", LWM2M_CBOR: "lwm2m-cbor"}
 SINGLE = {"1.0": [TEXT, TLV, OMA_JSON], "1.1": [TEXT, CBOR, TLV, SENML_JSON, SENML_CBOR], "1.2": [TEXT, CBOR, TLV, SENML_JSON, SENML_CBOR, LWM2M_CBOR]}
 MANY = {version: [format for format in formats if format not in (TEXT, CBOR)] for version, formats in SINGLE.items()}

@@ -9,6 +9,8 @@ from coapraw import DELETE, GET, POST, PUT
 from device_process import start_device  # noqa: F401
 from played_device import LINK, PlayedDevice, accept_of, format_of, query_of
 
+pytestmark = pytest.mark.transports
+
 VERSIONS = ["1.0", "1.1", "1.2"]
 ERRORS = [("4.00", 400), ("4.01", 401), ("4.04", 404), ("4.05", 405)]
 

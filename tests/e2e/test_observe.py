@@ -9,6 +9,8 @@ from played_device import SENML_CBOR, SENML_JSON, TEXT, TLV, accept_of, query_of
 from test_http_openapi import is_valid
 from vectors import vector
 
+pytestmark = pytest.mark.transports("pelion")
+
 
 @pytest.fixture
 def berth(shared_berth):
@@ -47,6 +49,7 @@ def test_OB_01_observe_is_a_read_with_an_empty_observe_option(start):
     asked.answer(404)
 
 
+@pytest.mark.transports("udp")  # a message in 50 ms is too slow for so many
 def test_OB_01_tokens_are_never_those_of_another_observation(start):
     device = start()
     observed = [device.observe("/3/0/9") for _ in range(140)]

@@ -6,6 +6,8 @@ from observed_device import OBSERVE_NO_MORE, ObservedDevice, Observed
 from played_device import ETCH_CBOR, LWM2M_CBOR, SENML_CBOR, SENML_JSON, accept_of, format_of, query_of
 from vectors import vector
 
+pytestmark = pytest.mark.transports("pelion")
+
 FIRST = b'[{"n":"/3/0/0","vs":"ACME"},{"n":"/1/0/1","v":60}]'
 
 
@@ -103,6 +105,7 @@ def test_DM_40_composite_is_not_sent_to_a_1_0_device(start):
     assert start(version="1.1").http("POST", "/composite/observe", {"paths": ["/0/0"]}).problem == "not-sent"
 
 
+@pytest.mark.transports("udp")  # a restart ends connections
 def test_composite_of_a_thousand_paths_comes_back_after_a_restart(start_berth):
     berth = start_berth()
     device = ObservedDevice(berth, "dev1")

@@ -10,6 +10,8 @@ from coapraw import ACK, CONTENT_FORMAT, GET, OBSERVE, RST, Coap
 from observed_device import ObservedDevice, Observed
 from played_device import TEXT
 
+pytestmark = pytest.mark.transports("pelion")
+
 
 @pytest.fixture
 def device(berth):
@@ -78,6 +80,7 @@ def test_OB_20_old_tokens_are_unknown_as_soon_as_the_device_has_registered_anew(
     device.answer_observe(request, 3, TEXT, b"90")
 
 
+@pytest.mark.transports("udp")  # what a connection does when it ends is in test_tcp_registration.py
 def test_OB_20_registering_from_another_address_takes_the_observations_there(berth, device):
     one = device.observe("/3/0/9")
     old = device.peer
@@ -183,6 +186,7 @@ def test_NTF_08_what_waits_can_be_cancelled_without_asking_the_device(berth, dev
     assert {one.events("observe_ended")[0]["detail"], other.events("observe_ended")[0]["detail"]} == {"cancelled", "cancelled without a word to the device"}
 
 
+@pytest.mark.transports("udp")  # a message in 50 ms is too slow for so many
 def test_NTF_08_many_observations_are_begun_again_one_after_the_other(berth, device):
     paths = [f"/33333/0/{n}" for n in range(100)]
     for path in paths:
@@ -225,6 +229,7 @@ def test_registering_anew_sends_nothing_of_what_waits_behind_an_observe(berth, d
     device.peer.expect_silence()
 
 
+@pytest.mark.transports("udp")
 def test_registering_anew_from_elsewhere_ends_an_observe_that_was_asked_at_an_older_address(berth, device):
     asked = device.ask("PUT", "/3/0/10/observe")
     request = device.expect_observe("/3/0/10")
@@ -238,6 +243,7 @@ def test_registering_anew_from_elsewhere_ends_an_observe_that_was_asked_at_an_ol
     assert device.observations() == []
 
 
+@pytest.mark.transports("udp")
 def test_device_that_moves_while_it_is_asked_is_observed_where_it_is(berth, device):
     asked = device.ask("PUT", "/3/0/9/observe")
     request = device.expect_observe("/3/0/9")
@@ -280,6 +286,7 @@ def test_device_that_moves_while_it_is_observed_again_is_asked_where_it_is(berth
 # ---- moving, going ----
 
 
+@pytest.mark.transports("udp")
 def test_address_change_moves_observations(berth, device):
     one = device.observe("/3/0/9")
     old = device.peer
@@ -294,6 +301,7 @@ def test_address_change_moves_observations(berth, device):
     asked.answer(204)
 
 
+@pytest.mark.transports("udp")
 def test_address_change_to_where_the_token_is_in_use_begins_it_again(berth, device):
     other = ObservedDevice(berth, "dev2")
     mine = device.observe("/3/0/9")
@@ -319,6 +327,7 @@ def test_OB_20_deregistration_ends_observations(berth, device):
     assert device.observations() == []
 
 
+@pytest.mark.transports("udp")
 def test_OB_20_expiry_ends_observations(berth, device):
     one = device.observe("/3/0/9")
     berth.leap("500s")
@@ -344,6 +353,7 @@ def test_forgotten_device_and_reset_leave_nothing(berth, device):
 # ---- restarts ----
 
 
+@pytest.mark.transports("udp")
 def test_observation_goes_on_after_a_restart_with_its_token(berth, device):
     one = device.observe("/3/0/9")
     berth.restart()
@@ -356,6 +366,7 @@ def test_observation_goes_on_after_a_restart_with_its_token(berth, device):
     assert second.id > one.id and second.token != one.token
 
 
+@pytest.mark.transports("udp")
 def test_observation_goes_on_after_a_kill(berth, device):
     one = device.observe("/3/0/9")
     gone = device.observe("/3/0/10")
@@ -414,6 +425,7 @@ def test_hanging_up_while_it_is_committed_leaves_the_observation(berth, device):
     assert device.observations()[0]["state"] == "active"
 
 
+@pytest.mark.transports("udp")
 def test_restart_after_a_register_that_was_not_followed_begins_again(berth, device):
     one = device.observe("/3/0/9")
     device.register_again()
@@ -457,6 +469,7 @@ def test_row_that_makes_no_sense_is_left_out_and_the_device_is_asked_again_if_it
         assert await_rows(berth, 0) == []
 
 
+@pytest.mark.transports("udp")
 def test_numbers_are_not_used_again_after_all_rows_have_gone(berth, device):
     one = device.observe("/3/0/9")
     device.http("DELETE", "/3/0/9/observe", mode="reset")

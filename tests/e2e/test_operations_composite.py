@@ -5,6 +5,8 @@ from coapraw import FETCH, IPATCH, Coap
 from played_device import ETCH_CBOR, ETCH_JSON, LWM2M_CBOR, SENML_CBOR, SENML_JSON, TLV, accept_of, format_of, play, query_of
 from vectors import vector
 
+pytestmark = pytest.mark.transports
+
 PATHS = {"paths": ["/3/0/0", "/1/0/1"]}
 
 

@@ -4,6 +4,8 @@ import pytest
 from coapraw import FETCH, GET, IPATCH, POST, PUT
 from played_device import LWM2M_CBOR, SENML_CBOR, SENML_JSON, TEXT, TLV, accept_of, format_of, play
 
+pytestmark = pytest.mark.transports
+
 LINKS = '</>;rt="oma.lwm2m";ct="110 112",</1/0>,</3/0>,</2>'
 PATHS = {"paths": ["/3/0/0"]}
 
@@ -161,6 +163,7 @@ def test_DM_38_device_that_only_acknowledged_is_not_asked_again(device, berth, m
         assert "did not answer" in answer.json["detail"] and "force=1" in answer.json["detail"]
 
 
+@pytest.mark.transports("pelion")  # RFC 8323 has neither Message IDs nor Reset
 def test_DM_38_silence_is_remembered_too(start_berth, play):
     berth = start_berth("--max-retransmit", "0")
     device = type(play("other"))(berth, "dev1")
@@ -185,6 +188,7 @@ def test_DM_38_a_new_registration_lifts_it_and_an_update_does_not(device, berth)
     assert fetch(device, "2.05") == [SENML_CBOR]
 
 
+@pytest.mark.transports("pelion")  # RFC 8323 has neither Message IDs nor Reset
 def test_DM_38_reset_teaches_nothing(device):
     asked = device.ask("POST", "/composite/read", PATHS)
     device.reset(device.expect(FETCH, "/"))

@@ -25,6 +25,8 @@ from played_device import (
 )
 from vectors import vector
 
+pytestmark = pytest.mark.transports
+
 UNKNOWN = "/33333"  # an object that has no definition
 
 

@@ -9,6 +9,8 @@ from device_process import start_device  # noqa: F401
 from played_device import TEXT, TLV, PlayedDevice, accept_of, format_of, path_of, play, query_of  # noqa: F401
 from vectors import vector, with_mid
 
+pytestmark = pytest.mark.transports
+
 
 @pytest.fixture
 def device(play):
@@ -108,6 +110,7 @@ def test_OPT_04_unknown_elective_options_of_the_answer_are_told(device):
     ]
 
 
+@pytest.mark.transports("pelion")  # RFC 8323 has neither Message IDs nor Reset
 def test_request_that_is_not_confirmable_is_sent_as_NON(device):
     asked = device.ask("POST", "/requests", {"method": "GET", "path": "/3", "confirmable": False})
     request = device.peer.receive()
@@ -158,6 +161,7 @@ def test_separate_answer_is_an_answer(device):
     assert asked.answer(200).json["payload_b64"] == b64(b"x")
 
 
+@pytest.mark.transports("pelion")  # RFC 8323 has neither Message IDs nor Reset
 def test_retransmissions_are_counted(start_berth):
     berth = start_berth("--ack-timeout", "50ms", "--ack-random-factor", "1")
     device = PlayedDevice(berth, "dev1")
@@ -172,6 +176,7 @@ def test_retransmissions_are_counted(start_berth):
 # ---- no answer ----
 
 
+@pytest.mark.transports("pelion")  # RFC 8323 has neither Message IDs nor Reset
 def test_MSG_37_DM_43_silence_is_504_no_ack(start_berth):
     berth = start_berth("--ack-timeout", "20ms", "--max-retransmit", "1")
     device = PlayedDevice(berth, "dev1")
@@ -214,6 +219,7 @@ def test_DM_43_time_for_the_response_is_settable_for_each_call(device, berth, me
     assert asked.answer(504).json["outcome"] == "no-response"
 
 
+@pytest.mark.transports("pelion")  # RFC 8323 has neither Message IDs nor Reset
 def test_DM_43_time_for_the_response_to_a_NON(device, berth):
     asked = device.ask("POST", "/requests", {"method": "GET", "path": "/3", "confirmable": False}, response_timeout="10s")
     assert device.peer.receive().type == NON
@@ -236,6 +242,7 @@ def test_DM_43_time_that_is_none_is_400(device, text):
     assert device.http("GET", "/3/0/9", response_timeout=text).problem == "bad-parameter"
 
 
+@pytest.mark.transports("pelion")  # RFC 8323 has neither Message IDs nor Reset
 def test_MSG_37_reset_is_504_reset(device):
     asked = device.ask("POST", "/requests", {"method": "GET", "path": "/3"})
     device.reset(device.expect(GET, "/3"))

@@ -5,6 +5,8 @@ from coapraw import GET, POST, PUT
 from device_process import start_device  # noqa: F401
 from played_device import SENML_CBOR, TEXT, TLV, accept_of, format_of, play
 
+pytestmark = pytest.mark.transports
+
 SENML_LINKS = '</>;rt="oma.lwm2m";ct="112",</1/0>,</3/0>'
 
 

@@ -20,6 +20,8 @@ from played_device import (
 )
 from vectors import vector
 
+pytestmark = pytest.mark.transports
+
 LINKS = "</1/0>,</2/0>,</3/0>,</5/0>,</16/0>,</3303/0>,</33333/0>"
 
 

@@ -6,6 +6,8 @@ from observed_device import ObservedDevice, Observed
 from played_device import OPAQUE, TEXT, TLV
 from test_pelion_register import query
 
+pytestmark = pytest.mark.transports("pelion")
+
 LINKS = b'</1/0>,</3/0>,</3/0/0>;rt="";v="ARM, Inc.";obs,</3200/0/5501>;rt="";v="7";aobs="238";obs,</5000/0/1>;rt="";aobs="1023";obs'
 
 
@@ -92,6 +94,7 @@ def test_M1_update_adds_and_removes_announced_observations(berth, device):
     assert told(berth)[-1] == ("/3200/0/5500", True)
 
 
+@pytest.mark.transports("udp")  # a restart ends connections
 def test_M1_announced_observations_go_on_after_a_restart(berth, device):
     assert device.tell(238, 2, b"8") == ACK
     berth.restart()
@@ -181,6 +184,7 @@ def test_M3_answer_to_a_cancel_with_an_observe_option_is_not_an_observation(bert
     assert one.send(b"8") == RST
 
 
+@pytest.mark.transports("udp")  # it sends bytes of a datagram
 def test_notification_follows_an_empty_ack_of_five_bytes(berth, device):
     asked = device.ask("PUT", "/3200/0/5501/observe")
     request = device.expect_observe("/3200/0/5501")

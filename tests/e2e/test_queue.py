@@ -12,6 +12,8 @@ from device_process import start_device  # noqa: F401
 from played_device import LINK, SENML_CBOR, TEXT, TLV, PlayedDevice, accept_of, format_of, play, query_of  # noqa: F401
 from vectors import vector
 
+pytestmark = pytest.mark.transports
+
 ASYNC = {"Prefer": "respond-async"}
 ANSWERS_SOON = ("--ack-timeout", "20ms", "--ack-random-factor", "1", "--max-retransmit", "1")
 
@@ -106,6 +108,7 @@ def test_leshan_QueueMode_requests_work_while_awake(device):
     assert device.read("/3/0/9", TEXT, b"96").json["value"] == 96
 
 
+@pytest.mark.transports("pelion")
 def test_leshan_QueueMode_asleep_after_a_request_that_times_out(start_berth):
     berth = start_berth(*ANSWERS_SOON)
     device = PlayedDevice(berth, "dev1", lifetime=86400, extra=["Q"])
@@ -428,6 +431,7 @@ def test_reference_device_gets_what_was_queued(berth, start_device):
 # ---- no answer ----
 
 
+@pytest.mark.transports("udp")
 def test_QM_05_silence_puts_the_device_to_sleep_and_the_request_back(start_berth):
     berth = start_berth(*ANSWERS_SOON)
     device = PlayedDevice(berth, "dev1", lifetime=86400, extra=["Q"])
@@ -455,6 +459,7 @@ def drain(device: PlayedDevice) -> None:
         pass
 
 
+@pytest.mark.transports("pelion")
 def test_QM_05_request_that_is_never_answered_expires(start_berth):
     berth = start_berth(*ANSWERS_SOON)
     device = PlayedDevice(berth, "dev1", lifetime=86400, extra=["Q"])
@@ -465,6 +470,7 @@ def test_QM_05_request_that_is_never_answered_expires(start_berth):
     assert (shown["state"], shown["attempts"], shown["response"]["status"]) == ("expired", 1, 504)
 
 
+@pytest.mark.transports("pelion")
 def test_QM_05_what_waits_for_its_turn_is_not_sent_to_a_device_that_is_silent(start_berth):
     berth = start_berth("--ack-timeout", "300ms", "--ack-random-factor", "1", "--max-retransmit", "0")
     device = PlayedDevice(berth, "dev1", lifetime=86400, extra=["Q"])
@@ -477,6 +483,7 @@ def test_QM_05_what_waits_for_its_turn_is_not_sent_to_a_device_that_is_silent(st
     device.peer.expect_silence()
 
 
+@pytest.mark.transports("pelion")
 def test_device_without_queue_mode_that_is_silent_fails_the_request(start_berth):
     berth = start_berth(*ANSWERS_SOON)
     device = PlayedDevice(berth, "dev1", lifetime=86400)
@@ -488,6 +495,7 @@ def test_device_without_queue_mode_that_is_silent_fails_the_request(start_berth)
     assert (event["state"], event["status"]) == ("failed", 504) and "coap_code" not in event
 
 
+@pytest.mark.transports("pelion")
 def test_request_that_is_acknowledged_and_not_answered_fails(device, berth):
     number = queue(device, "GET", "/3/0/9")
     device.acknowledge(device.expect(GET, "/3/0/9"))
@@ -497,6 +505,7 @@ def test_request_that_is_acknowledged_and_not_answered_fails(device, berth):
     assert (shown["state"], shown["response"]["body"]["outcome"]) == ("failed", "no-response")
 
 
+@pytest.mark.transports("pelion")
 def test_request_that_is_reset_fails(device, berth):
     number = queue(device, "GET", "/3/0/9")
     device.reset(device.expect(GET, "/3/0/9"))
@@ -573,6 +582,7 @@ class Waiter:
 # ---- restart ----
 
 
+@pytest.mark.transports("udp")
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_QM_08_queue_and_results_survive_a_restart(device, berth, how):
     done = queue(device, "GET", "/3/0/9")
@@ -594,6 +604,7 @@ def test_QM_08_queue_and_results_survive_a_restart(device, berth, how):
     assert queue(device, "GET", "/3/0/9") > max(numbers)
 
 
+@pytest.mark.transports("udp")
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_QM_08_what_was_under_way_is_sent_again_after_a_restart(device, berth, how):
     number = queue(device, "GET", "/3/0/9")
@@ -606,6 +617,7 @@ def test_QM_08_what_was_under_way_is_sent_again_after_a_restart(device, berth, h
     assert response(berth, number)["status"] == 200
 
 
+@pytest.mark.transports("udp")
 def test_QM_08_whatever_was_answered_202_survives_kill_9_at_any_moment(start_berth):
     """Clients queue writes as fast as they can while the server is killed again and again. In the end the device gets
     every one that was acknowledged, in the order of the ids."""
@@ -660,6 +672,7 @@ def receive_all(device: PlayedDevice, count: int) -> list[str]:
     return texts
 
 
+@pytest.mark.transports("udp")
 def test_QM_08_order_is_kept_when_the_server_dies_while_it_delivers(start_berth):
     """The device gets what was under way again, but never something that came before it."""
     dice = random.Random(7)
@@ -983,6 +996,7 @@ def test_body_of_the_device_in_blocks_is_kept(sleeper, berth):
     assert berth.http("GET", f"/v1/requests/{number}/response").body == b"a" * 1024 + b"b" * 10
 
 
+@pytest.mark.transports("rfc8323")  # a message in 50 ms is too slow for so many
 def test_result_that_is_too_large_to_be_kept_is_507(sleeper, berth):
     number = queue(sleeper, "GET", "/5/0/0?format=opaque")
     sleeper.registered.update()

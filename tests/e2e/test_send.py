@@ -4,6 +4,8 @@ import pytest
 from coapraw import ACK, EMPTY, NON, POST
 from vectors import vector
 
+pytestmark = pytest.mark.transports
+
 SENML_JSON, SENML_CBOR, LWM2M_CBOR = 110, 112, 11544
 BLOCK1, NO_RESPONSE = 27, 258
 LINKS = "</1/0>,</3/0>,</3303/0>"
@@ -153,6 +155,7 @@ def test_values_of_every_type(berth, device):
     assert [value for _, value in sent(berth)] == ["ż", True, "AAE=", "66:613", -(2**63), str(2**64 - 1), 0.1]
 
 
+@pytest.mark.transports("pelion")  # RFC 8323 has no acknowledgements to tell silence by
 def test_OPT_28_no_response_to_a_send(berth, device):
     peer = device.peer
     options = [content_format(SENML_CBOR), (NO_RESPONSE, b"\x1a")]
