@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from aiocoap import DELETE, GET, POST, Context, Message, Reliable, Unreliable
 from aiocoap.numbers import ContentFormat
+from coapstream import TCP, tcp_port
 
 OBJECTS = b"</1/0>,</3/0>"
 MANY = ",".join(["</1/0>", "</3/0>", *(f"</{n}/0>" for n in range(5000, 5200))]).encode()
@@ -13,8 +14,8 @@ MANY = ",".join(["</1/0>", "</3/0>", *(f"</{n}/0>" for n in range(5000, 5200))])
 class Client:
     """Requests over one aiocoap context. Each call returns (code, location, payload)."""
 
-    def __init__(self, port, host="127.0.0.1"):
-        self.uri = f"coap://{host}:{port}"
+    def __init__(self, port, host="127.0.0.1", scheme="coap"):
+        self.uri = f"{scheme}://{host}:{port}"
 
     def run(self, *steps):
         """Every step is a function of the results so far that returns a message; all of them over one context."""
@@ -43,8 +44,14 @@ class Client:
 
 
 @pytest.fixture
-def client(berth):
-    return Client(berth.coap_port)
+def berth(start_berth):
+    return start_berth(listen=TCP)
+
+
+@pytest.fixture(params=["coap", "coap+tcp"])
+def client(berth, request):
+    port = berth.coap_port if request.param == "coap" else tcp_port(berth)
+    return Client(port, scheme=request.param)
 
 
 def codes(results):

@@ -7,6 +7,7 @@ import threading
 import aiocoap
 import pytest
 from aiocoap import CHANGED, CONTENT, GET, POST, Context, Message, resource
+from coapstream import TCP, tcp_port
 
 LINKS = b"</1/0>,</3/0>"
 TEXT, TLV, SENML_JSON = 0, 11542, 110
@@ -26,10 +27,11 @@ class Everything(resource.Resource, resource.PathCapable):
 
 
 class AiocoapDevice:
-    """Runs in a thread of its own, over one socket."""
+    """Runs in a thread of its own, over one socket or one TCP connection."""
 
-    def __init__(self, berth):
+    def __init__(self, berth, scheme="coap"):
         self.berth = berth
+        self.scheme = scheme
         self.site = Everything()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -43,10 +45,9 @@ class AiocoapDevice:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        context = await Context.create_server_context(
-            self.site, bind=("127.0.0.1", port), transports=["udp6"]
-        )
-        uri = f"coap://127.0.0.1:{self.berth.coap_port}/rd?ep=aiocoap&lt=300&lwm2m=1.1&b=U"
+        transport, server = ("udp6", self.berth.coap_port) if self.scheme == "coap" else ("tcpclient", tcp_port(self.berth))
+        context = await Context.create_server_context(self.site, bind=("127.0.0.1", port), transports=[transport])
+        uri = f"{self.scheme}://127.0.0.1:{server}/rd?ep=aiocoap&lt=300&lwm2m=1.1&b=U"
         register = Message(code=POST, uri=uri, payload=LINKS, content_format=40)
         assert (await context.request(register).response).code.is_successful()
         return context
@@ -76,8 +77,13 @@ class AiocoapDevice:
 
 
 @pytest.fixture
-def device(berth):
-    device = AiocoapDevice(berth)
+def berth(start_berth):
+    return start_berth(listen=TCP)
+
+
+@pytest.fixture(params=["coap", "coap+tcp"])
+def device(berth, request):
+    device = AiocoapDevice(berth, request.param)
     yield device
     device.close()
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+from coapstream import TCP, tcp_port
 
 OBJECTS = "</1/0>,</3/0>"
 MANY = ",".join(["</1/0>", "</3/0>", *(f"</{n}/0>" for n in range(5000, 5200))])
@@ -23,10 +24,12 @@ def coap(*arguments, stdin=None):
     return run.stdout + run.stderr
 
 
-@pytest.fixture
-def server(berth):
+@pytest.fixture(params=["coap", "coap+tcp"])
+def server(start_berth, request):
     """The URI of a server, and the server."""
-    return f"coap://127.0.0.1:{berth.coap_port}", berth
+    berth = start_berth(listen=TCP)
+    port = berth.coap_port if request.param == "coap" else tcp_port(berth)
+    return f"{request.param}://127.0.0.1:{port}", berth
 
 
 def register(uri, endpoint, *arguments, links=OBJECTS, query="lt=300&lwm2m=1.1&b=U"):
@@ -92,6 +95,7 @@ def test_BLK_14_server_that_prefers_small_blocks(start_berth):
     assert len(paths(berth.device("in-blocks"))) == 202
 
 
+@pytest.mark.parametrize("server", ["coap"], indirect=True)
 def test_MSG_46_register_as_non(server):
     uri, berth = server
     register(uri, "non", "-N")
@@ -99,6 +103,7 @@ def test_MSG_46_register_as_non(server):
     assert berth.await_event("oddity", "non")
 
 
+@pytest.mark.parametrize("server", ["coap"], indirect=True)
 def test_MSG_22_first_datagram_lost(server):
     uri, berth = server
     register(uri, "lossy", "-l", "1")
