@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/coap/block.h"
+#include "common/coap/stream.h"
 #include "server/dtls_service.h"
 
 /* Of one way. */
@@ -13,7 +14,8 @@ struct traffic_row {
 
 struct link_traffic {
     uint8_t row_count;
-    /* Message IDs of the newest Register and Update, whose acknowledgements are counted with them. */
+    /* Message IDs of the newest Register and Update, whose acknowledgements are counted with them; over RFC 8323, which
+     * has none, what stands for their tokens. */
     bool has_mid[TRAFFIC_KINDS];
     uint16_t mids[TRAFFIC_KINDS];
     struct traffic_row rows[]; /* the first one is of this link, others of those that the device had before */
@@ -25,7 +27,7 @@ const char *traffic_kind_name(enum traffic_kind kind) {
 }
 
 const char *traffic_way_name(enum traffic_way way) {
-    static const char *const names[] = {"udp", "dtls", "dtls_cid"};
+    static const char *const names[] = {"udp", "dtls", "dtls_cid", "tcp"};
     return way < TRAFFIC_WAYS ? names[way] : "unknown";
 }
 
@@ -33,6 +35,8 @@ const char *traffic_way_name(enum traffic_way way) {
 
 static enum traffic_way way_of(const struct link *link) {
     struct dtls_description session;
+    if (link->listener->transport == LINK_TCP)
+        return TRAFFIC_TCP;
     if (link->listener->transport != LINK_DTLS)
         return TRAFFIC_UDP;
     return dtls_service_describe(link, &session) && (session.cid.len > 0 || session.peer_cid.len > 0) ? TRAFFIC_DTLS_CID
@@ -105,6 +109,36 @@ static uint16_t mid_of(struct slice bytes) {
     return (uint16_t)(bytes.data[2] << 8 | bytes.data[3]);
 }
 
+/* Of connections that have no Message IDs: two requests that are open at once rarely have the same one. */
+static uint16_t mid_of_token(struct slice token) {
+    uint16_t mid = (uint16_t)token.len;
+    for (size_t i = 0; i < token.len; i++)
+        mid = (uint16_t)(mid * 31u + token.data[i]);
+    return mid;
+}
+
+/* As kind_of_arrival. There are no copies, but a token may come again, with the next block or another request. */
+static enum traffic_kind kind_of_frame(struct link *link, struct slice frame, bool *again) {
+    struct link_traffic *t = link->traffic;
+    struct coap_message message;
+    struct coap_block block;
+    *again = false;
+    if (coap_stream_decode(frame, &message) != COAP_DECODE_OK || !coap_code_is_request(message.code))
+        return TRAFFIC_OTHER;
+    enum traffic_kind kind = TRAFFIC_OTHER;
+    if (message.code == COAP_POST || message.code == COAP_PUT)
+        kind = kind_of_post(link, &message);
+    uint16_t mid = mid_of_token(message.token);
+    for (size_t i = TRAFFIC_REGISTRATION; i <= TRAFFIC_UPDATE; i++)
+        t->has_mid[i] = t->has_mid[i] && t->mids[i] != mid;
+    if (kind == TRAFFIC_OTHER)
+        return kind;
+    *again = coap_block_get(&message, COAP_BLOCK1, &block) && block.num > 0;
+    t->has_mid[kind] = true;
+    t->mids[kind] = mid;
+    return kind;
+}
+
 /* *again: a copy, or a further block. */
 static enum traffic_kind kind_of_arrival(struct link *link, struct slice bytes, bool *again) {
     struct link_traffic *t = link->traffic;
@@ -112,6 +146,8 @@ static enum traffic_kind kind_of_arrival(struct link *link, struct slice bytes, 
     struct coap_block block;
     enum traffic_kind kind = TRAFFIC_OTHER;
     *again = false;
+    if (link->framing == LINK_STREAM_8323)
+        return kind_of_frame(link, bytes, again);
     if (!is_request_to_us(bytes))
         return TRAFFIC_OTHER;
     bool may_be = bytes.data[1] == COAP_POST || bytes.data[1] == COAP_PUT;
@@ -133,10 +169,19 @@ static enum traffic_kind kind_of_arrival(struct link *link, struct slice bytes, 
 
 static enum traffic_kind kind_of_departure(const struct link *link, struct slice bytes) {
     const struct link_traffic *t = link->traffic;
-    if (bytes.len < 4 || (bytes.data[0] & 0x20) == 0) /* neither ACK nor RST */
-        return TRAFFIC_OTHER;
+    struct coap_message answer;
+    uint16_t mid;
+    if (link->framing == LINK_STREAM_8323) {
+        if (coap_stream_decode(bytes, &answer) != COAP_DECODE_OK || !coap_code_is_response(answer.code))
+            return TRAFFIC_OTHER;
+        mid = mid_of_token(answer.token);
+    } else {
+        if (bytes.len < 4 || (bytes.data[0] & 0x20) == 0) /* neither ACK nor RST */
+            return TRAFFIC_OTHER;
+        mid = mid_of(bytes);
+    }
     for (size_t i = TRAFFIC_REGISTRATION; i <= TRAFFIC_UPDATE; i++) {
-        if (t->has_mid[i] && t->mids[i] == mid_of(bytes))
+        if (t->has_mid[i] && t->mids[i] == mid)
             return (enum traffic_kind)i;
     }
     return TRAFFIC_OTHER;

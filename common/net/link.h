@@ -34,7 +34,7 @@ struct link_identity {
 /* Who watches what goes over the links of a listener. */
 struct link_watcher {
     /* A message has come, and nobody has acted on it yet, or it leaves; an empty one: something of the transport itself,
-     * an alert of DTLS for example. `wire`: how many bytes of UDP payload it takes. */
+     * an alert of DTLS for example. `wire`: how many bytes of UDP payload, or of a connection, it takes. */
     void (*seen)(void *arg, struct link *link, bool sent, struct slice message, size_t wire);
     void *arg;
 };

@@ -220,6 +220,13 @@ static void plain_write(struct connection *connection, const struct slice *parts
 
 static const struct carrier plain_carrier = {.write = plain_write, .finish = plain_finish};
 
+static void tell_watcher(struct connection *connection, bool sent, struct slice message) {
+    struct link *link = &connection->link->link;
+    size_t prefix = link->framing == LINK_LENGTH_PREFIXED ? FRAMING_PREFIX : 0;
+    if (link->listener != NULL)
+        link_tell_watcher(link, sent, message, prefix + message.len);
+}
+
 /* One write for each message, its length included (T2). */
 static void write_message(struct connection *connection, struct slice message) {
     struct streams *streams = streams_of(connection);
@@ -228,6 +235,7 @@ static void write_message(struct connection *connection, struct slice message) {
     struct slice parts[2] = {slice_of(prefix, sizeof prefix), message};
     connection->sent_ms = clock_now_ms(streams->clock);
     streams->counters.bytes_out += message.len + (is_prefixed ? sizeof prefix : 0);
+    tell_watcher(connection, true, message);
     connection->carrier->write(connection, is_prefixed ? parts : parts + 1, is_prefixed ? 2 : 1);
     if (tcp_queued(&connection->tcp) > PAUSE_QUEUED)
         tcp_set_reading(&connection->tcp, false);
@@ -412,6 +420,7 @@ static enum framing_result next_message(struct connection *connection, struct sl
 
 static void deliver(struct connection *connection, struct slice message) {
     struct streams *streams = streams_of(connection);
+    tell_watcher(connection, false, message);
     streams->handlers.received(streams->arg, &connection->link->link, message);
 }
 

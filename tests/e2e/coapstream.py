@@ -18,6 +18,7 @@ MAX_MESSAGE_SIZE, BLOCK_WISE_TRANSFER = 2, 4  # of a CSM
 CUSTODY = 2  # of a Ping and a Pong
 ALTERNATIVE_ADDRESS, HOLD_OFF = 2, 4  # of a Release
 BAD_CSM_OPTION = 2  # of an Abort
+TCP_REPAIR = 19  # of Linux: a socket is closed silently
 
 TCP = ("coap://127.0.0.1:0", "coap+tcp://127.0.0.1:0")  # what to listen on
 
@@ -70,12 +71,14 @@ class Connection(Peer):
         self.sock = socket.create_connection((host, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.bytes = b""
+        self.sent = self.received = 0  # bytes
         self.is_closed = False
         self._mids = itertools.count(secrets.randbelow(0x8000))
         self._tokens = itertools.count(secrets.randbelow(0x10000))
 
     def send_raw(self, data: bytes) -> None:
         self.sock.sendall(data)
+        self.sent += len(data)
 
     def _more(self, deadline: float) -> bool:
         """Wait for more bytes. False when none came."""
@@ -91,6 +94,7 @@ class Connection(Peer):
             data = b""
         self.is_closed = not data
         self.bytes += data
+        self.received += len(data)
         return bool(data)
 
     def await_close(self, timeout: float = 5) -> bytes:
@@ -104,6 +108,12 @@ class Connection(Peer):
     def abandon(self) -> None:
         """End it with a reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def vanish(self) -> None:
+        """Go without a word, as by a power failure: the other side's connection is half-open. PermissionError when this
+        may not be done here."""
+        self.sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
         self.sock.close()
 
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 from coapraw import CON, CONTENT_FORMAT, GET, OBSERVE, POST, Coap, code, uint
-from coapstream import PING, PONG, TCP, StreamPeer, tcp_port
+from coapstream import PING, PONG, TCP, PrefixedPeer, StreamPeer, tcp_port
 from played_device import TEXT, PlayedDevice
 
 
@@ -193,6 +193,47 @@ def test_TCP_24_no_datagram_is_ever_sent_to_it(berth, connect, binding):
         datagrams.setblocking(False)
         with pytest.raises(BlockingIOError):
             datagrams.recv(2048)
+
+
+@pytest.mark.parametrize("kind", [StreamPeer, PrefixedPeer])
+def test_traffic_is_counted_by_what_it_is_for(berth, kind):
+    """Also over another connection, on which the device goes on."""
+    counts = {name: [0, 0, 0] for name in ("registration", "update", "other")}
+
+    def charge(peer, name, step, count=1, before=None):
+        sent, received = before or (peer.sent, peer.received)
+        result = step()
+        counts[name] = [a + b for a, b in zip(counts[name], (count, peer.sent - sent, peer.received - received))]
+        return result
+
+    def connect():
+        peer = kind(tcp_port(berth))
+        berth.peers.append(peer)
+        charge(peer, "other", lambda: None, 2 if kind is StreamPeer else 0, before=(0, 0))  # the CSMs
+        return peer
+
+    def update(peer):
+        answer = peer.request(POST, device.location)
+        assert answer.code_text == "2.04"
+
+    def shown():
+        answer = berth.get("/v1/devices/dev1/traffic")
+        assert (answer["transport"], list(answer["over"]), answer["session"]) == ("tcp", ["tcp"], None)
+        kinds = answer["over"]["tcp"]
+        return {name: [kinds[name][key] for key in ("count", "bytes_in", "bytes_out")] for name in counts}
+
+    peer = connect()
+    device = charge(peer, "registration", lambda: berth.register("dev1", peer=peer))
+    for _ in range(2):
+        charge(peer, "update", lambda: update(peer))
+    charge(peer, "other", peer.ping, 2)
+    assert shown() == counts
+    peer.close()
+    berth.await_event("connection_closed", "dev1")
+    peer = connect()
+    charge(peer, "update", lambda: update(peer))
+    charge(peer, "other", peer.ping, 2)
+    assert shown() == counts
 
 
 def test_a_ping_of_the_device_does_not_make_the_server_ping(berth, device):
