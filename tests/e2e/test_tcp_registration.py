@@ -1,6 +1,7 @@
 """Devices over TCP: registrations that outlive their connections, requests that wait for them, and what idle, slow and
 greedy peers get."""
 
+import os
 import socket
 import threading
 from pathlib import Path
@@ -217,6 +218,41 @@ def test_a_deregister_over_another_connection(berth, connect):
     device = berth.register("dev1", peer=connect())
     assert connect().request(DELETE, device.location).code_text == "2.02"
     device.peer.ping()
+
+
+def kernel_timer(port, peer_port):
+    """(kind, seconds left) of the timer that the kernel keeps for the server's end of a connection."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        ports = [int(address.rpartition(":")[2], 16) for address in words[1:3]]
+        if ports == [port, peer_port]:
+            kind, left = words[5].split(":")
+            return int(kind, 16), int(left, 16) / os.sysconf("SC_CLK_TCK")
+    raise AssertionError("there is no such connection")
+
+
+def test_a_peer_that_says_nothing_is_probed_by_the_system(berth, connect):
+    peer = connect()
+    keepalive, left = kernel_timer(tcp_port(berth), peer.sock.getsockname()[1])
+    assert keepalive == 2 and 200 < left <= 300
+
+
+@pytest.mark.parametrize("kind", [StreamPeer, PrefixedPeer])
+def test_a_half_open_connection_is_noticed(berth, connect, kind):
+    """Here by what is sent over it; by the probes when nothing is."""
+    device = PlayedDevice(berth, "dev1", peer=connect(kind), lifetime=86400)
+    try:
+        device.peer.vanish()
+    except PermissionError:
+        pytest.skip("a connection may not be made half-open here (CAP_NET_ADMIN)")
+    assert berth.device("dev1")["reachable"] is True
+    asked = device.ask("GET", "/3/0/9")
+    assert asked.answer(502).problem == "unreachable"
+    assert closed(berth, "dev1") == "connection reset by peer"
+    assert berth.device("dev1")["reachable"] is False
+    device.peer = device.registered.peer = connect(kind)
+    assert device.registered.update().code_text == "2.04"
+    assert berth.device("dev1")["reachable"] is True
 
 
 @pytest.mark.parametrize("how", ["restart", "kill"])
