@@ -520,10 +520,6 @@ static void take_plain(struct dtls *dtls, struct dtls_session *session, struct h
     uint64_t number = handshake_newest(hs);
     bool newest = !session->talking || number > session->keys.window_top;
     session->keys.window_top = number;
-    if (!session->talking) { /* what was taken for the handshake's last word is the first message */
-        session->traffic.handshake_in -= (uint32_t)hs->current_len;
-        session->traffic.records_in += (uint32_t)hs->current_len;
-    }
     if (!session->talking) { /* what it was is known only now */
         session->traffic.handshake_in -= hs->current_len;
         session->traffic.records_in += hs->current_len;

@@ -192,7 +192,6 @@ static int on_recv(void *arg, unsigned char *out, size_t len) {
     size_t taken = record->len <= len ? record->len : 0;
     memcpy(out, record->bytes, taken);
     hs->current_from = record->from;
-    hs->current_len = record->len;
     hs->current_len = (uint32_t)record->len;
     note_alert(hs, record);
     free(record);

@@ -122,7 +122,6 @@ struct handshake {
     struct handshake_queue records; /* for mbedtls */
     struct handshake_queue inbox;   /* that came while busy */
     struct address current_from;    /* of the record that mbedtls was handed last */
-    size_t current_len;             /* its bytes */
     uint32_t current_len;           /* and its bytes */
     size_t out_len;
     uint8_t out[HANDSHAKE_OUT_MAX]; /* datagrams, each behind its length in two bytes */

@@ -40,21 +40,6 @@ struct load {
     uint64_t refused, lost;
 };
 
-static size_t resident_bytes_of(pid_t pid) {
-    char path[64], line[256];
-    size_t kilobytes = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *file = fopen(path, "r");
-    if (file == NULL)
-        fail(path);
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (sscanf(line, "VmRSS: %zu kB", &kilobytes) == 1)
-            break;
-    }
-    fclose(file);
-    return kilobytes * 1024;
-}
-
 static pid_t start_with_tcp(const char *data, uint16_t port) {
     char udp[64], tcp[64], program[600];
     const char *build = getenv("BERTH_BUILD");
