@@ -9,6 +9,7 @@ import time
 import pytest
 from coapraw import ACK, BLOCK2, CONTENT_FORMAT, DELETE, FETCH, GET, IPATCH, POST, PUT, Coap, block, uint
 from device_process import start_device  # noqa: F401
+from observed_device import ObservedDevice
 from played_device import LINK, SENML_CBOR, TEXT, TLV, PlayedDevice, accept_of, format_of, play, query_of  # noqa: F401
 from vectors import vector
 
@@ -468,6 +469,22 @@ def test_QM_05_request_that_is_never_answered_expires(start_berth):
     berth.leap("1h")
     shown = request(berth, number)
     assert (shown["state"], shown["attempts"], shown["response"]["status"]) == ("expired", 1, 504)
+
+
+def test_QM_05_cancel_of_an_observation_that_gets_no_answer_has_worked_and_is_not_repeated(start_berth):
+    berth = start_berth(*ANSWERS_SOON)
+    device = ObservedDevice(berth, "dev1", lifetime=86400, extra=["Q"])
+    device.observe("/3/0/9")
+    number = queue(device, "DELETE", "/3/0/9/observe")
+    later = queue(device, "GET", "/3/0/10")
+    device.expect(GET, "/3/0/9")
+    shown = over(berth, number)
+    assert (shown["state"], shown["response"]["status"], shown["response"]["body"]["outcome"]) == ("failed", 504, "no-ack")
+    assert berth.get("/v1/devices/dev1/observations")["items"] == [] and waiting(device) == [later]
+    drain(device)
+    device.registered.update()
+    device.answer(device.expect(GET, "/3/0/10"), "2.05", TEXT, b"96")
+    assert over(berth, later)["response"]["status"] == 200
 
 
 @pytest.mark.transports("pelion")

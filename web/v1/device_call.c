@@ -109,9 +109,10 @@ static void refuse_unregistered(struct device_call *call) {
     problem_send_not_registered(request, slice_of(name, len));
 }
 
-/* What was queued has not reached the device, and shall. */
+/* What was queued has not reached the device, and shall; but for the cancel of an observation, which is over here
+ * whatever the device says. */
 static bool belongs_into_queue(const struct device_call *call, const struct operation_result *result) {
-    if (!replay_is(call->request))
+    if (!replay_is(call->request) || call->cancels)
         return false;
     switch (result->outcome) {
     case OPERATION_GONE: /* should the registration have ended, so will what waits for it */
@@ -171,6 +172,7 @@ static void send_now(struct device_call *call, const struct operation_request *r
     sent.response_timeout_ms = call->response_timeout_ms;
     sent.even_asleep = call->even_asleep;
     call->method = request->method;
+    call->cancels = request->cancels != 0;
     call->operation = operation_start(call->web->server, call->endpoint, &sent, on_result, call, &refusal);
     if (call->operation != NULL)
         return;

@@ -25,6 +25,7 @@ struct device_call {
     const char *target;           /* for people: "/3/0/9" */
     uint8_t method;               /* of the last CoAP request */
     bool even_asleep;             /* force=1: it is sent to a sleeping device, too */
+    bool cancels;                 /* the last CoAP request ends an observation */
     uint32_t response_timeout_ms; /* as the call asks for; 0: as configured */
     struct operation *operation;
     struct device_memory *memory;
