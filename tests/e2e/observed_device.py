@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from berth_process import Berth
 from coapraw import ACK, CON, CONTENT_FORMAT, EMPTY, GET, NON, OBSERVE, RST, Coap, Peer, code, uint
 from played_device import TEXT, PlayedDevice
@@ -94,3 +95,18 @@ class Observed:
     def is_active(self) -> bool:
         item = self.listed()
         return item is not None and item["state"] == "active"
+
+
+@pytest.fixture
+def start(berth, request):
+    """start(version="1.2") -> an ObservedDevice with a name of its own."""
+
+    def make(**kwargs: object) -> ObservedDevice:
+        return ObservedDevice(berth, f"dev{len(berth.peers)}-{abs(hash(request.node.name)) % 10**9}", **kwargs)
+
+    return make
+
+
+@pytest.fixture
+def device(start):
+    return start()

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from coapraw import ACCEPT, ACK, BLOCK2, CON, ETAG, GET, MAX_AGE, NON, OBSERVE, RST, Coap, block, uint
-from observed_device import OBSERVE_NO_MORE, ObservedDevice, Observed
+from observed_device import OBSERVE_NO_MORE, Observed, device, start  # noqa: F401
 from played_device import SENML_CBOR, SENML_JSON, TEXT, TLV, accept_of, query_of
 from test_http_openapi import is_valid
 from vectors import vector
@@ -15,21 +15,6 @@ pytestmark = pytest.mark.transports("pelion")
 @pytest.fixture
 def berth(shared_berth):
     return shared_berth
-
-
-@pytest.fixture
-def start(berth, request):
-    """start(version="1.2") -> an ObservedDevice with a name of its own."""
-
-    def make(**kwargs) -> ObservedDevice:
-        return ObservedDevice(berth, f"dev{len(berth.peers)}-{abs(hash(request.node.name)) % 10**9}", **kwargs)
-
-    return make
-
-
-@pytest.fixture
-def device(start):
-    return start()
 
 
 def values(events: list[dict]) -> list:

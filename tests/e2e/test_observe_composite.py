@@ -2,7 +2,7 @@
 
 import pytest
 from coapraw import ACK, FETCH, OBSERVE, RST, Coap
-from observed_device import OBSERVE_NO_MORE, ObservedDevice, Observed
+from observed_device import OBSERVE_NO_MORE, Observed, ObservedDevice, device, start  # noqa: F401
 from played_device import ETCH_CBOR, LWM2M_CBOR, SENML_CBOR, SENML_JSON, accept_of, format_of, query_of
 from vectors import vector
 
@@ -14,19 +14,6 @@ FIRST = b'[{"n":"/3/0/0","vs":"ACME"},{"n":"/1/0/1","v":60}]'
 @pytest.fixture
 def berth(shared_berth):
     return shared_berth
-
-
-@pytest.fixture
-def start(berth, request):
-    def make(**kwargs) -> ObservedDevice:
-        return ObservedDevice(berth, f"dev{len(berth.peers)}-{abs(hash(request.node.name)) % 10**9}", **kwargs)
-
-    return make
-
-
-@pytest.fixture
-def device(start):
-    return start()
 
 
 def begin(device, paths=("/3/0/0", "/1/0/1"), payload=FIRST, format=SENML_JSON, body=None, **query):
