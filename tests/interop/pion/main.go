@@ -173,7 +173,7 @@ func (c *client) start(resume bool) {
 		return
 	}
 	c.conn = conn
-	state, _ := conn.ConnectionState()
+	state := conn.ConnectionState()
 	resumed := 0
 	if resume && len(before) > 0 && string(before) == string(state.SessionID) {
 		resumed = 1
