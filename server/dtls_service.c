@@ -171,12 +171,13 @@ static bool on_resume_get(void *arg, struct slice session_id, struct buffer *sec
     return dtls_sessions_resume_get(((struct server *)arg)->dtls_sessions, session_id, secret);
 }
 
-static bool on_permitted(void *arg, const struct listener *listener, const struct link_identity *identity) {
+static bool on_permitted(void *arg, const struct listener *listener, const struct link_identity *identity,
+                         bool chain_trusted) {
     const struct server *server = arg;
     struct slice endpoint;
     bool has_service =
         listener->role == LISTENER_EVERYTHING || admission_endpoint(server, identity, services_of(listener), &endpoint);
-    return has_service && dtls_sessions_permitted(server->dtls_sessions, identity);
+    return has_service && dtls_sessions_permitted(server->dtls_sessions, identity, chain_trusted);
 }
 
 uint64_t dtls_service_session_id(const struct link *link) {

@@ -480,9 +480,11 @@ void dtls_sessions_forget_identity(struct dtls_sessions *sessions, const struct 
 
 /* A certificate that was good because a credential had its fingerprint is not, once the credential has gone, even when
  * its handshake was under way meanwhile. */
-bool dtls_sessions_permitted(struct dtls_sessions *sessions, const struct link_identity *identity) {
+bool dtls_sessions_permitted(struct dtls_sessions *sessions, const struct link_identity *identity, bool chain_trusted) {
     if (identity->security != LINK_X509 || is_pinned(sessions, identity))
         return is_still_good(sessions, identity, false);
+    if (!chain_trusted)
+        return false;
     for (size_t i = 0; i < DROPPED_MAX && i < sessions->dropped_count; i++) {
         if (memcmp(sessions->dropped[i], identity->fingerprint, sizeof identity->fingerprint) == 0)
             return false;

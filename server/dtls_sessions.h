@@ -41,7 +41,7 @@ void dtls_sessions_resume_put(struct dtls_sessions *sessions, struct slice sessi
                               const struct link_identity *identity, struct slice secret, uint64_t expires_ms);
 bool dtls_sessions_resume_get(struct dtls_sessions *sessions, struct slice session_id, struct buffer *secret);
 
-bool dtls_sessions_permitted(struct dtls_sessions *sessions, const struct link_identity *identity);
+bool dtls_sessions_permitted(struct dtls_sessions *sessions, const struct link_identity *identity, bool chain_trusted);
 
 /* How many can be resumed now. */
 size_t dtls_sessions_resumable(const struct dtls_sessions *sessions);

@@ -103,21 +103,29 @@ struct dtls *dtls_new(uv_loop_t *loop, const struct clock *clock, struct timer_w
     dtls->clock = clock;
     dtls->wheel = wheel;
     dtls->engine = (struct handshake_engine){
-        .loop = loop,
+        .proofs =
+            {
+                .loop = loop,
+                .setup = &dtls->setup,
+                .host = pending_proof_host,
+                .arg = dtls,
+                .hide_unknown_identities = dtls->params.hide_unknown_identities,
+                .ignore_dates = dtls->params.ignore_dates,
+                .resume_ms = dtls->params.resume_ms,
+            },
         .clock = clock,
         .wheel = wheel,
         .params = &dtls->params,
-        .setup = &dtls->setup,
         .host = pending_host,
         .arg = dtls,
     };
     if (handlers->psk == NULL)
-        dtls->engine.host.psk = NULL;
+        dtls->engine.proofs.host.psk = NULL;
     if (handlers->resume_get == NULL)
-        dtls->engine.host.resume_get = NULL;
+        dtls->engine.proofs.host.resume_get = NULL;
     cookie_jar_init(&dtls->cookies, clock_now_ms(clock));
     if (dtls_setup_init(&dtls->setup) && session_table_init(&dtls->sessions) && pending_init(dtls) &&
-        handshake_engine_init(&dtls->engine) == 0)
+        proof_engine_init(&dtls->engine.proofs) == 0)
         return dtls;
     pending_free(dtls);
     free_dtls(dtls);
@@ -133,11 +141,11 @@ bool dtls_add_authority(struct dtls *dtls, struct slice certificates, const char
 }
 
 void dtls_set_ticket_key(struct dtls *dtls, const uint8_t key[32]) {
-    memcpy(dtls->engine.ticket_key, key, sizeof dtls->engine.ticket_key);
+    memcpy(dtls->engine.proofs.ticket_key, key, sizeof dtls->engine.proofs.ticket_key);
 }
 
 static void on_closed(uv_handle_t *handle) {
-    struct handshake_engine *engine = handle->data;
+    struct proof_engine *engine = handle->data;
     struct dtls *dtls = engine->arg;
     if (++dtls->closed_handles < 2)
         return;
@@ -147,7 +155,7 @@ static void on_closed(uv_handle_t *handle) {
 
 /* The pool's steps come back first: they may still ask. */
 static void close_when_quiet(uv_prepare_t *prepare) {
-    struct handshake_engine *engine = prepare->data;
+    struct proof_engine *engine = prepare->data;
     if (engine->busy > 0)
         return;
     uv_prepare_stop(prepare);
@@ -156,7 +164,7 @@ static void close_when_quiet(uv_prepare_t *prepare) {
 }
 
 void dtls_close(struct dtls *dtls) {
-    dtls->closing = dtls->engine.closing = true;
+    dtls->closing = dtls->engine.proofs.closing = true;
     timer_cancel(dtls->wheel, &dtls->idle);
     pending_free(dtls);
     struct session_list *lists[] = {&dtls->sessions.live, &dtls->sessions.lean};
@@ -164,8 +172,8 @@ void dtls_close(struct dtls *dtls) {
         while (lists[i]->newest != NULL)
             association_end(lists[i]->newest, DTLS_END_DROPPED, NULL);
     }
-    uv_prepare_init(dtls->engine.loop, &dtls->closer);
-    dtls->closer.data = &dtls->engine;
+    uv_prepare_init(dtls->engine.proofs.loop, &dtls->closer);
+    dtls->closer.data = &dtls->engine.proofs;
     uv_prepare_start(&dtls->closer, close_when_quiet);
 }
 

@@ -163,8 +163,10 @@ struct dtls_handlers {
                        uint64_t expires_ms);
     bool (*resume_get)(void *arg, struct slice session_id, struct buffer *secret);
     /* Whether an identity that was proven before may have a session now: when it resumes one by session ID or ticket, and
-     * when dtls_drop_identity came while its handshake was on the pool. NULL: yes, and no. */
-    bool (*permitted)(void *arg, const struct listener *listener, const struct link_identity *identity);
+     * when dtls_drop_identity came while its handshake was on the pool. `chain_trusted` is what it was when the certificate
+     * was shown. NULL: yes, and no. */
+    bool (*permitted)(void *arg, const struct listener *listener, const struct link_identity *identity,
+                      bool chain_trusted);
 
     /* What happened; each may be NULL. */
     void (*established)(void *arg, struct link *link); /* proven; dtls_describe tells the rest */

@@ -159,7 +159,7 @@ static void make_room(struct dtls *dtls, const struct link_identity *identity) {
 /* The session that this one is the successor of: the same identity's from the same address. */
 static struct dtls_session *predecessor(const struct dtls *dtls, const struct handshake *hs,
                                         const struct session_owner *owner) {
-    struct dtls_session *session = session_first_at(&dtls->sessions, hs->listener, &hs->peer);
+    struct dtls_session *session = session_first_at(&dtls->sessions, hs->proof.listener, &hs->peer);
     while (session != NULL && session->owner != owner)
         session = session_next_at(session);
     return session;
@@ -174,11 +174,11 @@ static uint64_t draw_id(const struct dtls *dtls) {
 }
 
 bool association_establish(struct dtls *dtls, struct handshake *hs) {
-    if (hs->identity.security == LINK_NO_SECURITY || hs->suite == NULL)
+    if (hs->proof.identity.security == LINK_NO_SECURITY || hs->suite == NULL)
         return false;
-    make_room(dtls, &hs->identity);
+    make_room(dtls, &hs->proof.identity);
     struct dtls_session *session = calloc(1, sizeof *session);
-    struct session_owner *owner = session == NULL ? NULL : session_owner_get(&dtls->sessions, &hs->identity);
+    struct session_owner *owner = session == NULL ? NULL : session_owner_get(&dtls->sessions, &hs->proof.identity);
     if (owner == NULL) {
         free(session);
         return false;
@@ -190,12 +190,12 @@ bool association_establish(struct dtls *dtls, struct handshake *hs) {
     session->owner = owner;
     session->live = hs;
     session->suite = hs->suite;
-    session->resumed = hs->resumed;
+    session->resumed = hs->proof.resumed;
     session->traffic = hs->traffic;
     session->established_ms = session->used_ms = now_of(dtls);
     session->link = (struct link){
         .ops = &session_link_ops,
-        .listener = hs->listener,
+        .listener = hs->proof.listener,
         .identity = &owner->identity,
         .peer = hs->peer,
         .local = hs->local,
@@ -211,7 +211,7 @@ bool association_establish(struct dtls *dtls, struct handshake *hs) {
         timer_cancel(dtls->wheel, &hs->timeout);
 
     dtls->counters.handshakes_done++;
-    dtls->counters.handshakes_resumed += hs->resumed;
+    dtls->counters.handshakes_resumed += hs->proof.resumed;
     struct link *link = link_ref(&session->link);
     if (dtls->handlers.established != NULL)
         dtls->handlers.established(dtls->arg, link);
@@ -542,18 +542,16 @@ static void take_plain(struct dtls *dtls, struct dtls_session *session, struct h
 
 /* Keys were agreed on anew. False: by somebody else, which would be an identity that nobody checked. */
 static bool renegotiated(struct dtls_session *session, struct handshake *hs) {
-    const struct link_identity *was = session->link.identity, *is = &hs->identity;
     hs->exports_known = hs->exports;
     session->renegotiated = true;
     session->suite = hs->suite;
-    return was->security == is->security && slice_equal(was->name, is->name) &&
-           memcmp(was->fingerprint, is->fingerprint, sizeof was->fingerprint) == 0;
+    return !proof_is_another(&hs->proof, session->link.identity);
 }
 
 void association_stepped(struct dtls *dtls, struct handshake *hs) {
     struct dtls_session *session = hs->session;
     struct link *link = link_ref(&session->link);
-    struct listener *listener = hs->listener;
+    struct listener *listener = hs->proof.listener;
     struct address local = hs->local;
     struct handshake_record *waiting = handshake_take_all(&hs->inbox);
     bool is_over = !handshake_is_under_way(hs);

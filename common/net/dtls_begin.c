@@ -44,7 +44,7 @@ static struct handshake **head_by_cid(const struct dtls *dtls, const uint8_t *ci
 
 struct handshake *pending_find(const struct dtls *dtls, const struct listener *listener, const struct address *peer) {
     struct handshake *hs = *head_by_address(dtls, listener, peer);
-    while (hs != NULL && (hs->listener != listener || !address_equal(&hs->peer, peer)))
+    while (hs != NULL && (hs->proof.listener != listener || !address_equal(&hs->peer, peer)))
         hs = hs->hash_next;
     return hs;
 }
@@ -57,7 +57,7 @@ static bool cid_is_pending(const struct dtls *dtls, const uint8_t *cid, size_t l
 }
 
 static void take_out(struct dtls *dtls, struct handshake *hs) {
-    struct handshake **at = head_by_address(dtls, hs->listener, &hs->peer);
+    struct handshake **at = head_by_address(dtls, hs->proof.listener, &hs->peer);
     while (*at != hs)
         at = &(*at)->hash_next;
     *at = hs->hash_next;
@@ -89,12 +89,12 @@ void pending_free(struct dtls *dtls) {
 /* Tell the owner that a handshake came to nothing, and forget it. */
 static void give_up(struct dtls *dtls, struct handshake *hs, enum dtls_fault fault) {
     struct dtls_failure failure = {
-        .listener = hs->listener,
+        .listener = hs->proof.listener,
         .peer = hs->peer,
         .fault = fault,
         .alert_sent = hs->alert_sent,
         .alert_received = hs->alert_received,
-        .identity = hs->busy ? (struct link_identity){.security = LINK_NO_SECURITY} : hs->identity,
+        .identity = hs->busy ? (struct link_identity){.security = LINK_NO_SECURITY} : hs->proof.identity,
         .bytes_in = hs->traffic.handshake_in,
         .bytes_out = hs->traffic.handshake_out,
     };
@@ -115,7 +115,7 @@ void pending_drop(struct dtls *dtls, bool (*matches)(const struct link_identity 
             next = hs->hash_next;
             /* One whose step is on the pool may be about to become anyone: it is asked about at the end. */
             hs->suspect = hs->suspect || hs->busy;
-            if (!hs->busy && matches(&hs->identity, arg))
+            if (!hs->busy && matches(&hs->proof.identity, arg))
                 discard(dtls, hs);
         }
     }
@@ -285,36 +285,37 @@ void pending_on_hello(struct dtls *dtls, const struct arrival *arrival, const st
 
 /* ---- what handshakes ask ---- */
 
-static bool host_psk(void *arg, struct handshake *hs, struct slice identity, struct buffer *key) {
+static bool host_psk(void *arg, struct proof *proof, struct slice identity, struct buffer *key) {
     struct dtls *dtls = arg;
-    return dtls->handlers.psk(dtls->arg, hs->listener, identity, key);
+    return dtls->handlers.psk(dtls->arg, proof->listener, identity, key);
 }
 
-static int host_certificate(void *arg, struct handshake *hs, const struct dtls_peer_certificate *certificate) {
+static int host_certificate(void *arg, struct proof *proof, const struct dtls_peer_certificate *certificate) {
     struct dtls *dtls = arg;
     if (dtls->handlers.certificate != NULL)
-        return dtls->handlers.certificate(dtls->arg, hs->listener, certificate);
+        return dtls->handlers.certificate(dtls->arg, proof->listener, certificate);
     if (!certificate->chain_trusted)
         return MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA;
     return certificate->dates_good ? 0 : MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED;
 }
 
-static void host_resume_put(void *arg, struct handshake *hs, struct slice session_id, struct slice secret) {
+static void host_resume_put(void *arg, struct proof *proof, struct slice session_id, struct slice secret) {
     struct dtls *dtls = arg;
     uint64_t expires_ms = clock_now_ms(dtls->clock) + dtls->params.resume_ms;
     if (dtls->handlers.resume_put != NULL)
-        dtls->handlers.resume_put(dtls->arg, session_id, &hs->identity, secret, expires_ms);
+        dtls->handlers.resume_put(dtls->arg, session_id, &proof->identity, secret, expires_ms);
 }
 
-static bool host_resume_get(void *arg, struct handshake *hs, struct slice session_id, struct buffer *secret) {
+static bool host_resume_get(void *arg, struct proof *proof, struct slice session_id, struct buffer *secret) {
     struct dtls *dtls = arg;
-    (void)hs;
+    (void)proof;
     return dtls->handlers.resume_get(dtls->arg, session_id, secret);
 }
 
-static bool host_permitted(void *arg, struct handshake *hs) {
+static bool host_permitted(void *arg, struct proof *proof) {
     struct dtls *dtls = arg;
-    return dtls->handlers.permitted == NULL || dtls->handlers.permitted(dtls->arg, hs->listener, &hs->identity);
+    return dtls->handlers.permitted == NULL ||
+           dtls->handlers.permitted(dtls->arg, proof->listener, &proof->identity, proof->chain_trusted);
 }
 
 static void host_send(void *arg, struct handshake *hs, struct slice datagram) {
@@ -329,7 +330,7 @@ static void host_send(void *arg, struct handshake *hs, struct slice datagram) {
         if (session != NULL)
             link_tell_watcher(&session->link, true, SLICE_NONE, datagram.len);
     }
-    dtls_transmit(dtls, hs->listener, session != NULL ? &session->link.peer : &hs->peer,
+    dtls_transmit(dtls, hs->proof.listener, session != NULL ? &session->link.peer : &hs->peer,
                   session != NULL ? &session->link.local : &hs->local, datagram);
 }
 
@@ -348,12 +349,12 @@ static void log_keys(struct dtls *dtls, const struct handshake *hs) {
 
 /* Proven: what came behind the Finished is the session's. */
 static void establish(struct dtls *dtls, struct handshake *hs) {
-    struct listener *listener = hs->listener;
+    struct listener *listener = hs->proof.listener;
     struct address local = hs->local;
     struct handshake_record *early = handshake_take_all(&hs->records), *waiting = handshake_take_all(&hs->inbox);
     take_out(dtls, hs);
     dtls_unfeed(dtls, hs);
-    bool dropped = hs->suspect && (dtls->handlers.permitted == NULL || !host_permitted(dtls, hs));
+    bool dropped = hs->suspect && (dtls->handlers.permitted == NULL || !host_permitted(dtls, &hs->proof));
     if (dropped || !association_establish(dtls, hs))
         handshake_free(hs);
     dtls_dispatch_waiting(dtls, listener, &local, early);
@@ -375,13 +376,13 @@ static void host_stepped(void *arg, struct handshake *hs) {
         return;
     case HANDSHAKE_FAILED:
     case HANDSHAKE_CLOSED:
-        give_up(dtls, hs, hs->fault);
+        give_up(dtls, hs, hs->proof.fault);
         return;
     case HANDSHAKE_GATHERING:
     case HANDSHAKE_RUNNING:
         break;
     }
-    dtls_dispatch_waiting(dtls, hs->listener, &hs->local, handshake_take_all(&hs->inbox));
+    dtls_dispatch_waiting(dtls, hs->proof.listener, &hs->local, handshake_take_all(&hs->inbox));
 }
 
 static void host_timed_out(void *arg, struct handshake *hs) {
@@ -391,15 +392,19 @@ static void host_timed_out(void *arg, struct handshake *hs) {
     else if (hs->busy)
         give_up(dtls, hs, DTLS_FAULT_TIMEOUT);
     else
-        give_up(dtls, hs, hs->fault == DTLS_FAULT_TIMEOUT && hs->bad_finished > 0 ? DTLS_FAULT_WRONG_KEY : hs->fault);
+        give_up(dtls, hs,
+                hs->proof.fault == DTLS_FAULT_TIMEOUT && hs->bad_finished > 0 ? DTLS_FAULT_WRONG_KEY : hs->proof.fault);
 }
 
-const struct handshake_host pending_host = {
+const struct proof_host pending_proof_host = {
     .psk = host_psk,
     .certificate = host_certificate,
     .resume_put = host_resume_put,
     .resume_get = host_resume_get,
     .permitted = host_permitted,
+};
+
+const struct handshake_host pending_host = {
     .send = host_send,
     .stepped = host_stepped,
     .timed_out = host_timed_out,

@@ -1,7 +1,6 @@
 /* One handshake: an mbedtls object, what came for it, and what it wants to send. Steps that take public-key operations run
  * on libuv's pool, one at a time for each handshake; everything else happens on the loop's thread. While a step runs
- * (`busy`), what comes for the handshake waits in `inbox`. Whatever mbedtls needs to know from others is asked of `host`,
- * on the loop's thread, and a step on the pool waits for the answer.
+ * (`busy`), what comes for the handshake waits in `inbox`. Who the peer is, proof.h finds out.
  *
  * mbedtls is handed one record at a time, and those of a coming epoch only when it has got there: it would throw away a
  * Finished that comes early under a connection ID, and the flight would have to come again (RFC 6347 §4.2.4). A Finished
@@ -11,18 +10,13 @@
 
 #include "common/net/dtls.h"
 #include "common/net/dtls_layer.h"
-#include "common/net/dtls_setup.h"
 #include "common/net/hello.h"
+#include "common/net/proof.h"
 #include "common/net/record.h"
 
 struct handshake;
 
 struct handshake_host {
-    bool (*psk)(void *arg, struct handshake *hs, struct slice identity, struct buffer *key);
-    int (*certificate)(void *arg, struct handshake *hs, const struct dtls_peer_certificate *certificate);
-    void (*resume_put)(void *arg, struct handshake *hs, struct slice session_id, struct slice secret);
-    bool (*resume_get)(void *arg, struct handshake *hs, struct slice session_id, struct buffer *secret);
-    bool (*permitted)(void *arg, struct handshake *hs);
     void (*send)(void *arg, struct handshake *hs, struct slice datagram);
     /* A step is over: look at `state`, `plain` and `inbox`. May free the handshake. */
     void (*stepped)(void *arg, struct handshake *hs);
@@ -31,24 +25,13 @@ struct handshake_host {
 
 /* What the handshakes of one struct dtls share. */
 struct handshake_engine {
-    uv_loop_t *loop;
+    struct proof_engine proofs;
     const struct clock *clock;
     struct timer_wheel *wheel;
     const struct dtls_params *params;
-    const struct dtls_setup *setup;
     struct handshake_host host;
     void *arg;
-    bool closing;
-    size_t busy;            /* steps on the pool now */
-    uint8_t ticket_key[32]; /* AES-256-GCM */
-    /* Questions of steps on the pool. */
-    uv_async_t async;
-    uv_mutex_t lock;
-    struct handshake_question *questions;
 };
-
-/* 0 or a negative libuv error. The engine's async handle is the owner's to close, when nothing is busy. */
-int handshake_engine_init(struct handshake_engine *engine);
 
 /* A record that waits. */
 struct handshake_record {
@@ -67,7 +50,7 @@ enum handshake_state {
     HANDSHAKE_GATHERING, /* of a ClientHello in pieces */
     HANDSHAKE_RUNNING,
     HANDSHAKE_OVER,   /* proven; mbedtls stays for lost flights, renegotiation, and suites that record.h has not */
-    HANDSHAKE_FAILED, /* `fault` */
+    HANDSHAKE_FAILED, /* proof.fault */
     HANDSHAKE_CLOSED, /* proven, and then the peer has closed (close_notify) */
 };
 
@@ -75,10 +58,9 @@ enum { HANDSHAKE_OUT_MAX = 8192 };
 
 struct handshake {
     struct handshake_engine *engine;
-    struct listener *listener;
+    struct proof proof; /* also the listener, this step's time, and the fault of a failed handshake */
     struct address peer, local;
     enum handshake_state state;
-    enum dtls_fault fault;
     int alert_sent, alert_received; /* -1: none */
     struct dtls_traffic traffic;    /* handshake_… */
     uint64_t begun_ms;
@@ -92,10 +74,6 @@ struct handshake {
     uint8_t random[32];
     struct hello_assembly *assembly; /* while GATHERING */
 
-    /* Who the client is, from a key, a certificate or the session it resumes. */
-    struct link_identity identity;
-    uint8_t name[DTLS_IDENTITY_MAX];
-    bool resumed;
     uint32_t exports;       /* how often keys were agreed on: 2 after a renegotiation */
     uint32_t exports_known; /* of them, the owner has dealt with (it sets this) */
     uint8_t client_random[32], server_random[32], master[48];
@@ -105,16 +83,12 @@ struct handshake {
 
     const struct dtls_layer *layer;
     mbedtls_ssl_context ssl;
-    mbedtls_ssl_config config;
-    uint8_t psk[DTLS_PSK_KEY_MAX];
-    uint32_t chain_flags; /* of the certificates above the leaf */
     uint8_t cid[DTLS_CID_MAX];
     uint8_t cid_len; /* 0: none is offered to the client */
     bool live;       /* the session stays with mbedtls */
     bool pooled;     /* steps run on the pool */
 
     /* mbedtls' timer. */
-    uint64_t now_ms; /* of this step */
     uint64_t intermediate_ms, final_ms;
     bool timer_is_set;
     struct timer retransmit, timeout;
@@ -129,7 +103,7 @@ struct handshake {
     size_t plain_len;
 
     uv_work_t work;
-    bool busy, on_pool, doomed;
+    bool busy, doomed;
     bool suspect; /* for the owner: identities were dropped while it was busy */
 };
 

@@ -85,6 +85,7 @@ void pending_drop(struct dtls *dtls, bool (*matches)(const struct link_identity 
                   const void *arg);
 
 extern const struct handshake_host pending_host;
+extern const struct proof_host pending_proof_host;
 
 /* ---- dtls_association.c ---- */
 

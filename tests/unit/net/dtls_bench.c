@@ -124,7 +124,9 @@ static bool on_resume_get(void *arg, struct slice id, struct buffer *secret) {
     return false;
 }
 
-static bool on_permitted(void *arg, const struct listener *listener, const struct link_identity *identity) {
+static bool on_permitted(void *arg, const struct listener *listener, const struct link_identity *identity,
+                         bool chain_trusted) {
+    (void)chain_trusted;
     struct bench *bench = arg;
     (void)listener, (void)identity;
     return !bench->not_permitted;
