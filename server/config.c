@@ -109,9 +109,12 @@ static bool add_listener(struct config *config, struct slice text, char problem[
         listener->transport = LINK_DTLS;
     else if (slice_is(uri.scheme, "coap+tcp"))
         listener->transport = LINK_TCP;
+    else if (slice_is(uri.scheme, "coaps+tcp"))
+        listener->transport = LINK_TLS;
     else if (!slice_is(uri.scheme, "coap"))
-        return fail(problem, "must begin with coap://, coaps:// or coap+tcp:// (others are not served yet)");
-    if (!uri_resolve(&uri, listener->transport == LINK_DTLS ? 5684 : 5683, &listener->address, &error))
+        return fail(problem, "must begin with coap://, coaps://, coap+tcp:// or coaps+tcp:// (others are not served)");
+    bool is_secure = listener->transport == LINK_DTLS || listener->transport == LINK_TLS;
+    if (!uri_resolve(&uri, is_secure ? 5684 : 5683, &listener->address, &error))
         return fail(problem, error);
     if (uri.path.len >= sizeof listener->prefix)
         return fail(problem, "the path is longer than 63 bytes");
@@ -511,7 +514,7 @@ struct setting {
 };
 
 static const struct setting settings[] = {
-    {"listen", "URI", set_listen, "serve devices there; several [coap://:5683, coap+tcp://:5683, coaps://:5684]"},
+    {"listen", "URI", set_listen, "serve devices there; several [coap(+tcp)://:5683, coaps(+tcp)://:5684]"},
     {"http", "URI", set_http, "serve the HTTP API there, or off [http://127.0.0.1:8080]"},
     {"data", "DIR", set_data, "where the database lies [./berth-data]"},
     {"key-file", "FILE", set_key_file, "seals secrets in the database; made when missing [DATA/berth.key]"},
@@ -648,7 +651,7 @@ static bool is_loopback(const struct address *address) {
 }
 
 static bool add_default_listeners(struct config *config, char problem[PROBLEM_MAX]) {
-    static const char *const uris[] = {"coap://:5683", "coap+tcp://:5683", "coaps://:5684"};
+    static const char *const uris[] = {"coap://:5683", "coap+tcp://:5683", "coaps://:5684", "coaps+tcp://:5684"};
     for (size_t i = 0; i < sizeof uris / sizeof uris[0]; i++) {
         if (!add_listener(config, slice_str(uris[i]), problem))
             return false;

@@ -27,7 +27,7 @@ struct config_psk {
 };
 
 struct config {
-    struct listener listeners[CONFIG_LISTENERS_MAX]; /* default: coap://:5683, coap+tcp://:5683 and coaps://:5684 */
+    struct listener listeners[CONFIG_LISTENERS_MAX]; /* default: the four standard ports */
     size_t listener_count;
     struct address http;  /* default 127.0.0.1:8080 */
     bool http_enabled;    /* --http off */

@@ -1,6 +1,7 @@
 #include "server/connection.h"
 
 #include "server/contact.h"
+#include "server/dtls_service.h"
 #include "server/persist.h"
 
 static void publish(struct server *server, enum event_type type, const struct link *link, const char *detail) {
@@ -18,6 +19,7 @@ static void publish(struct server *server, enum event_type type, const struct li
 static void on_opened(void *arg, struct link *link) {
     struct server *server = arg;
     clock_update(&server->clock);
+    dtls_service_tell_tls(server, link);
     publish(server, EVENT_CONNECTION_OPENED, link, NULL);
 }
 

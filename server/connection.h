@@ -1,4 +1,4 @@
-/* Connections of devices (coap+tcp://): what the server does when they come, end, or say what can't be understood. A
+/* Connections of devices (coap+tcp://, coaps+tcp://): what the server does when they come, end, or say what can't be understood. A
  * registration outlives its connection (Core 1.2 §6.2.1): the device is unreachable then, and comes back with an Update
  * over another one. */
 #ifndef BERTH_SERVER_CONNECTION_H

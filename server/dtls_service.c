@@ -82,6 +82,15 @@ static void put_session(struct buffer *facts, const struct dtls_description *des
     event_fact_put_number(facts, EVENT_FACT_BYTES_OUT, description->traffic.handshake_out);
 }
 
+static void tell_handshake(struct server *server, const struct link *link, bool resumed, const struct buffer *facts) {
+    struct event event = {.type = resumed ? EVENT_DTLS_RESUMED : EVENT_DTLS_HANDSHAKE,
+                          .endpoint = endpoint_of(server, link->identity),
+                          .address = link->peer,
+                          .facts = buffer_slice(facts)};
+    event_publish(server->events, &event);
+    persist_event_numbers(server);
+}
+
 static void on_established(void *arg, struct link *link) {
     struct server *server = arg;
     struct dtls_description description;
@@ -93,18 +102,30 @@ static void on_established(void *arg, struct link *link) {
                           description.traffic.handshake_out);
     put_identity(&facts, link->identity);
     put_session(&facts, &description);
-    struct event event = {.type = description.resumed ? EVENT_DTLS_RESUMED : EVENT_DTLS_HANDSHAKE,
-                          .endpoint = endpoint_of(server, link->identity),
-                          .address = link->peer,
-                          .facts = buffer_slice(&facts)};
-    event_publish(server->events, &event);
-    persist_event_numbers(server);
+    tell_handshake(server, link, description.resumed, &facts);
+}
+
+void dtls_service_tell_tls(struct server *server, struct link *link) {
+    struct tls_description description;
+    uint8_t facts_memory[FACTS_MAX];
+    struct buffer facts = buffer_over(facts_memory, sizeof facts_memory);
+    if (!stream_describe_tls(link, &description))
+        return;
+    traffic_add_handshake(link, description.resumed, description.traffic.handshake_in,
+                          description.traffic.handshake_out);
+    put_identity(&facts, link->identity);
+    event_fact_put(&facts, EVENT_FACT_CIPHER_SUITE, slice_str(description.cipher_suite));
+    event_fact_put(&facts, EVENT_FACT_TLS_VERSION, slice_str(description.version));
+    event_fact_put_number(&facts, EVENT_FACT_BYTES_IN, description.traffic.handshake_in);
+    event_fact_put_number(&facts, EVENT_FACT_BYTES_OUT, description.traffic.handshake_out);
+    tell_handshake(server, link, description.resumed, &facts);
 }
 
 static void on_failed(void *arg, const struct dtls_failure *failure) {
     struct server *server = arg;
     uint8_t facts_memory[FACTS_MAX];
     struct buffer facts = buffer_over(facts_memory, sizeof facts_memory);
+    clock_update(&server->clock);
     event_fact_put(&facts, EVENT_FACT_REASON, slice_str(dtls_fault_name(failure->fault)));
     put_identity(&facts, &failure->identity);
     if (failure->alert_sent >= 0)
@@ -212,14 +233,18 @@ void dtls_service_credential_gone(struct server *server, const struct credential
                                      .name =
                                          credential->identity.len > 0 ? credential->identity : credential->endpoint};
     bool proves = credential->mode == CREDENTIAL_PSK || credential->mode == CREDENTIAL_X509;
-    if (!proves || server->dtls == NULL || credential->services != 0) /* it is good for another service yet */
+    if (!proves || server->dtls_sessions == NULL || credential->services != 0) /* it is good for another service yet */
         return;
     if (credential->has_fingerprint)
         memcpy(identity.fingerprint, credential->fingerprint, sizeof identity.fingerprint);
     dtls_sessions_forget_identity(server->dtls_sessions, &identity);
     /* A certificate that was good because it is known would be judged by its name, which nobody has signed. */
-    if (removed || server->config->close_replaced || credential->has_fingerprint)
+    if (!removed && !server->config->close_replaced && !credential->has_fingerprint)
+        return;
+    if (server->dtls != NULL)
         dtls_drop_identity(server->dtls, &identity);
+    if (server->tls != NULL)
+        tls_drop_identity(server->tls, &identity);
 }
 
 /* ---- datagrams ---- */
@@ -270,6 +295,17 @@ static bool fail(const char *option, const char *path, const char *why, char *er
     return false;
 }
 
+/* Of ours, for both kinds of listeners, as far as there are such. */
+static bool add_certificate(struct server *server, struct slice certificate, struct slice key, const char **problem) {
+    return (server->dtls == NULL || dtls_add_certificate(server->dtls, certificate, key, problem)) &&
+           (server->tls == NULL || tls_add_certificate(server->tls, certificate, key, problem));
+}
+
+static bool add_authority(struct server *server, struct slice certificates, const char **problem) {
+    return (server->dtls == NULL || dtls_add_authority(server->dtls, certificates, problem)) &&
+           (server->tls == NULL || tls_add_authority(server->tls, certificates, problem));
+}
+
 /* The file's bytes, to be freed by the caller; NULL and `error`. */
 static uint8_t *read_file(const char *option, const char *path, struct slice *bytes, char *error, size_t error_size) {
     uint8_t *memory = malloc(FILE_MAX);
@@ -291,7 +327,7 @@ static bool add_given_certificate(struct server *server, size_t i, char *error, 
     uint8_t *certificate_memory = read_file("--cert", config->certificates[i], &certificate, error, error_size);
     uint8_t *key_memory =
         certificate_memory == NULL ? NULL : read_file("--key", config->keys[i], &key, error, error_size);
-    bool added = key_memory != NULL && dtls_add_certificate(server->dtls, certificate, key, &problem);
+    bool added = key_memory != NULL && add_certificate(server, certificate, key, &problem);
     if (key_memory != NULL && !added)
         fail("--cert", config->certificates[i], problem, error, error_size);
     if (key_memory != NULL)
@@ -305,7 +341,7 @@ static bool add_given_authority(struct server *server, const char *path, char *e
     struct slice certificates;
     const char *problem;
     uint8_t *memory = read_file("--ca", path, &certificates, error, error_size);
-    bool added = memory != NULL && dtls_add_authority(server->dtls, certificates, &problem);
+    bool added = memory != NULL && add_authority(server, certificates, &problem);
     if (memory != NULL && !added)
         fail("--ca", path, problem, error, error_size);
     free(memory);
@@ -337,13 +373,13 @@ static bool add_own_certificates(struct server *server, char *error, size_t erro
     if (!own_pki_authority(config->data, server->seal, true, &authority, error, error_size))
         return false;
     bool good = config->authority_count > 0 ||
-                dtls_add_authority(server->dtls, slice_of(authority.certificate, authority.certificate_len), &problem);
+                add_authority(server, slice_of(authority.certificate, authority.certificate_len), &problem);
     if (!good)
         fail("certificates", config->data, problem, error, error_size);
     if (good && config->certificate_count == 0) {
         good = own_pki_server(config->data, server->seal, &authority, hosts, count, &own, error, error_size);
-        if (good && !dtls_add_certificate(server->dtls, slice_of(own.certificate, own.certificate_len),
-                                          slice_of(own.key, own.key_len), &problem))
+        if (good && !add_certificate(server, slice_of(own.certificate, own.certificate_len),
+                                     slice_of(own.key, own.key_len), &problem))
             good = fail("certificates", config->data, problem, error, error_size);
         pki_forget(&own);
     }
@@ -367,15 +403,45 @@ static bool add_certificates(struct server *server, char *error, size_t error_si
 
 /* ---- life ---- */
 
-static bool has_coaps(const struct config *config) {
+static bool has_listener(const struct config *config, enum link_transport transport) {
     for (size_t i = 0; i < config->listener_count; i++) {
-        if (config->listeners[i].transport == LINK_DTLS)
+        if (config->listeners[i].transport == transport)
             return true;
     }
     return false;
 }
 
-bool dtls_service_start(struct server *server, char *error, size_t error_size) {
+static bool start_tls(struct server *server) {
+    static const struct tls_handlers without_key_log = {
+        .psk = on_psk,
+        .certificate = on_certificate,
+        .resume_put = on_resume_put,
+        .resume_get = on_resume_get,
+        .permitted = on_permitted,
+        .failed = on_failed,
+    };
+    const struct dtls_params *dtls = &server->config->dtls;
+    const struct tls_params params = {.tickets = dtls->tickets,
+                                      .hide_unknown_identities = dtls->hide_unknown_identities,
+                                      .ignore_dates = dtls->ignore_dates,
+                                      .handshake_timeout_ms = dtls->handshake_timeout_ms,
+                                      .handshakes_max = dtls->handshakes_max,
+                                      .handshakes_per_s = dtls->handshakes_per_s,
+                                      .resume_ms = dtls->resume_ms};
+    struct tls_handlers handlers = without_key_log;
+    uint8_t key[SEAL_KEY_BYTES];
+    if (server->key_log >= 0)
+        handlers.key_log = on_key_log;
+    server->tls = tls_new(server->loop, &server->clock, &server->wheel, &params, &handlers, server);
+    if (server->tls == NULL || !seal_derive(server->seal, slice_str("tickets"), key))
+        return false;
+    tls_set_ticket_key(server->tls, key);
+    explicit_bzero(key, sizeof key);
+    streams_serve_tls(server->streams, server->tls);
+    return true;
+}
+
+static bool start_dtls(struct server *server) {
     static const struct dtls_handlers without_key_log = {
         .send = on_send,
         .receive = on_message,
@@ -393,34 +459,43 @@ bool dtls_service_start(struct server *server, char *error, size_t error_size) {
         .touched = on_touched,
         .forget = on_forget,
     };
-    server->key_log = -1;
-    if (!has_coaps(server->config))
-        return true;
-    if (!open_key_log(server, error, error_size))
-        return false;
     struct dtls_handlers handlers = without_key_log;
     if (server->key_log >= 0)
         handlers.key_log = on_key_log;
+    server->dtls = dtls_new(server->loop, &server->clock, &server->wheel, &server->config->dtls, &handlers, server);
+    if (server->dtls == NULL)
+        return false;
+    dtls_sessions_serve(server->dtls_sessions, server->dtls);
+    udp_set_datagram_handler(server->udp, on_datagram, server);
+    return true;
+}
+
+bool dtls_service_start(struct server *server, char *error, size_t error_size) {
+    bool has_dtls = has_listener(server->config, LINK_DTLS), has_tls = has_listener(server->config, LINK_TLS);
+    server->key_log = -1;
+    if (!has_dtls && !has_tls)
+        return true;
+    if (!open_key_log(server, error, error_size))
+        return false;
     server->dtls_sessions = dtls_sessions_new(server, error, error_size);
     if (server->dtls_sessions == NULL)
         return false;
-    server->dtls = dtls_new(server->loop, &server->clock, &server->wheel, &server->config->dtls, &handlers, server);
-    if (server->dtls == NULL) {
-        snprintf(error, error_size, "DTLS can't be set up: out of memory");
+    if ((has_dtls && !start_dtls(server)) || (has_tls && !start_tls(server))) {
+        snprintf(error, error_size, "DTLS and TLS can't be set up: out of memory");
         return false;
     }
-    dtls_sessions_serve(server->dtls_sessions, server->dtls);
-    udp_set_datagram_handler(server->udp, on_datagram, server);
     return add_certificates(server, error, error_size);
 }
 
 bool dtls_service_load(struct server *server, char *error, size_t error_size) {
-    return server->dtls == NULL || dtls_sessions_load(server->dtls_sessions, error, error_size);
+    return server->dtls_sessions == NULL || dtls_sessions_load(server->dtls_sessions, error, error_size);
 }
 
 void dtls_service_stop(struct server *server) {
     if (server->dtls != NULL)
         dtls_close(server->dtls);
+    if (server->tls != NULL)
+        tls_close(server->tls);
     dtls_sessions_free(server->dtls_sessions);
     if (server->key_log > 0)
         close(server->key_log);

@@ -1,13 +1,14 @@
-/* DTLS as the server runs it: which identities are good, what becomes of registrations when a session moves or ends, which
- * events tell of it. The transport is common/net/dtls.h, keeping sessions is dtls_sessions.h. */
+/* DTLS and TLS as the server runs them: which identities are good, what becomes of registrations when a session moves or
+ * ends, which events tell of it. The transports are common/net/dtls.h and tls.h, keeping sessions is dtls_sessions.h. */
 #ifndef BERTH_SERVER_DTLS_SERVICE_H
 #define BERTH_SERVER_DTLS_SERVICE_H
 
 #include "common/net/dtls.h"
+#include "common/net/tls.h"
 #include "server/server.h"
 
-/* When there is a coaps listener: make or read certificates, and take the datagrams of such listeners from server->udp.
- * Before server->udp listens. False: one line in `error`. */
+/* When there are listeners with security: make or read certificates, and take the datagrams of coaps ones from server->udp
+ * and the connections of coaps+tcp ones from server->streams. Before those listen. False: one line in `error`. */
 bool dtls_service_start(struct server *server, char *error, size_t error_size);
 
 /* Bring back sessions, before registrations, which look for theirs with dtls_service_link. False: one line in `error`. */
@@ -25,6 +26,9 @@ uint64_t dtls_service_session_id(const struct link *link);
 
 /* False when the link is not a DTLS session, or one that has ended. */
 bool dtls_service_describe(const struct link *link, struct dtls_description *description);
+
+/* The event of a TLS handshake, when the link is a connection that begins with one. */
+void dtls_service_tell_tls(struct server *server, struct link *link);
 
 /* Write the replay windows that have moved, before the write of an effect of what moved them. */
 void dtls_service_write_windows(struct server *server);

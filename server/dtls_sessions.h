@@ -18,7 +18,7 @@ struct dtls_sessions *dtls_sessions_new(struct server *server, char *error, size
 /* After the store was closed. */
 void dtls_sessions_free(struct dtls_sessions *sessions);
 
-/* Before anything else is called. */
+/* Before anything else is called; without coaps listeners never: rows of sessions are deleted when they are loaded. */
 void dtls_sessions_serve(struct dtls_sessions *sessions, struct dtls *dtls);
 
 /* Bring everything back; sessions and resumptions that rest on a credential that is gone are forgotten. False: one line in

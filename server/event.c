@@ -437,6 +437,7 @@ static const struct {
     [EVENT_FACT_ALERT_RECEIVED] = {"alert_received", EVENT_FACT_NUMBER},
     [EVENT_FACT_BYTES_IN] = {"bytes_in", EVENT_FACT_NUMBER},
     [EVENT_FACT_BYTES_OUT] = {"bytes_out", EVENT_FACT_NUMBER},
+    [EVENT_FACT_TLS_VERSION] = {"tls_version", EVENT_FACT_TEXT},
 };
 
 void event_fact_put(struct buffer *facts, enum event_fact fact, struct slice text) {

@@ -53,6 +53,7 @@ enum event_fact {
     EVENT_FACT_ALERT_RECEIVED,
     EVENT_FACT_BYTES_IN,
     EVENT_FACT_BYTES_OUT,
+    EVENT_FACT_TLS_VERSION, /* of TLS connections: "TLS 1.3" */
     EVENT_FACT_COUNT,
 };
 

@@ -1,18 +1,22 @@
 #include "server/seal.h"
 
 #include <mbedtls/gcm.h>
+#include <mbedtls/md.h>
+#include <mbedtls/platform_util.h>
 #include <stdlib.h>
 
 #include "common/base/random.h"
 
 struct seal {
     mbedtls_gcm_context gcm;
+    uint8_t key[SEAL_KEY_BYTES];
 };
 
 struct seal *seal_new(const uint8_t key[SEAL_KEY_BYTES]) {
     struct seal *seal = malloc(sizeof *seal);
     if (seal == NULL)
         return NULL;
+    memcpy(seal->key, key, sizeof seal->key);
     mbedtls_gcm_init(&seal->gcm);
     if (mbedtls_gcm_setkey(&seal->gcm, MBEDTLS_CIPHER_ID_AES, key, SEAL_KEY_BYTES * 8) == 0)
         return seal;
@@ -24,7 +28,13 @@ void seal_free(struct seal *seal) {
     if (seal == NULL)
         return;
     mbedtls_gcm_free(&seal->gcm); /* zeroes the key schedule */
+    mbedtls_platform_zeroize(seal->key, sizeof seal->key);
     free(seal);
+}
+
+bool seal_derive(const struct seal *seal, struct slice purpose, uint8_t key[SEAL_KEY_BYTES]) {
+    return mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), seal->key, sizeof seal->key, purpose.data,
+                           purpose.len, key) == 0;
 }
 
 bool seal_close(struct seal *seal, struct slice context, struct slice plain, struct buffer *out) {

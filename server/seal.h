@@ -19,6 +19,9 @@ struct seal *seal_new(const uint8_t key[SEAL_KEY_BYTES]);
 /* Zeroes it. NULL is allowed. */
 void seal_free(struct seal *seal);
 
+/* A key of its own for `purpose`, the same one whenever the key of the key file is: HMAC-SHA-256 of the purpose. */
+bool seal_derive(const struct seal *seal, struct slice purpose, uint8_t key[SEAL_KEY_BYTES]);
+
 /* Append nonce, ciphertext and tag of `plain` to `out`. False when it does not fit; `out` is as it was. */
 bool seal_close(struct seal *seal, struct slice context, struct slice plain, struct buffer *out);
 

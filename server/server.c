@@ -93,12 +93,15 @@ static bool read_address(struct slice bytes, struct address *address) {
 static struct link *closed_link_for(struct server *server, const struct store_registration *row,
                                     const struct address *peer, const struct address *local) {
     struct listener *listener = NULL;
+    const struct link_identity identity = {.security = persist_row_security(row), .name = row->identity};
     for (size_t i = 0; i < server->config->listener_count; i++) {
         struct listener *one = &server->listeners[i];
-        if (one->transport == LINK_TCP && (listener == NULL || one->number == row->listener))
+        if (one->transport == persist_row_transport(row) && (listener == NULL || one->number == row->listener))
             listener = one;
     }
-    return listener == NULL ? NULL : stream_closed_link(listener, peer, local);
+    if (listener == NULL)
+        return NULL;
+    return stream_closed_link(listener, peer, local, identity.security == LINK_NO_SECURITY ? NULL : &identity);
 }
 
 /* The listener it came through, or the first one that can reach it: listeners may have changed since. */
@@ -108,7 +111,7 @@ static struct link *link_for(struct server *server, const struct store_registrat
         return NULL;
     bool has_local = read_address(row->local, &local);
     struct link *link = NULL;
-    if (persist_row_transport(row) == LINK_TCP)
+    if (link_transport_connects(persist_row_transport(row)))
         return closed_link_for(server, row, &peer, has_local ? &local : NULL);
     if (persist_row_security(row) != LINK_NO_SECURITY)
         return dtls_service_link(server, row, &peer);
@@ -222,7 +225,7 @@ static bool load_credentials(struct server *server, char *error, size_t error_si
 /* ---- life ---- */
 
 static bool listen_on(struct server *server, struct listener *listener, char *error, size_t error_size) {
-    if (listener->transport == LINK_TCP)
+    if (link_transport_connects(listener->transport))
         return stream_listen(server->streams, listener, error, error_size);
     int result = udp_listen(server->udp, listener);
     if (result < 0)

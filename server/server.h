@@ -27,6 +27,7 @@ struct queues;               /* server/queue.h */
 struct queue_settings_table; /* server/queue_settings.h */
 
 struct dtls_sessions;
+struct tls;
 
 struct server {
     uv_loop_t *loop;
@@ -46,7 +47,8 @@ struct server {
     struct seal *seal;           /* what is secret in the store */
     struct credentials *credentials;
     struct dtls *dtls;                   /* NULL: no listener is coaps */
-    struct dtls_sessions *dtls_sessions; /* likewise */
+    struct tls *tls;                     /* NULL: no listener is coaps+tcp */
+    struct dtls_sessions *dtls_sessions; /* NULL: neither is */
     int key_log;                         /* file descriptor of --tls-key-log, or -1 */
     uint64_t next_registration_id;
     uint64_t next_observation_id;

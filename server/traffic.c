@@ -27,7 +27,7 @@ const char *traffic_kind_name(enum traffic_kind kind) {
 }
 
 const char *traffic_way_name(enum traffic_way way) {
-    static const char *const names[] = {"udp", "dtls", "dtls_cid", "tcp"};
+    static const char *const names[] = {"udp", "dtls", "dtls_cid", "tcp", "tls"};
     return way < TRAFFIC_WAYS ? names[way] : "unknown";
 }
 
@@ -37,6 +37,8 @@ static enum traffic_way way_of(const struct link *link) {
     struct dtls_description session;
     if (link->listener->transport == LINK_TCP)
         return TRAFFIC_TCP;
+    if (link->listener->transport == LINK_TLS)
+        return TRAFFIC_TLS;
     if (link->listener->transport != LINK_DTLS)
         return TRAFFIC_UDP;
     return dtls_service_describe(link, &session) && (session.cid.len > 0 || session.peer_cid.len > 0) ? TRAFFIC_DTLS_CID

@@ -1,5 +1,5 @@
 /* What a device costs on the wire: bytes of UDP payload, that is datagrams with all of their DTLS records, or the bytes of
- * a TCP connection, without the headers of UDP, TCP and IP. They are told apart by what they were for, and by transport,
+ * a TCP or TLS connection, without the headers of UDP, TCP and IP. They are told apart by what they were for, and by transport,
  * DTLS with and without a connection ID.
  *
  * Counts lie with the link (link->traffic, about 80 bytes from the first message on) and follow the device to the next
@@ -18,7 +18,7 @@ enum traffic_kind {
     TRAFFIC_KINDS,
 };
 
-enum traffic_way { TRAFFIC_UDP, TRAFFIC_DTLS, TRAFFIC_DTLS_CID, TRAFFIC_TCP, TRAFFIC_WAYS };
+enum traffic_way { TRAFFIC_UDP, TRAFFIC_DTLS, TRAFFIC_DTLS_CID, TRAFFIC_TCP, TRAFFIC_TLS, TRAFFIC_WAYS };
 
 /* `count`: handshakes, requests of that kind without their copies, or messages of the other kind, both ways. */
 struct traffic_count {
@@ -30,7 +30,7 @@ struct traffic_table {
     struct traffic_count counts[TRAFFIC_WAYS][TRAFFIC_KINDS];
 };
 
-/* "handshake" …, and "udp", "dtls", "dtls_cid", "tcp", as the API names them. */
+/* "handshake" …, and "udp", "dtls", "dtls_cid", "tcp", "tls", as the API names them. */
 const char *traffic_kind_name(enum traffic_kind kind);
 const char *traffic_way_name(enum traffic_way way);
 

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/net/tls.h"
 #include "server/dtls_sessions.h"
 #include "server/observation.h"
 #include "server/queue.h"
@@ -65,6 +66,23 @@ static void put_coap(struct buffer *out, const struct server *server) {
     put_number(out, "berth_udp_send_failures_total", "counter", "Datagrams that could not be sent.", udp.send_failed);
 }
 
+static void put_tls(struct buffer *out, const struct server *server) {
+    if (server->dtls_sessions != NULL)
+        put_number(out, "berth_dtls_resumable_sessions", "gauge", "DTLS and TLS sessions that can be resumed by ID.",
+                   dtls_sessions_resumable(server->dtls_sessions));
+    if (server->tls == NULL)
+        return;
+    struct tls_counters tls = tls_counters(server->tls);
+    put_number(out, "berth_tls_connections", "gauge", "TLS connections whose peer is proven.", tls.sessions);
+    put_number(out, "berth_tls_pending_handshakes", "gauge", "TLS handshakes under way.", tls.pending);
+    put_number(out, "berth_tls_handshakes_total", "counter", "TLS handshakes completed.", tls.handshakes_done);
+    put_number(out, "berth_tls_resumptions_total", "counter", "Of them resumptions.", tls.handshakes_resumed);
+    put_number(out, "berth_tls_failed_handshakes_total", "counter", "TLS handshakes that came to nothing.",
+               tls.handshakes_failed);
+    put_number(out, "berth_tls_refused_handshakes_total", "counter", "TLS handshakes not begun: too many at once.",
+               tls.handshakes_refused);
+}
+
 static void put_dtls(struct buffer *out, const struct server *server) {
     if (server->dtls == NULL)
         return;
@@ -72,8 +90,6 @@ static void put_dtls(struct buffer *out, const struct server *server) {
     put_number(out, "berth_dtls_sessions", "gauge", "DTLS sessions.", dtls.sessions);
     put_number(out, "berth_dtls_live_sessions", "gauge", "Of them those that are not kept over a restart.", dtls.live);
     put_number(out, "berth_dtls_pending_handshakes", "gauge", "Handshakes under way.", dtls.pending);
-    put_number(out, "berth_dtls_resumable_sessions", "gauge", "Sessions that can be resumed.",
-               dtls_sessions_resumable(server->dtls_sessions));
     put_number(out, "berth_dtls_hellos_total", "counter", "ClientHellos.", dtls.hellos);
     put_number(out, "berth_dtls_handshakes_total", "counter", "Handshakes completed.", dtls.handshakes_done);
     put_number(out, "berth_dtls_resumptions_total", "counter", "Of them resumptions.", dtls.handshakes_resumed);
@@ -155,6 +171,7 @@ void metrics_get(const struct call *call) {
     put_queues(&out, server);
     put_coap(&out, server);
     put_dtls(&out, server);
+    put_tls(&out, server);
     put_events(&out, server);
     put_store(&out, server);
     put_http(&out, call->web);

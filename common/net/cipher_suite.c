@@ -23,6 +23,21 @@ static const struct cipher_suite suites[] = {
 
 enum { SUITES = sizeof suites / sizeof suites[0] };
 
+/* A suite of TLS 1.3 says less: how the peer is authenticated is agreed on apart from it. */
+static const struct {
+    uint16_t id;
+    const char *name;
+} tls13_suites[] = {
+    {0x1301, "TLS_AES_128_GCM_SHA256"},       {0x1304, "TLS_AES_128_CCM_SHA256"}, {0x1305, "TLS_AES_128_CCM_8_SHA256"},
+    {0x1303, "TLS_CHACHA20_POLY1305_SHA256"}, {0x1302, "TLS_AES_256_GCM_SHA384"},
+};
+
+enum { TLS13_SUITES = sizeof tls13_suites / sizeof tls13_suites[0] };
+
+static const int tls_ids[TLS13_SUITES + SUITES + 1] = {0x1301, 0x1304, 0x1305, 0x1303, 0x1302, 0xc0a8, 0xc0a4,
+                                                       0x00a8, 0xc0a9, 0xc0a5, 0x00a9, 0x00ae, 0xc037, 0xc0ae,
+                                                       0xc0ac, 0xc02b, 0xc0af, 0xc0ad, 0xc02c, 0xc023, 0};
+
 static const int ids[SUITES + 1] = {0xc0a8, 0xc0a4, 0x00a8, 0xc0a9, 0xc0a5, 0x00a9, 0x00ae, 0xc037,
                                     0xc0ae, 0xc0ac, 0xc02b, 0xc0af, 0xc0ad, 0xc02c, 0xc023, 0};
 
@@ -36,4 +51,19 @@ const struct cipher_suite *cipher_suite_find(uint16_t id) {
 
 const int *cipher_suite_ids(void) {
     return ids;
+}
+
+const int *cipher_suite_tls_ids(void) {
+    return tls_ids;
+}
+
+const char *cipher_suite_name(uint16_t id) {
+    const struct cipher_suite *suite = cipher_suite_find(id);
+    if (suite != NULL)
+        return suite->name;
+    for (size_t i = 0; i < TLS13_SUITES; i++) {
+        if (tls13_suites[i].id == id)
+            return tls13_suites[i].name;
+    }
+    return "unknown";
 }

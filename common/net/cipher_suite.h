@@ -22,7 +22,11 @@ struct cipher_suite {
 /* NULL when it is none of ours. */
 const struct cipher_suite *cipher_suite_find(uint16_t id);
 
-/* The ids in order of preference, ending in 0, as mbedtls wants them. */
+/* The ids in order of preference, ending in 0, as mbedtls wants them: of DTLS 1.2; of TLS 1.3 and 1.2. */
 const int *cipher_suite_ids(void);
+const int *cipher_suite_tls_ids(void);
+
+/* IANA's name, also of the suites of TLS 1.3 (RFC 8446 B.4); "unknown" of others. */
+const char *cipher_suite_name(uint16_t id);
 
 #endif

@@ -51,6 +51,8 @@ const char *dtls_fault_name(enum dtls_fault fault) {
         return "protocol";
     case DTLS_FAULT_REPLACED:
         return "replaced";
+    case DTLS_FAULT_CLOSED:
+        return "closed";
     case DTLS_FAULT_INTERNAL:
         return "internal";
     }
@@ -192,23 +194,6 @@ struct link *dtls_find(struct dtls *dtls, uint64_t id) {
 
 /* ---- dropping an identity ---- */
 
-static bool is_zero(const uint8_t *bytes, size_t len) {
-    for (size_t i = 0; i < len; i++) {
-        if (bytes[i] != 0)
-            return false;
-    }
-    return true;
-}
-
-static bool matches(const struct link_identity *identity, const void *arg) {
-    const struct link_identity *wanted = arg;
-    if (identity->security != wanted->security)
-        return false;
-    if (wanted->security == LINK_X509 && !is_zero(wanted->fingerprint, sizeof wanted->fingerprint))
-        return memcmp(identity->fingerprint, wanted->fingerprint, sizeof wanted->fingerprint) == 0;
-    return slice_equal(identity->name, wanted->name);
-}
-
 static size_t drop_owner(struct session_owner *owner) {
     size_t dropped = 0;
     owner->refs++; /* beyond its last session */
@@ -220,7 +205,7 @@ static size_t drop_owner(struct session_owner *owner) {
 
 size_t dtls_drop_identity(struct dtls *dtls, const struct link_identity *identity) {
     size_t dropped = 0;
-    pending_drop(dtls, matches, identity);
+    pending_drop(dtls, proof_identity_is, identity);
     if (identity->security != LINK_X509) {
         struct link_identity exact = {.security = identity->security, .name = identity->name};
         struct session_owner *owner = session_owner_find(&dtls->sessions, &exact);
@@ -229,7 +214,7 @@ size_t dtls_drop_identity(struct dtls *dtls, const struct link_identity *identit
     for (size_t i = 0; i < dtls->sessions.owner_buckets; i++) {
         struct session_owner *owner = dtls->sessions.owners[i];
         while (owner != NULL) {
-            if (!matches(&owner->identity, identity)) {
+            if (!proof_identity_is(&owner->identity, identity)) {
                 owner = owner->hash_next;
                 continue;
             }

@@ -79,6 +79,7 @@ enum dtls_fault {
     DTLS_FAULT_ALERT,                /* the client sent a fatal alert */
     DTLS_FAULT_PROTOCOL,             /* the client did what DTLS does not allow */
     DTLS_FAULT_REPLACED,             /* the client began anew */
+    DTLS_FAULT_CLOSED,               /* the client has closed the connection (TLS) */
     DTLS_FAULT_INTERNAL,             /* out of memory or the like */
 };
 

@@ -5,6 +5,8 @@ enum {
     CODE_METHOD_MAX = 31,
     TLS_HANDSHAKE = 0x16,
     TLS_MAJOR = 3,
+    MESSAGE_HEADER = 4, /* RFC 7252 §3 */
+    MESSAGE_VERSION = 1,
     TOKEN_MAX = 8, /* RFC 8323 §3.2: 9 to 15 are reserved */
 };
 
@@ -30,6 +32,12 @@ enum framing_guess framing_guess(struct slice begin) {
     uint8_t code = begin.data[at];
     bool is_signal = code >= CODE_CSM - 1;
     return is_signal || (code >= 1 && code <= CODE_METHOD_MAX) ? FRAMING_8323 : FRAMING_STRANGE;
+}
+
+enum framing_guess framing_guess_record(struct slice content) {
+    bool is_message = content.len >= MESSAGE_HEADER && content.data[0] >> 6 == MESSAGE_VERSION &&
+                      (content.data[0] & 15) <= TOKEN_MAX && content.data[1] <= CODE_METHOD_MAX;
+    return is_message ? FRAMING_RECORD : framing_guess(content);
 }
 
 static enum framing_result next_8323(struct slice in, size_t max, struct slice *message, size_t *total) {
@@ -75,6 +83,7 @@ enum framing_result framing_next(enum link_framing framing, struct slice in, siz
     case LINK_LENGTH_PREFIXED:
         return next_prefixed(in, max, message, total);
     case LINK_DATAGRAM:
+    case LINK_RECORD:
     case LINK_UNFRAMED:
         break;
     }

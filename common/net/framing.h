@@ -1,6 +1,6 @@
 /* Where one message ends and the next begins on a connection. Two framings are in use on the same port: that of RFC 8323
  * §3.2, whose frames are messages, and that of one vendor's client, which puts a length of four bytes before each
- * message of RFC 7252. The first bytes of a connection tell them apart, and from what is no CoAP at all. */
+ * message of RFC 7252, or, over TLS, a message into each record. The first bytes of a connection tell them apart, and from what is no CoAP at all. */
 #ifndef BERTH_NET_FRAMING_H
 #define BERTH_NET_FRAMING_H
 
@@ -10,6 +10,7 @@ enum framing_guess {
     FRAMING_UNDECIDED, /* more bytes are needed, never more than FRAMING_GUESS_MAX */
     FRAMING_8323,      /* also when the first message is not the CSM that it has to be */
     FRAMING_PREFIXED,
+    FRAMING_RECORD,  /* only over TLS */
     FRAMING_TLS,     /* a TLS handshake where none was expected */
     FRAMING_STRANGE, /* nothing known */
 };
@@ -20,6 +21,10 @@ enum { FRAMING_GUESS_MAX = 6 };
  * its code unless its length is extended; a length prefix begins with two zeros, which as a frame would be an empty
  * message, and that is never the first. */
 enum framing_guess framing_guess(struct slice begin);
+
+/* The same of the content of the first TLS record: a message of RFC 7252 begins with its version, and the code of a
+ * request; a frame that begins with the same bits has 7.01 there (T1). */
+enum framing_guess framing_guess_record(struct slice content);
 
 enum framing_result {
     FRAMING_WHOLE,     /* *message is the next message, *total the bytes that it takes */

@@ -6,7 +6,10 @@ enum {
     HANDSHAKE_HEADER = 12,
     CLIENT_HELLO = 1,
     HELLO_VERIFY_REQUEST = 3,
+    TLS_RECORD_HEADER = 5,
+    TLS_1_3 = 0x0304,
     EXTENSION_SERVER_NAME = 0,
+    EXTENSION_SUPPORTED_VERSIONS = 43,
     EXTENSION_CID = 54,
     EXTENSION_DRAFT_CID = 254,
 };
@@ -107,6 +110,27 @@ bool hello_read(struct slice body, bool whole, struct client_hello *hello) {
     if (body.len == 0)
         return true;
     return take_vector(&body, 2, &extensions) && body.len == 0 && read_extensions(extensions, hello);
+}
+
+bool hello_offers_tls13(struct slice record) {
+    uint32_t type, version;
+    struct slice body, random, skipped, extensions, data, versions;
+    if (record.len < TLS_RECORD_HEADER || record.data[0] != RECORD_HANDSHAKE)
+        return false;
+    record = slice_from(record, TLS_RECORD_HEADER);
+    if (!take_number(&record, 1, &type) || type != CLIENT_HELLO || !take_vector(&record, 3, &body) ||
+        !take_number(&body, 2, &version) || !take(&body, 32, &random) || !take_vector(&body, 1, &skipped) ||
+        !take_vector(&body, 2, &skipped) || !take_vector(&body, 1, &skipped) || !take_vector(&body, 2, &extensions))
+        return false;
+    while (take_number(&extensions, 2, &type) && take_vector(&extensions, 2, &data)) {
+        if (type != EXTENSION_SUPPORTED_VERSIONS || !take_vector(&data, 1, &versions))
+            continue;
+        while (take_number(&versions, 2, &version)) {
+            if (version == TLS_1_3)
+                return true;
+        }
+    }
+    return false;
 }
 
 bool hello_offers(const struct client_hello *hello, uint16_t cipher_suite) {

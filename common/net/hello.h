@@ -38,6 +38,9 @@ bool hello_read_fragment(struct slice datagram, struct hello_fragment *fragment)
  * not well-formed, or a first fragment ends too early. */
 bool hello_read(struct slice body, bool whole, struct client_hello *hello);
 
+/* Whether a record of TLS holds a whole ClientHello that offers TLS 1.3 (RFC 8446 §4.2.1). */
+bool hello_offers_tls13(struct slice record);
+
 /* Whether the suite with this number is offered. */
 bool hello_offers(const struct client_hello *hello, uint16_t cipher_suite);
 

@@ -1,4 +1,4 @@
-/* A link is one peer association: a UDP address, a DTLS session or a TCP connection; a TLS connection as those come.
+/* A link is one peer association: a UDP address, a DTLS session, a TCP or TLS connection.
  * What lies above (CoAP, registrations) talks to a link and never asks what it is made of. A link is counted: whoever
  * keeps a pointer across callbacks holds a reference. */
 #ifndef BERTH_NET_LINK_H
@@ -12,13 +12,14 @@ struct coap_peer;
 struct link;
 struct link_traffic;
 
-enum link_transport { LINK_UDP, LINK_DTLS, LINK_TCP };
+enum link_transport { LINK_UDP, LINK_DTLS, LINK_TCP, LINK_TLS };
 
 /* How a peer's messages lie in what it sends. */
 enum link_framing {
     LINK_DATAGRAM,        /* a message of RFC 7252 in each datagram */
     LINK_STREAM_8323,     /* frames of RFC 8323 §3.2 on a connection */
     LINK_LENGTH_PREFIXED, /* messages of RFC 7252 on a connection, a length before each: one vendor's clients */
+    LINK_RECORD,          /* the same, in a TLS record each: the same clients */
     LINK_UNFRAMED,        /* a connection of which nothing is known yet, or any more */
 };
 
@@ -120,6 +121,8 @@ static inline const char *link_transport_name(enum link_transport transport) {
         return "dtls";
     case LINK_TCP:
         return "tcp";
+    case LINK_TLS:
+        return "tls";
     }
     return "unknown";
 }
@@ -139,6 +142,11 @@ static inline const char *link_security_name(enum link_security security) {
     return "unknown";
 }
 
+/* Whether links of it are connections. */
+static inline bool link_transport_connects(enum link_transport transport) {
+    return transport == LINK_TCP || transport == LINK_TLS;
+}
+
 /* As the API names it; NULL when nothing is known of it. */
 static inline const char *link_framing_name(enum link_framing framing) {
     switch (framing) {
@@ -147,6 +155,7 @@ static inline const char *link_framing_name(enum link_framing framing) {
     case LINK_STREAM_8323:
         return "rfc8323";
     case LINK_LENGTH_PREFIXED:
+    case LINK_RECORD:
         return "pelion";
     case LINK_UNFRAMED:
         break;

@@ -368,3 +368,20 @@ bool proof_is_another(const struct proof *proof, const struct link_identity *ide
     return identity->security != is->security || !slice_equal(identity->name, is->name) ||
            memcmp(identity->fingerprint, is->fingerprint, sizeof is->fingerprint) != 0;
 }
+
+static bool is_zero(const uint8_t *bytes, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        if (bytes[i] != 0)
+            return false;
+    }
+    return true;
+}
+
+bool proof_identity_is(const struct link_identity *identity, const void *wanted) {
+    const struct link_identity *other = wanted;
+    if (identity->security != other->security)
+        return false;
+    if (other->security == LINK_X509 && !is_zero(other->fingerprint, sizeof other->fingerprint))
+        return memcmp(identity->fingerprint, other->fingerprint, sizeof other->fingerprint) == 0;
+    return slice_equal(identity->name, other->name);
+}

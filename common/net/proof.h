@@ -68,4 +68,8 @@ enum dtls_fault proof_fault_of(const struct proof *proof, int error);
 /* By somebody else: keys were agreed on anew, for an identity that nobody has checked. */
 bool proof_is_another(const struct proof *proof, const struct link_identity *identity);
 
+/* Whether it is the one wanted (a const struct link_identity): compared by security, and by fingerprint where the wanted
+ * certificate has one, else by name. */
+bool proof_identity_is(const struct link_identity *identity, const void *wanted);
+
 #endif

@@ -21,6 +21,13 @@ enum {
 struct stream_link {
     struct link link;              /* first member */
     struct connection *connection; /* NULL once it is closed */
+    struct known_peer *known;      /* whom the peer has proven to be; NULL: nobody */
+};
+
+/* An identity that lives as long as the link. */
+struct known_peer {
+    struct link_identity identity;
+    uint8_t name[];
 };
 
 /* A message that waits for its turn. */
@@ -53,9 +60,10 @@ struct connection {
     uint64_t heard_ms, sent_ms, partial_since_ms;
     uint8_t *partial; /* the beginning of a message */
     struct pacing *pacing;
-    char *why; /* it ends, and has not been told so yet */
+    struct tls_session *tls; /* NULL: it speaks in the clear */
+    char *why;               /* it ends, and has not been told so yet */
     uint32_t partial_len, partial_cap;
-    bool is_ending, is_dialled;
+    bool is_ending, is_dialled, is_open; /* is_open: `opened` was told */
 };
 
 struct port {
@@ -72,6 +80,7 @@ struct streams {
     void *arg;
     const struct clock *clock;
     struct timer_wheel *wheel;
+    struct tls *tls;
     struct port *ports, *dialling;
     struct stream_counters counters;
     size_t open_ports;
@@ -100,7 +109,22 @@ static int send_over(struct link *link, struct slice message);
 static void close_over(struct link *link, const char *why);
 
 static void release(struct link *link) {
-    free((struct stream_link *)(void *)link);
+    struct stream_link *stream = (struct stream_link *)(void *)link;
+    free(stream->known);
+    free(stream);
+}
+
+static bool set_identity(struct stream_link *link, const struct link_identity *identity) {
+    struct known_peer *known = calloc(1, sizeof *known + identity->name.len);
+    if (known == NULL)
+        return false;
+    known->identity = *identity;
+    known->identity.name = slice_of(known->name, identity->name.len);
+    if (identity->name.len > 0)
+        memcpy(known->name, identity->name.data, identity->name.len);
+    link->known = known;
+    link->link.identity = &known->identity;
+    return true;
 }
 
 static const struct link_ops link_ops = {.send = send_over, .release = release, .close = close_over};
@@ -116,10 +140,13 @@ static struct stream_link *new_link(struct listener *listener) {
     return link;
 }
 
-struct link *stream_closed_link(struct listener *listener, const struct address *peer, const struct address *local) {
+struct link *stream_closed_link(struct listener *listener, const struct address *peer, const struct address *local,
+                                const struct link_identity *identity) {
     struct stream_link *link = new_link(listener);
-    if (link == NULL)
+    if (link == NULL || (identity != NULL && !set_identity(link, identity))) {
+        free(link);
         return NULL;
+    }
     link->link.peer = *peer;
     if (local != NULL)
         link->link.local = *local;
@@ -157,6 +184,8 @@ static void detach(struct connection *connection, const char *why) {
     timer_cancel(streams->wheel, &connection->timer);
     drop_partial(connection);
     drop_pacing(connection);
+    if (connection->tls != NULL)
+        tls_session_end(connection->tls);
     if (link == NULL)
         return;
     connection->link = NULL;
@@ -166,7 +195,7 @@ static void detach(struct connection *connection, const char *why) {
     streams->counters.connections--;
     if (!connection->is_dialled)
         streams->was_refused = false;
-    if (!streams->closing)
+    if (!streams->closing && connection->is_open)
         streams->handlers.closed(streams->arg, &link->link, why);
     link_unref(&link->link);
 }
@@ -201,13 +230,19 @@ static void on_closed(struct tcp_connection *tcp) {
     const char *why = connection->why != NULL ? connection->why : "closed";
     if (connection->why == NULL && tcp->error != 0)
         why = uv_strerror(tcp->error);
+    if (connection->tls != NULL)
+        tls_session_peer_ended(connection->tls);
     detach(connection, why);
+    if (connection->tls != NULL)
+        tls_session_free(connection->tls);
     free(connection->why);
     free(connection);
 }
 
 static void on_ended(struct tcp_connection *tcp) {
     struct connection *connection = connection_of(tcp);
+    if (connection->tls != NULL)
+        tls_session_peer_ended(connection->tls);
     end(connection, "closed by the peer");
     connection->carrier->finish(connection);
 }
@@ -223,9 +258,24 @@ static const struct carrier plain_carrier = {.write = plain_write, .finish = pla
 static void tell_watcher(struct connection *connection, bool sent, struct slice message) {
     struct link *link = &connection->link->link;
     size_t prefix = link->framing == LINK_LENGTH_PREFIXED ? FRAMING_PREFIX : 0;
+    if (connection->tls != NULL) /* as if each message had a record of its own, as most have */
+        prefix += tls_session_record_overhead(connection->tls);
     if (link->listener != NULL)
         link_tell_watcher(link, sent, message, prefix + message.len);
 }
+
+/* A record for each part. What does not go now is as good as lost with the connection. */
+static void tls_write(struct connection *connection, const struct slice *parts, size_t count) {
+    if (tls_session_send(connection->tls, parts, count) == -ENOBUFS)
+        end(connection, "the peer does not take what is sent");
+}
+
+static void tls_finish(struct connection *connection) {
+    tls_session_end(connection->tls);
+    tcp_finish(&connection->tcp);
+}
+
+static const struct carrier tls_carrier = {.write = tls_write, .finish = tls_finish};
 
 /* One write for each message, its length included (T2). */
 static void write_message(struct connection *connection, struct slice message) {
@@ -308,7 +358,7 @@ static int send_over(struct link *link, struct slice message) {
 static void schedule(struct connection *connection) {
     const struct streams *streams = streams_of(connection);
     uint64_t due_ms = UINT64_MAX;
-    if (streams->options.idle_ms > 0)
+    if (streams->options.idle_ms > 0 && connection->is_open)
         due_ms = connection->heard_ms + streams->options.idle_ms;
     if (connection->partial_len > 0 && connection->partial_since_ms + MESSAGE_MS < due_ms)
         due_ms = connection->partial_since_ms + MESSAGE_MS;
@@ -377,7 +427,8 @@ static bool keep(struct connection *connection, struct slice bytes) {
 static bool find_framing(struct connection *connection, struct slice begin) {
     struct streams *streams = streams_of(connection);
     struct link *link = &connection->link->link;
-    switch (framing_guess(begin)) {
+    bool is_whole_record = connection->tls != NULL && connection->partial_len == 0;
+    switch (is_whole_record ? framing_guess_record(begin) : framing_guess(begin)) {
     case FRAMING_UNDECIDED:
         return false;
     case FRAMING_8323:
@@ -390,6 +441,14 @@ static bool find_framing(struct connection *connection, struct slice begin) {
         }
         link->framing = LINK_LENGTH_PREFIXED;
         streams->handlers.oddity(streams->arg, link, false, "messages come with a length before each");
+        return true;
+    case FRAMING_RECORD:
+        if (link->listener != NULL && link->listener->strict) {
+            break_off(connection, "messages come in a record each, which is not RFC 8323");
+            return false;
+        }
+        link->framing = LINK_RECORD;
+        streams->handlers.oddity(streams->arg, link, false, "messages come in a TLS record each");
         return true;
     case FRAMING_TLS:
         break_off(connection, "a TLS handshake on a port without TLS");
@@ -408,6 +467,11 @@ static enum framing_result next_message(struct connection *connection, struct sl
     *total = in.len + 1;
     if (link->framing == LINK_UNFRAMED && !find_framing(connection, in))
         return FRAMING_PARTIAL;
+    if (link->framing == LINK_RECORD) {
+        *message = in;
+        *total = in.len;
+        return FRAMING_WHOLE;
+    }
     uint32_t max = streams_of(connection)->options.max_message;
     enum framing_result result = framing_next((enum link_framing)link->framing, in, max, message, total);
     if (result == FRAMING_TOO_LARGE)
@@ -472,7 +536,73 @@ static void feed(struct connection *connection, struct slice in) {
 }
 
 static void on_received(struct tcp_connection *tcp, struct slice bytes) {
-    feed(connection_of(tcp), bytes);
+    struct connection *connection = connection_of(tcp);
+    if (connection->tls != NULL)
+        tls_session_feed(connection->tls, bytes);
+    else
+        feed(connection, bytes);
+}
+
+/* ---- what TLS wants of a connection ---- */
+
+static void on_tls_send(void *user, struct slice bytes) {
+    struct connection *connection = user;
+    tcp_write(&connection->tcp, &bytes, 1);
+}
+
+static void on_tls_set_reading(void *user, bool reading) {
+    struct connection *connection = user;
+    if (!connection->is_ending && (!reading || tcp_queued(&connection->tcp) <= PAUSE_QUEUED))
+        tcp_set_reading(&connection->tcp, reading);
+}
+
+static void tell_opened(struct connection *connection) {
+    struct streams *streams = streams_of(connection);
+    connection->is_open = true;
+    connection->heard_ms = connection->sent_ms = clock_now_ms(streams->clock);
+    schedule(connection);
+    streams->handlers.opened(streams->arg, &connection->link->link);
+}
+
+static void on_tls_proven(void *user) {
+    struct connection *connection = user;
+    if (!set_identity(connection->link, tls_session_identity(connection->tls))) {
+        close_over(&connection->link->link, "out of memory");
+        return;
+    }
+    tell_opened(connection);
+}
+
+static void on_tls_received(void *user, struct slice content) {
+    struct connection *connection = user;
+    if (!connection->is_ending)
+        feed(connection, content);
+}
+
+static void on_tls_ended(void *user, const char *why) {
+    struct connection *connection = user;
+    if (connection->is_ending || connection->tcp.closing)
+        return;
+    end(connection, why);
+    tcp_finish(&connection->tcp);
+}
+
+static const struct tls_carrier on_tls = {
+    .send = on_tls_send,
+    .set_reading = on_tls_set_reading,
+    .proven = on_tls_proven,
+    .received = on_tls_received,
+    .ended = on_tls_ended,
+};
+
+bool stream_describe_tls(const struct link *link, struct tls_description *description) {
+    const struct connection *connection = NULL;
+    if (link->ops == &link_ops)
+        connection = ((const struct stream_link *)(const void *)link)->connection;
+    if (connection == NULL || connection->tls == NULL || !connection->is_open)
+        return false;
+    tls_session_describe(connection->tls, description);
+    return true;
 }
 
 /* ---- the beginning ---- */
@@ -523,10 +653,19 @@ static void on_opened(struct tcp_connection *tcp) {
         return;
     read_addresses(connection);
     connection->link->link.local.port = 0;
-    connection->heard_ms = connection->sent_ms = clock_now_ms(streams->clock);
     streams->counters.accepted += !connection->is_dialled;
-    schedule(connection);
-    streams->handlers.opened(streams->arg, &connection->link->link);
+    struct listener *listener = connection->port->listener;
+    if (listener == NULL || listener->transport != LINK_TLS) {
+        tell_opened(connection);
+        return;
+    }
+    connection->tls = tls_session_new(streams->tls, listener, &connection->link->link.peer, &on_tls, connection);
+    if (connection->tls == NULL) {
+        end(connection, "out of memory");
+        tcp_close(tcp);
+        return;
+    }
+    connection->carrier = &tls_carrier;
 }
 
 /* ---- life ---- */
@@ -573,6 +712,10 @@ struct streams *streams_new(uv_loop_t *loop, const struct stream_options *option
     streams->clock = clock;
     streams->wheel = wheel;
     return streams;
+}
+
+void streams_serve_tls(struct streams *streams, struct tls *tls) {
+    streams->tls = tls;
 }
 
 static struct port *add_port(struct streams *streams, struct listener *listener) {

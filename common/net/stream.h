@@ -1,4 +1,4 @@
-/* Links over TCP connections: each is one connection of a peer, its framing told by its first bytes (framing.h), its
+/* Links over TCP and TLS connections: each is one connection of a peer, its framing told by its first bytes (framing.h), its
  * messages handed over whole. A link outlives its connection, as `closed`: whoever holds it learns that nothing can be
  * sent over it any more.
  *
@@ -12,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/timer_wheel.h"
 #include "common/net/link.h"
+#include "common/net/tls.h"
 
 struct streams;
 
@@ -24,7 +25,9 @@ struct stream_options {
 
 /* None is called from within a function of this header. */
 struct stream_handlers {
-    void (*opened)(void *arg, struct link *link); /* connected; its framing is not known yet, unless it is ours */
+    /* Connected, and with TLS the peer is proven; its framing is not known yet, unless it is ours. Of a connection whose
+     * handshake comes to nothing, only `tls` tells. */
+    void (*opened)(void *arg, struct link *link);
     /* A message: a whole frame of RFC 8323, or what followed a length. */
     void (*received)(void *arg, struct link *link, struct slice message);
     /* What comes can't be taken apart, or may not: close the link, after a last word where there is one. */
@@ -43,6 +46,10 @@ struct streams *streams_new(uv_loop_t *loop, const struct stream_options *option
                             const struct stream_handlers *handlers, void *arg, const struct clock *clock,
                             struct timer_wheel *wheel);
 
+/* What connections of LINK_TLS listeners speak; before the first of them listens. It must outlive the streams' close
+ * callbacks (tls_close sees to it). */
+void streams_serve_tls(struct streams *streams, struct tls *tls);
+
 /* Bind `listener->address` and accept. Fills in the real port. The listener must outlive the streams. False with one
  * line in `error`. */
 bool stream_listen(struct streams *streams, struct listener *listener, char *error, size_t error_size);
@@ -55,9 +62,13 @@ struct link *stream_connect(struct streams *streams, struct listener *listener, 
 /* When something was last sent over it, in protocol time; since it was opened. */
 uint64_t stream_sent_ms(const struct link *link);
 
-/* A link whose connection was of an earlier run: closed from the beginning. The caller gets a reference; NULL when out of
- * memory. */
-struct link *stream_closed_link(struct listener *listener, const struct address *peer, const struct address *local);
+/* A link whose connection was of an earlier run: closed from the beginning, with the identity that it had (copied; NULL:
+ * none). The caller gets a reference; NULL when out of memory. */
+struct link *stream_closed_link(struct listener *listener, const struct address *peer, const struct address *local,
+                                const struct link_identity *identity);
+
+/* False: it is no open TLS connection. */
+bool stream_describe_tls(const struct link *link, struct tls_description *description);
 
 struct stream_counters {
     uint64_t accepted, refused, closed, bytes_in, bytes_out;

@@ -136,9 +136,15 @@ static json_t *cid_json(struct slice cid) {
 static json_t *security_json(const struct registration *r) {
     json_t *security = json_object();
     struct dtls_description session;
+    struct tls_description connection;
     bool is_secure = r->security != LINK_NO_SECURITY;
     set(security, "mode", json_string(link_security_name((enum link_security)r->security)));
     set(security, "identity", is_secure ? document_text(registration_identity(r)) : json_null());
+    if (stream_describe_tls(r->link, &connection)) {
+        set(security, "cipher_suite", json_string(connection.cipher_suite));
+        set(security, "tls_version", json_string(connection.version));
+        set(security, "resumed", json_boolean(connection.resumed));
+    }
     if (!dtls_service_describe(r->link, &session))
         return security;
     set(security, "cipher_suite", json_string(session.cipher_suite));

@@ -11,7 +11,8 @@ const char *const event_json_fields[] = {
     "id",          "ts",        "type",    "endpoint",   "location",       "previous", "lifetime_s",  "address",
     "detail",      "coap_code", "path",    "value",      "value_type",     "time",     "observation", "sequence",
     "confirmable", "stale",     "request", "state",      "status",         "security", "identity",    "cipher_suite",
-    "cid",         "cid_draft", "reason",  "alert_sent", "alert_received", "bytes_in", "bytes_out",   NULL};
+    "cid",         "cid_draft", "reason",  "alert_sent", "alert_received", "bytes_in", "bytes_out",   "tls_version",
+    NULL};
 
 static void set(json_t *object, const char *name, json_t *value) {
     json_object_set_new(object, name, value);

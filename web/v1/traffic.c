@@ -14,12 +14,16 @@ static json_t *count_json(uint32_t in, uint32_t out) {
 
 static json_t *session_json(const struct link *link) {
     struct dtls_description session;
-    if (!dtls_service_describe(link, &session))
+    struct tls_description connection;
+    bool is_dtls = dtls_service_describe(link, &session);
+    if (!is_dtls && !stream_describe_tls(link, &connection))
         return json_null();
-    const struct dtls_traffic *t = &session.traffic;
+    const struct dtls_traffic *t = is_dtls ? &session.traffic : &connection.traffic;
     json_t *json = json_object(), *handshake = count_json(t->handshake_in, t->handshake_out);
-    json_object_set_new(handshake, "datagrams_in", json_integer(t->handshake_datagrams_in));
-    json_object_set_new(handshake, "datagrams_out", json_integer(t->handshake_datagrams_out));
+    if (is_dtls) {
+        json_object_set_new(handshake, "datagrams_in", json_integer(t->handshake_datagrams_in));
+        json_object_set_new(handshake, "datagrams_out", json_integer(t->handshake_datagrams_out));
+    }
     json_object_set_new(json, "handshake", handshake);
     json_object_set_new(json, "records", count_json(t->records_in, t->records_out));
     json_object_set_new(json, "messages", count_json(t->content_in, t->content_out));

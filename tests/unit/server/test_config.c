@@ -44,13 +44,15 @@ static void expect_usage(const char *first, const char *second) {
 static void test_defaults(void **state) {
     (void)state;
     assert_int_equal(parse(NULL, NULL, NULL), CONFIG_RUN);
-    assert_int_equal(config.listener_count, 3);
+    assert_int_equal(config.listener_count, 4);
     assert_int_equal(config.listeners[0].address.port, 5683);
     assert_int_equal(config.listeners[0].transport, LINK_UDP);
     assert_int_equal(config.listeners[1].address.port, 5683);
     assert_int_equal(config.listeners[1].transport, LINK_TCP);
     assert_int_equal(config.listeners[2].address.port, 5684);
     assert_int_equal(config.listeners[2].transport, LINK_DTLS);
+    assert_int_equal(config.listeners[3].address.port, 5684);
+    assert_int_equal(config.listeners[3].transport, LINK_TLS);
     assert_int_equal(config.tcp_idle_ms, 60000);
     assert_int_equal(config.coap.max_message_size, 16384);
     assert_false(config.listeners[0].strict);
