@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import select
 import socket
 import ssl
 import subprocess
@@ -431,3 +432,70 @@ def test_a_strict_listener_refuses_messages_in_records(start_berth, tmp_path):
     peer.send(Coap(CON, POST, 1, b"t", []))
     peer.await_close(10)
     assert "RFC 8323" in berth.await_event("rejected")["detail"]
+
+
+# ---- renegotiation (RFC 5746) ----
+
+
+class Renegotiating:
+    """`openssl s_client`, which begins anew when it reads an R, and tells every handshake message."""
+
+    def __init__(self, berth, cert):
+        files = ["-CAfile", berth.data / "ca.pem", "-cert", f"{cert}.pem", "-key", f"{cert}.key"]
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{tls_port(berth)}", "-tls1_2", "-msg", *files]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
+        )
+        self.said = b""
+
+    def write(self, data):
+        self.process.stdin.write(data)
+
+    def until(self, text, times=1, timeout=15):
+        deadline = time.monotonic() + timeout
+        while self.said.count(text) < times:
+            left = deadline - time.monotonic()
+            assert left > 0 and select.select([self.process.stdout], [], [], left)[0], self.said
+            data = os.read(self.process.stdout.fileno(), 65536)
+            assert data, self.said
+            self.said += data
+
+    def close(self):
+        self.process.kill()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def renegotiating(berth, tmp_path):
+    client = Renegotiating(berth, pki(berth, tmp_path))
+    yield client
+    client.close()
+
+
+ANEW = b"RENEGOTIATING"
+DONE = b"<<< TLS 1.2, Handshake [length 0010], Finished"
+REFUSED = b", warning no_renegotiation"
+
+
+def test_T5_a_client_renegotiates_once_before_its_first_message(berth, renegotiating):
+    renegotiating.until(DONE)
+    berth.await_event("dtls_handshake", "dev1")
+    renegotiating.write(b"R\n")
+    renegotiating.until(ANEW)
+    renegotiating.until(DONE, 2)
+    renegotiating.write(encode_frame(Coap(CON, CSM, 0, b"")))
+    renegotiating.until(b"\xe1")  # the server's CSM
+    renegotiating.write(b"R\n")
+    renegotiating.until(REFUSED)
+
+
+def test_no_renegotiation_after_the_first_message(berth, renegotiating):
+    renegotiating.until(DONE)
+    renegotiating.write(encode_frame(Coap(CON, CSM, 0, b"")))
+    handshake = berth.await_event("connection_opened")
+    assert handshake["address"]
+    renegotiating.until(b"\xe1")  # the server's CSM
+    renegotiating.write(b"R\n")
+    renegotiating.until(REFUSED)
