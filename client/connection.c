@@ -1,6 +1,7 @@
 #include "client/connection.h"
 
 #include "client/device.h"
+#include "client/security.h"
 #include "common/base/random.h"
 #include "common/net/stream.h"
 
@@ -47,13 +48,22 @@ static void on_retry(struct timer *timer, void *arg) {
     dial(connection);
 }
 
+static void report_tls(const struct device *device, const struct link *link) {
+    struct tls_description tls;
+    if (!stream_describe_tls(link, &tls))
+        return;
+    struct dtls_client_description session = {
+        .established = true, .resumed = tls.resumed, .cipher_suite = tls.cipher_suite, .traffic = tls.traffic};
+    report_handshake(&device->report, &session);
+}
+
 static void on_opened(void *arg, struct link *link) {
     struct connection *connection = arg;
     struct device *device = connection->device;
     clock_update(&device->clock);
-    (void)link;
     connection->failures = 0;
     report_event(&device->report, "connected", "Connected");
+    report_tls(device, link);
     schedule_keepalive(connection);
     /* What waited first, which may be a Register. Otherwise the server learns from an Update where the device is now. */
     coap_calls_resume(device->coap, device->server);
@@ -99,8 +109,10 @@ static void on_oddity(void *arg, struct link *link, bool rejected, const char *w
 static bool dial(struct connection *connection) {
     struct device *device = connection->device;
     struct link *before = device->server;
-    struct link *link =
-        stream_connect(connection->streams, &device->listener, &connection->server, device->options->framing);
+    enum link_framing framing = device->options->framing;
+    if (connection->tls != NULL && framing == LINK_LENGTH_PREFIXED)
+        framing = LINK_RECORD;
+    struct link *link = stream_connect(connection->streams, &device->listener, &connection->server, framing);
     if (link == NULL)
         return false;
     device->server = link;
@@ -112,6 +124,29 @@ static bool dial(struct connection *connection) {
     return true;
 }
 
+static void on_tls_failed(void *arg, const struct dtls_failure *failure) {
+    const struct connection *connection = arg;
+    report_handshake_failure(&connection->device->report, failure);
+}
+
+static bool make_tls(struct connection *connection, char *error, size_t error_size) {
+    static const struct tls_handlers handlers = {.failed = on_tls_failed};
+    struct device *device = connection->device;
+    const struct options *options = device->options;
+    struct security_params params;
+    const char *problem = "";
+    if (!security_read_params(&options->security, options->server_text, &params, error, error_size))
+        return false;
+    connection->tls =
+        tls_new_client(device->loop, &device->clock, &device->wheel, &params.client, &handlers, connection, &problem);
+    security_free_params(&params);
+    if (connection->tls == NULL)
+        snprintf(error, error_size, "%s: %s", options->server_text, problem);
+    else
+        streams_serve_tls(connection->streams, connection->tls);
+    return connection->tls != NULL;
+}
+
 static bool open_connection(struct device *device, const struct address *server, char *error, size_t error_size) {
     struct connection *connection = &device->connection;
     const struct stream_options options = {.max_message = device->options->coap.max_message_size,
@@ -121,6 +156,8 @@ static bool open_connection(struct device *device, const struct address *server,
     *connection = (struct connection){.device = device, .server = *server};
     connection->streams = streams_new(device->loop, &options, &handlers, connection, &device->clock, &device->wheel);
     uv_async_init(device->loop, &connection->alive, NULL);
+    if (device->listener.transport == LINK_TLS && !make_tls(connection, error, error_size))
+        return false;
     bool dialed = dial(connection);
     if (!dialed)
         snprintf(error, error_size, "out of memory");
@@ -133,8 +170,11 @@ static void close_connection(struct device *device) {
         return;
     timer_cancel(&device->wheel, &connection->retry);
     timer_cancel(&device->wheel, &connection->keepalive);
+    if (connection->tls != NULL)
+        tls_close(connection->tls);
     streams_close(connection->streams);
     connection->streams = NULL;
+    connection->tls = NULL;
     uv_close((uv_handle_t *)&connection->alive, NULL);
     if (device->server != NULL)
         link_unref(device->server);
@@ -145,6 +185,15 @@ const struct transport tcp_transport = {
     .scheme = "coap+tcp",
     .link = LINK_TCP,
     .port = 5683,
+    .open = open_connection,
+    .close = close_connection,
+};
+
+const struct transport tls_transport = {
+    .scheme = "coaps+tcp",
+    .link = LINK_TLS,
+    .port = 5684,
+    .secure = true,
     .open = open_connection,
     .close = close_connection,
 };

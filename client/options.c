@@ -25,7 +25,7 @@ static bool set_server(struct options *options, const char *value, char problem[
         return fail(problem, error);
     options->transport = transport_find(options->server.scheme);
     if (options->transport == NULL)
-        return fail(problem, "must begin with coap://, coaps:// or coap+tcp:// (others are not spoken yet)");
+        return fail(problem, "must begin with coap://, coaps://, coap+tcp:// or coaps+tcp://");
     if (options->server.host.len == 0)
         return fail(problem, "must name a host");
     if (options->server.query.len > 0)
@@ -268,7 +268,7 @@ static const struct {
     set_fn *set;
     const char *help;
 } settings[] = {
-    {"server", "URI", set_server, "the LwM2M server: coap://, coaps:// or coap+tcp:// [coap://127.0.0.1:5683]"},
+    {"server", "URI", set_server, "the LwM2M server: coap, coaps, coap+tcp or coaps+tcp:// [coap://127.0.0.1:5683]"},
     {"psk", "IDENTITY:HEX", set_psk, "with coaps: pre-shared key; @FILE has it in its first line, as may BERTH_PSK"},
     {"cert", "FILE", set_certificate, "with coaps: own certificate, PEM or DER, and the chain behind it"},
     {"key", "FILE", set_private_key, "its private key"},
@@ -415,7 +415,7 @@ enum options_action options_parse(struct options *options, int argc, char **argv
         fprintf(stderr, "berth-device: %s\n", problem);
         return OPTIONS_EXIT_USAGE;
     }
-    if (options->account && (options->transport->link == LINK_TCP || options->security.state != NULL)) {
+    if (options->account && (link_transport_connects(options->transport->link) || options->security.state != NULL)) {
         fprintf(stderr, "berth-device: --account counts over UDP, in sessions of its own: not with TCP or --state\n");
         return OPTIONS_EXIT_USAGE;
     }
@@ -425,11 +425,16 @@ enum options_action options_parse(struct options *options, int argc, char **argv
         return OPTIONS_EXIT_USAGE;
     }
     /* The vendor's clients say U over TCP, too. */
-    bool is_tcp = options->transport->link == LINK_TCP;
+    bool is_tcp = link_transport_connects(options->transport->link);
+    if (options->transport->link == LINK_TLS &&
+        (options->security.state != NULL || options->security.cid != DTLS_CLIENT_NO_CID)) {
+        fprintf(stderr, "berth-device: --state, --cid and --cid-draft are for a --server of coaps://\n");
+        return OPTIONS_EXIT_USAGE;
+    }
     if (options->binding[0] == '\0')
         memcpy(options->binding, is_tcp && options->framing == LINK_STREAM_8323 ? "T" : "U", 2);
     if (!is_tcp && (options->framing != LINK_STREAM_8323 || options->keepalive_ms > 0)) {
-        fprintf(stderr, "berth-device: --framing and --keepalive are for a --server of coap+tcp://\n");
+        fprintf(stderr, "berth-device: --framing and --keepalive are for a --server of coap+tcp:// or coaps+tcp://\n");
         return OPTIONS_EXIT_USAGE;
     }
     /* In LwM2M 1.0 queue mode is a part of the binding (§5.3.1.1 there). */

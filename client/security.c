@@ -102,7 +102,7 @@ bool security_complete(struct security_options *security, bool secure, struct sl
     struct address address;
     if (!secure && (some || security->has_psk || security->cid != DTLS_CLIENT_NO_CID || security->resume ||
                     security->state != NULL || security->cipher != NULL || security->max_fragment > 0))
-        return fail(problem, "options of security need --server coaps://...");
+        return fail(problem, "options of security need --server coaps://... or coaps+tcp://...");
     if (!secure)
         return true;
     if (security->has_psk == some || some != all)

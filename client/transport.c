@@ -2,7 +2,7 @@
 
 #include "client/device.h"
 
-static const struct transport *const transports[] = {&udp_transport, &dtls_transport, &tcp_transport};
+static const struct transport *const transports[] = {&udp_transport, &dtls_transport, &tcp_transport, &tls_transport};
 
 const struct transport *transport_find(struct slice scheme) {
     for (size_t i = 0; i < sizeof transports / sizeof transports[0]; i++) {

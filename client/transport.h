@@ -23,7 +23,7 @@ struct transport {
     int (*rebind)(struct device *device);
 };
 
-extern const struct transport udp_transport, dtls_transport, tcp_transport;
+extern const struct transport udp_transport, dtls_transport, tcp_transport, tls_transport;
 
 /* NULL: the device does not speak that. */
 const struct transport *transport_find(struct slice scheme);

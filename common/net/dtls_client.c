@@ -576,6 +576,14 @@ static bool add_chain(struct dtls_own_certificate *own, struct slice certificate
     return good;
 }
 
+bool dtls_client_set_identity(struct dtls_setup *setup, const struct dtls_client_params *params, const char **problem) {
+    if (params->suite->psk)
+        return configure_key(&setup->config, params->identity, params->key, problem);
+    return dtls_setup_add_certificate(setup, params->certificate, params->private_key, problem) &&
+           add_chain(setup->own, params->certificate, problem) &&
+           dtls_setup_add_authority(setup, params->authority, problem);
+}
+
 static bool configure(struct dtls_client *client, const struct dtls_client_params *params, const char **problem) {
     mbedtls_ssl_config *config = &client->setup.config;
     bool cbc = params->suite->aead == RECORD_CBC;
@@ -595,11 +603,7 @@ static bool configure(struct dtls_client *client, const struct dtls_client_param
         *problem = "fragment length or CID length cannot be had";
         return false;
     }
-    if (params->suite->psk)
-        return configure_key(config, params->identity, params->key, problem);
-    return dtls_setup_add_certificate(&client->setup, params->certificate, params->private_key, problem) &&
-           add_chain(client->setup.own, params->certificate, problem) &&
-           dtls_setup_add_authority(&client->setup, params->authority, problem);
+    return dtls_client_set_identity(&client->setup, params, problem);
 }
 
 struct dtls_client *dtls_client_new(const struct clock *clock, struct timer_wheel *wheel, struct listener *listener,

@@ -83,6 +83,10 @@ struct dtls_client *dtls_client_new(const struct clock *clock, struct timer_whee
                                     const struct address *peer, const struct dtls_client_params *params,
                                     const struct dtls_client_handlers *handlers, void *arg, const char **problem);
 
+/* Give a client's setup what `params` says of key, or certificates. False: *problem. */
+struct dtls_setup;
+bool dtls_client_set_identity(struct dtls_setup *setup, const struct dtls_client_params *params, const char **problem);
+
 /* End without a word; what was kept stays. The memory goes with the last reference to the link. */
 void dtls_client_free(struct dtls_client *client);
 

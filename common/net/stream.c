@@ -195,7 +195,7 @@ static void detach(struct connection *connection, const char *why) {
     streams->counters.connections--;
     if (!connection->is_dialled)
         streams->was_refused = false;
-    if (!streams->closing && connection->is_open)
+    if (!streams->closing && (connection->is_open || connection->is_dialled))
         streams->handlers.closed(streams->arg, &link->link, why);
     link_unref(&link->link);
 }
@@ -566,7 +566,8 @@ static void tell_opened(struct connection *connection) {
 
 static void on_tls_proven(void *user) {
     struct connection *connection = user;
-    if (!set_identity(connection->link, tls_session_identity(connection->tls))) {
+    const struct link_identity *identity = tls_session_identity(connection->tls);
+    if (identity->security != LINK_NO_SECURITY && !set_identity(connection->link, identity)) {
         close_over(&connection->link->link, "out of memory");
         return;
     }
@@ -654,9 +655,13 @@ static void on_opened(struct tcp_connection *tcp) {
     read_addresses(connection);
     connection->link->link.local.port = 0;
     streams->counters.accepted += !connection->is_dialled;
-    struct listener *listener = connection->port->listener;
+    struct listener *listener = connection->link->link.listener;
     if (listener == NULL || listener->transport != LINK_TLS) {
         tell_opened(connection);
+        return;
+    }
+    if (connection->is_dialled) {
+        tls_session_start(connection->tls);
         return;
     }
     connection->tls = tls_session_new(streams->tls, listener, &connection->link->link.peer, &on_tls, connection);
@@ -756,6 +761,13 @@ struct link *stream_connect(struct streams *streams, struct listener *listener, 
     streams->next.link = link;
     tcp_connect(streams->dialling->tcp, peer);
     streams->next.link = NULL;
+    if (link->connection != NULL && listener != NULL && listener->transport == LINK_TLS) {
+        struct connection *connection = link->connection;
+        connection->carrier = &tls_carrier;
+        connection->tls = tls_session_new(streams->tls, listener, peer, &on_tls, connection);
+        if (connection->tls == NULL)
+            out_of_memory();
+    }
     if (link->connection == NULL) { /* no memory for the connection */
         free(link);
         return NULL;

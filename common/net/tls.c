@@ -20,6 +20,8 @@ enum {
     IN_MAX = 131072,  /* bytes that wait for a step */
     HELD_MAX = 65536, /* bytes that wait until they can be sent */
     KEY_LINE = 40 + 1 + 64 + 1 + 128 + 1,
+    SUITES_MAX = 16,
+    CLIENT_TIMEOUT_MS = 60000,
     KEY_LINES = 6, /* of one handshake */
 };
 
@@ -61,6 +63,7 @@ struct tls_session {
     size_t stepping;                /* bytes of `in` that the step may read */
     uint16_t suite;
     bool is_tls13, has_ssl, resumed, renegotiated;
+    bool saw_certificate;           /* of a server */
     bool busy, doomed;              /* a step is on the pool; it is freed when that is back */
     bool suspect;                   /* identities were dropped while it was busy */
     bool is_over;                   /* what mbedtls says: the (first) handshake is */
@@ -83,6 +86,11 @@ struct tls {
     uint32_t begun_this_second;
     size_t doomed; /* freed when their steps are back */
     bool closing, async_closing;
+    /* Of clients. */
+    bool is_client, wants_certificate, resumes, has_resumable;
+    const char *server_name;
+    int suites[SUITES_MAX];
+    mbedtls_ssl_session resumable;
     uint8_t content[CONTENT_MAX];
 };
 
@@ -352,7 +360,8 @@ static int hold(struct tls_session *session, struct slice content) {
 }
 
 static bool has_to_wait(const struct tls_session *session) {
-    return session->busy || session->state == SILENT || session->state == HANDSHAKING || is_under_way(session);
+    return session->busy || session->held.len > 0 || session->state == SILENT || session->state == HANDSHAKING ||
+           is_under_way(session);
 }
 
 int tls_session_send(struct tls_session *session, const struct slice *parts, size_t count) {
@@ -378,13 +387,53 @@ static void send_held(struct tls_session *session) {
     drop(&held);
 }
 
+/* ---- what a client resumes ---- */
+
+static void remember(struct tls *tls, const mbedtls_ssl_context *ssl) {
+    if (!tls->resumes)
+        return;
+    if (tls->has_resumable)
+        mbedtls_ssl_session_free(&tls->resumable);
+    mbedtls_ssl_session_init(&tls->resumable);
+    tls->has_resumable = mbedtls_ssl_get_session(ssl, &tls->resumable) == 0;
+}
+
+/* Read one record's content, past the tickets of TLS 1.3. */
+static int read_content(struct tls_session *session, uint8_t *out) {
+    int len;
+    while ((len = mbedtls_ssl_read(&session->ssl, out, CONTENT_MAX)) == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+        remember(session->tls, &session->ssl);
+    return len;
+}
+
+static int on_server_certificate(void *arg, mbedtls_x509_crt *certificate, int depth, uint32_t *flags) {
+    struct tls_session *session = arg;
+    (void)certificate, (void)depth, (void)flags;
+    session->saw_certificate = true;
+    return 0;
+}
+
+/* Whether the session is the one that was offered, since no certificate was shown; with a key, by its ID, and TLS 1.3 does
+ * not tell. */
+static bool is_resumption(const struct tls_session *session) {
+    const struct tls *tls = session->tls;
+    const mbedtls_ssl_session *now = session->ssl.MBEDTLS_PRIVATE(session), *before = &tls->resumable;
+    size_t len = now->MBEDTLS_PRIVATE(id_len);
+    if (!tls->has_resumable)
+        return false;
+    if (tls->wants_certificate)
+        return !session->saw_certificate;
+    return !session->is_tls13 && len > 0 && len == before->MBEDTLS_PRIVATE(id_len) &&
+           memcmp(now->MBEDTLS_PRIVATE(id), before->MBEDTLS_PRIVATE(id), len) == 0;
+}
+
 /* ---- settled: records, and nothing else ---- */
 
 static void read_settled(struct tls_session *session, struct slice bytes) {
     struct tls *tls = session->tls;
     session->source = bytes;
     while (session->state == SETTLED) {
-        int len = mbedtls_ssl_read(&session->ssl, tls->content, sizeof tls->content);
+        int len = read_content(session, tls->content);
         if (len == MBEDTLS_ERR_SSL_WANT_READ || len == MBEDTLS_ERR_SSL_WANT_WRITE)
             break;
         if (len <= 0) {
@@ -458,7 +507,7 @@ static void step(struct tls_session *session) {
                 session->error = MBEDTLS_ERR_SSL_ALLOC_FAILED;
                 return;
             }
-            int len = mbedtls_ssl_read(&session->ssl, session->content, CONTENT_MAX);
+            int len = read_content(session, session->content);
             session->error = len > 0 ? 0 : len == 0 ? MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY : len;
             session->content_len = len > 0 ? (size_t)len : 0;
         }
@@ -486,18 +535,21 @@ static void establish(struct tls_session *session) {
     const mbedtls_ssl_session *agreed = session->ssl.MBEDTLS_PRIVATE(session);
     session->suite = (uint16_t)agreed->MBEDTLS_PRIVATE(ciphersuite);
     session->exports_known = session->exports;
-    if (session->proof.identity.security == LINK_NO_SECURITY || (session->suspect && !is_permitted(session))) {
+    bool is_known = tls->is_client || session->proof.identity.security != LINK_NO_SECURITY;
+    if (!is_known || (session->suspect && !is_permitted(session))) {
         give_up(session, DTLS_FAULT_REPLACED);
         return;
     }
     timer_cancel(tls->wheel, &session->timeout);
-    session->resumed = session->proof.resumed;
+    session->resumed = tls->is_client ? is_resumption(session) : session->proof.resumed;
+    if (tls->is_client && !session->is_tls13)
+        remember(tls, &session->ssl);
     session->identity = session->proof.identity;
     memcpy(session->name, session->proof.name, sizeof session->name);
     session->identity.name.data = session->name;
     set_state(session, PROVEN);
     tls->counters.handshakes_done++;
-    tls->counters.handshakes_resumed += session->proof.resumed;
+    tls->counters.handshakes_resumed += session->resumed;
     session->carrier->proven(session->user);
 }
 
@@ -608,17 +660,39 @@ static bool may_begin(struct tls *tls) {
     return tls->counters.pending < tls->params.handshakes_max && tls->begun_this_second < tls->params.handshakes_per_s;
 }
 
+static bool begin_client(struct tls_session *session) {
+    struct tls *tls = session->tls;
+    session->proof.config = tls->setup.config;
+    if (mbedtls_ssl_setup(&session->ssl, &session->proof.config) != 0 ||
+        (tls->wants_certificate && mbedtls_ssl_set_hostname(&session->ssl, tls->server_name) != 0))
+        return false;
+    mbedtls_ssl_set_verify(&session->ssl, on_server_certificate, session);
+    if (tls->has_resumable)
+        mbedtls_ssl_set_session(&session->ssl, &tls->resumable); /* if it can't be, the handshake is a full one */
+    return true;
+}
+
 /* The first record has come, usually with a whole ClientHello. */
-static bool begin(struct tls_session *session) {
+static bool begin_server(struct tls_session *session) {
     struct tls *tls = session->tls;
     struct slice hello = slice_of(session->in.data, session->in.len);
     /* A client of TLS 1.2 that is given a ticket has no session ID, and some resume by nothing else. */
     bool tickets = tls->params.tickets || hello_offers_tls13(hello);
     proof_begin(&session->proof, mbedtls_ssl_set_hs_own_cert, true, tickets);
+    return mbedtls_ssl_setup(&session->ssl, &session->proof.config) == 0;
+}
+
+static bool begin(struct tls_session *session) {
+    struct tls *tls = session->tls;
+    tls->counters.handshakes_begun++;
+    tls->begun_this_second++;
+    set_state(session, HANDSHAKING);
     mbedtls_ssl_init(&session->ssl);
     session->has_ssl = true;
-    if (mbedtls_ssl_setup(&session->ssl, &session->proof.config) != 0)
+    if (!(tls->is_client ? begin_client(session) : begin_server(session))) {
+        give_up(session, DTLS_FAULT_INTERNAL);
         return false;
+    }
     mbedtls_ssl_set_bio(&session->ssl, session, on_send, on_recv, NULL);
     mbedtls_ssl_set_export_keys_cb(&session->ssl, on_keys, session);
     return true;
@@ -644,15 +718,15 @@ static void advance(struct tls_session *session) {
             end(session, "too many TLS handshakes");
             return;
         }
-        tls->counters.handshakes_begun++;
-        tls->begun_this_second++;
-        set_state(session, HANDSHAKING);
-        if (!begin(session)) {
-            give_up(session, DTLS_FAULT_INTERNAL);
+        if (!begin(session))
             return;
-        }
     }
     run_step(session, whole);
+}
+
+void tls_session_start(struct tls_session *session) {
+    if (session->tls->is_client && session->state == SILENT && begin(session))
+        run_step(session, 0);
 }
 
 void tls_session_feed(struct tls_session *session, struct slice bytes) {
@@ -830,6 +904,43 @@ struct tls *tls_new(uv_loop_t *loop, const struct clock *clock, struct timer_whe
     return NULL;
 }
 
+struct tls *tls_new_client(uv_loop_t *loop, const struct clock *clock, struct timer_wheel *wheel,
+                           const struct dtls_client_params *params, const struct tls_handlers *handlers, void *arg,
+                           const char **problem) {
+    const struct tls_params limits = {
+        .handshake_timeout_ms = CLIENT_TIMEOUT_MS, .handshakes_max = UINT32_MAX, .handshakes_per_s = UINT32_MAX};
+    struct tls *tls = tls_new(loop, clock, wheel, &limits, handlers, arg);
+    *problem = "out of memory";
+    if (tls == NULL)
+        return NULL;
+    mbedtls_ssl_config *config = &tls->setup.config;
+    size_t count = 0;
+    unsigned char fragment = 0; /* RFC 6066 §4 */
+    for (const int *id = cipher_suite_tls_ids(); cipher_suite_find((uint16_t)*id) == NULL && count < SUITES_MAX - 2;
+         id++)
+        tls->suites[count++] = *id;
+    tls->suites[count] = params->suite->id;
+    for (uint32_t len = 512; params->max_fragment >= len; len *= 2)
+        fragment++;
+    tls->is_client = true;
+    tls->wants_certificate = !params->suite->psk;
+    tls->server_name = params->server_name;
+    tls->resumes = params->resume;
+    mbedtls_ssl_conf_endpoint(config, MBEDTLS_SSL_IS_CLIENT);
+    mbedtls_ssl_conf_ciphersuites(config, tls->suites);
+    if (params->suite->psk && params->key.len > MBEDTLS_PSK_MAX_LEN) /* of TLS 1.3; 1.2 takes more */
+        mbedtls_ssl_conf_max_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
+    mbedtls_ssl_conf_renegotiation(config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
+    mbedtls_ssl_conf_session_tickets(config, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
+    mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(config,
+                                                             MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+    if ((fragment == 0 || mbedtls_ssl_conf_max_frag_len(config, fragment) == 0) &&
+        dtls_client_set_identity(&tls->setup, params, problem))
+        return tls;
+    tls_close(tls);
+    return NULL;
+}
+
 bool tls_add_certificate(struct tls *tls, struct slice certificate, struct slice key, const char **problem) {
     return dtls_setup_add_certificate(&tls->setup, certificate, key, problem);
 }
@@ -850,6 +961,8 @@ static void on_async_closed(uv_handle_t *handle) {
     struct proof_engine *engine = handle->data;
     struct tls *tls = engine->arg;
     uv_mutex_destroy(&engine->lock);
+    if (tls->has_resumable)
+        mbedtls_ssl_session_free(&tls->resumable);
     dtls_setup_free(&tls->setup);
     mbedtls_platform_zeroize(tls, sizeof *tls);
     free(tls);

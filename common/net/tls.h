@@ -1,4 +1,4 @@
-/* TLS 1.2 (RFC 5246) and 1.3 (RFC 8446) for servers of connections: encrypted bytes in, what they say out, and back. Who
+/* TLS 1.2 (RFC 5246) and 1.3 (RFC 8446) for connections, at a server or a client: encrypted bytes in, what they say out, and back. Who
  * carries the bytes is told what to do through `struct tls_carrier`; who knows credentials is asked through
  * `struct tls_handlers`, as with dtls.h, and by the same rules (proof.h).
  *
@@ -12,7 +12,7 @@
 #ifndef BERTH_NET_TLS_H
 #define BERTH_NET_TLS_H
 
-#include "common/net/dtls.h"
+#include "common/net/dtls_client.h"
 
 struct tls;
 struct tls_session;
@@ -41,7 +41,7 @@ struct tls_handlers {
 };
 
 /* Whoever has the connection. tls_session_end and tls_session_send may send, and no
- * other function here calls any at once but tls_session_feed. */
+ * other function here calls any at once but tls_session_feed and tls_session_start. */
 struct tls_carrier {
     void (*send)(void *user, struct slice bytes);       /* to the peer */
     void (*set_reading)(void *user, bool reading);      /* while it is not, no bytes are to be brought */
@@ -54,6 +54,13 @@ struct tls_carrier {
 /* `handlers` is copied; clock and wheel must outlive it. NULL when mbedtls can't be set up. */
 struct tls *tls_new(uv_loop_t *loop, const struct clock *clock, struct timer_wheel *wheel,
                     const struct tls_params *params, const struct tls_handlers *handlers, void *arg);
+
+/* The same for connections that we open, to one server. Of `params` count the suite (of TLS 1.2; those of 1.3 are offered
+ * besides), identity and key, certificates, server_name, which must outlive it, resume and max_fragment. NULL: *problem says
+ * in a few words why. */
+struct tls *tls_new_client(uv_loop_t *loop, const struct clock *clock, struct timer_wheel *wheel,
+                           const struct dtls_client_params *params, const struct tls_handlers *handlers, void *arg,
+                           const char **problem);
 
 /* As dtls_add_certificate, dtls_add_authority, dtls_set_ticket_key. */
 bool tls_add_certificate(struct tls *tls, struct slice certificate, struct slice key, const char **problem);
@@ -78,6 +85,9 @@ void tls_close(struct tls *tls);
 /* The peer has connected. NULL when out of memory. */
 struct tls_session *tls_session_new(struct tls *tls, struct listener *listener, const struct address *peer,
                                     const struct tls_carrier *carrier, void *user);
+
+/* A client's connection is there: begin. Servers wait for their clients. */
+void tls_session_start(struct tls_session *session);
 
 /* Bytes came from the peer. */
 void tls_session_feed(struct tls_session *session, struct slice bytes);
