@@ -398,12 +398,19 @@ static void remember(struct tls *tls, const mbedtls_ssl_context *ssl) {
     tls->has_resumable = mbedtls_ssl_get_session(ssl, &tls->resumable) == 0;
 }
 
-/* Read one record's content, past the tickets of TLS 1.3. */
+/* Read one record's content, past the tickets of TLS 1.3. mbedtls finds a ticket in one call and takes it in the next. */
 static int read_content(struct tls_session *session, uint8_t *out) {
-    int len;
-    while ((len = mbedtls_ssl_read(&session->ssl, out, CONTENT_MAX)) == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
-        remember(session->tls, &session->ssl);
-    return len;
+    bool found = false;
+    for (;;) {
+        int len = mbedtls_ssl_read(&session->ssl, out, CONTENT_MAX);
+        bool finds = len == MBEDTLS_ERR_SSL_WANT_READ && !found &&
+                     session->ssl.MBEDTLS_PRIVATE(state) == MBEDTLS_SSL_TLS1_3_NEW_SESSION_TICKET;
+        if (len == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+            remember(session->tls, &session->ssl);
+        else if (!finds)
+            return len;
+        found = finds;
+    }
 }
 
 static int on_server_certificate(void *arg, mbedtls_x509_crt *certificate, int depth, uint32_t *flags) {
