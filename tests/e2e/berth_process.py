@@ -90,7 +90,7 @@ class Berth:
         self.preexec_fn = preexec_fn
         self.options = options
         self.transport = transport
-        self.listen = listen or (("coap://127.0.0.1:0",) if transport == "udp" else TCP)
+        self.listen = (("coap://127.0.0.1:0",) if transport == "udp" else TCP) if listen is None else listen
         self.web = web
         self.env = env or {}
         self.process: subprocess.Popen | None = None
