@@ -154,7 +154,15 @@ uint8_t calls_draw_token(struct coap_peer *peer, uint8_t token[COAP_TOKEN_MAX]) 
     }
 }
 
+/* Where nothing is delivered twice, one token is enough for all blocks of a body, since each is answered before the next
+ * is sent. Peers in use (go-coap) know the blocks of one body by it. */
+static bool keeps_token(const struct coap_call *call) {
+    return call->peer->layer->is_reliable && call->in_blocks && !call->fetching && call->sent_len > 0;
+}
+
 static void draw_token(struct coap_call *call) {
+    if (keeps_token(call))
+        return;
     if (call->chosen_token_len > 0 && !call->fetching) {
         call->token_len = call->chosen_token_len;
         memcpy(call->token, call->chosen_token, sizeof call->token);

@@ -222,17 +222,19 @@ def test_TCP_13_TCP_20_requests_never_exceed_what_the_device_takes(berth, connec
     peer = connect()  # 1152, since it has not said otherwise
     berth.register("small", peer=peer)
     asked = Asked(berth, "PUT", "/v1/devices/small/3442/0/150", b"x" * 5000, {"Content-Type": "application/octet-stream"})
-    got = b""
+    got, tokens = b"", set()
     while True:
         frame = peer.receive_raw()
         assert frame is not None and len(frame) <= 1152
         part = decode_frame(frame)
         got += part.payload
+        tokens.add(part.token)
         more = int.from_bytes(part.one(BLOCK1), "big") >> 3 & 1
         peer.send(Coap(CON, 0x5F if more else 0x44, 0, part.token, [(BLOCK1, part.one(BLOCK1))]))
         if not more:
             break
     assert b"x" * 5000 in got
+    assert len(tokens) == 1  # go-coap knows the blocks of a body by it
     asked.answer(204)
 
 
