@@ -2,7 +2,7 @@
  * messages handed over whole. A link outlives its connection, as `closed`: whoever holds it learns that nothing can be
  * sent over it any more.
  *
- * An idle connection costs about 700 bytes: bytes are read into one buffer for all of them, and only the beginning of a
+ * An idle connection costs about 900 bytes: bytes are read into one buffer for all of them, and only the beginning of a
  * message that is not complete is kept, in memory that grows with what has come and never with what was announced. */
 #ifndef BERTH_NET_STREAM_H
 #define BERTH_NET_STREAM_H
