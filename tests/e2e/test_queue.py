@@ -471,6 +471,7 @@ def test_QM_05_request_that_is_never_answered_expires(start_berth):
     assert (shown["state"], shown["attempts"], shown["response"]["status"]) == ("expired", 1, 504)
 
 
+@pytest.mark.transports("udp")
 def test_QM_05_cancel_of_an_observation_that_gets_no_answer_has_worked_and_is_not_repeated(start_berth):
     berth = start_berth(*ANSWERS_SOON)
     device = ObservedDevice(berth, "dev1", lifetime=86400, extra=["Q"])
