@@ -17,6 +17,7 @@ COMMON_MAY_INCLUDE = {
     "base": set(),
     "net": {"base"},
     "coap": {"base", "net"},
+    "oscore": {"base", "net", "coap"},
     "lwm2m": {"base"},
 }
 GENERATED = {"db/schema_steps.h"}
