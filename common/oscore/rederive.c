@@ -10,9 +10,9 @@ bool oscore_rederive_wrap(struct slice nonce, struct buffer *out) {
 bool oscore_rederive_unwrap(struct slice kid_context, struct slice *nonce) {
     struct cbor_reader reader = cbor_reader_over(kid_context, NULL);
     struct cbor_item item;
-    /* One of indefinite length would need memory to be joined in, and nobody sends it. */
-    if (kid_context.len == 0 || kid_context.data[0] == 0x5f || !cbor_read(&reader, &item) || item.type != CBOR_BYTES ||
-        item.tag != CBOR_NO_TAG || !cbor_at_end(&reader) || item.bytes.len > OSCORE_ID_CONTEXT_MAX)
+    /* A byte string without tag, whose length is definite: another one would need memory to be joined in. */
+    if (kid_context.len == 0 || kid_context.data[0] >> 5 != 2 || kid_context.data[0] == 0x5f ||
+        !cbor_read(&reader, &item) || !cbor_at_end(&reader) || item.bytes.len > OSCORE_ID_CONTEXT_MAX)
         return false;
     *nonce = item.bytes;
     return true;

@@ -224,8 +224,8 @@ static void test_OSC_13_a_replayed_request_gets_the_same_bytes(void **state) {
 
 static void test_kid_contexts_that_are_no_nonces(void **state) {
     (void)state;
-    static const char *const bad[] = {
-        "", "48", "4811", "48111111111111111100", "00", "5f4111ff", "c1481111111111111111", "685858585858585858"};
+    static const char *const bad[] = {"",         "48",       "4811",   "48111111111111111100", "00",
+                                      "5f4111ff", "7f6111ff", "7f8344", "c1481111111111111111", "685858585858585858"};
     struct slice nonce;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(oscore_rederive_unwrap(kit_bytes(bad[i]), &nonce));
