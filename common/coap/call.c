@@ -9,7 +9,7 @@ enum call_state {
     CALL_ACKED,   /* empty ACK, response to come (RFC 7252 §5.2.2); also after sending a NON */
 };
 
-enum { RESTARTS_MAX = 3 };
+enum { RESTARTS_MAX = 3, ASKED_AGAIN_MAX = 3 };
 
 struct coap_call {
     struct coap_call *next;
@@ -28,6 +28,9 @@ struct coap_call {
     uint8_t chosen_token[COAP_TOKEN_MAX], chosen_token_len; /* by the caller; none: length 0 */
     uint8_t echo_len, echo[40];                             /* to send with the request */
     bool echo_tried;
+    uint8_t asked_again;          /* with another context */
+    struct coap_binding binding;  /* of the message under way */
+    struct coap_binding observed; /* of the request with which an observation began */
     /* The body going out (Block1). */
     bool in_blocks;
     uint8_t szx;
@@ -58,9 +61,12 @@ static void unlink_call(struct coap_call *call) {
 
 static void stop_waiting(struct coap_call *call) {
     if (call->transmission != NULL) {
+        struct coap_peer *carrier = call->transmission->peer;
         call->retransmissions += call->transmission->retransmissions;
         transmission_cancel(call->transmission);
         call->transmission = NULL;
+        if (carrier != call->peer)
+            peer_settle(carrier);
     }
     timer_cancel(call->peer->endpoint->wheel, &call->timer);
 }
@@ -81,6 +87,7 @@ static void finish(struct coap_call *call, enum coap_call_result result, const s
                                .message = result == COAP_CALL_REPLY ? message : NULL,
                                .has_observe = result == COAP_CALL_REPLY && call->has_observe,
                                .observe = call->observe,
+                               .binding = call->observed,
                                .rtt_ms = (uint32_t)(clock_now_ms(peer->endpoint->clock) - call->sent_ms),
                                .retransmissions = call->retransmissions};
     if (reply.message != NULL)
@@ -178,6 +185,7 @@ static void send_message(struct coap_call *call, struct coap_message *message) {
     call->sent_ms = clock_now_ms(peer->endpoint->clock);
     call->state = CALL_SENT;
     call->transmission = peer->layer->send(peer, message, on_transmission_end, call);
+    call->binding = peer->binding;
     if (call->transmission == NULL)
         wait_for_response(call, call->response_timeout_ms);
 }
@@ -640,8 +648,10 @@ static void keep_echo(struct coap_peer *peer, const struct coap_message *respons
 static void take(struct coap_call *call, const struct coap_message *response) {
     stop_waiting(call);
     call->echo_len = 0;
-    if (!call->fetching)
+    if (!call->fetching) {
         call->has_observe = coap_option_uint(response, COAP_OBSERVE, &call->observe);
+        call->observed = call->binding;
+    }
     if (response->code == COAP_4_01_UNAUTHORIZED && retry_with_echo(call, response))
         return;
     keep_echo(call->peer, response);
@@ -660,19 +670,46 @@ static void take(struct coap_call *call, const struct coap_message *response) {
     finish(call, COAP_CALL_REPLY, response);
 }
 
-bool call_take_response(struct coap_peer *peer, const struct coap_message *message) {
+struct coap_call *call_find(struct coap_peer *peer, const struct coap_message *message) {
     struct coap_call *call = peer->calls;
     while (call != NULL && (call->state == CALL_WAITING || call->request == NULL ||
                             !slice_equal(message->token, slice_of(call->token, call->token_len))))
         call = call->next;
-    if (call == NULL)
-        return false;
     /* A piggybacked response answers the message it acknowledges (RFC 7252 §5.3.2). */
-    if (message->type == COAP_ACK && (call->transmission == NULL || call->transmission->mid != message->mid))
-        return false;
+    bool fits = call != NULL &&
+                (message->type != COAP_ACK || (call->transmission != NULL && call->transmission->mid == message->mid));
+    return fits ? call : NULL;
+}
+
+const struct coap_binding *call_binding(const struct coap_call *call) {
+    return &call->binding;
+}
+
+const struct coap_binding *call_observe_binding(const struct coap_call *call) {
+    return &call->observed;
+}
+
+void call_take(struct coap_call *call, const struct coap_message *message) {
+    struct coap_peer *peer = call->peer;
     peer->busy++;
     take(call, message);
     peer->busy--;
+}
+
+bool call_ask_again(struct coap_call *call) {
+    if (call->asked_again == ASKED_AGAIN_MAX)
+        return false;
+    call->asked_again++;
+    send_part(call);
+    return true;
+}
+
+bool call_take_response(struct coap_peer *peer, const struct coap_message *message) {
+    bool is_plain = coap_option_find(message, COAP_OSCORE) == NULL;
+    struct coap_call *call = is_plain ? call_find(peer, message) : NULL;
+    if (call == NULL)
+        return protected_take_response(peer, message);
+    call_take(call, message);
     return true;
 }
 
@@ -681,8 +718,14 @@ void call_take_pong(struct coap_peer *peer, struct slice token) {
     while (call != NULL && (call->state == CALL_WAITING || call->request != NULL ||
                             !slice_equal(token, slice_of(call->token, call->token_len))))
         call = call->next;
-    if (call != NULL)
+    if (call != NULL) {
         finish(call, COAP_CALL_RESET, NULL);
+        return;
+    }
+    for (struct link *carried = peer->link->carried; carried != NULL; carried = carried->next_carried) {
+        if (carried->coap != NULL)
+            call_take_pong(carried->coap, token);
+    }
 }
 
 bool call_is_fetching_observed(const struct coap_call *call) {

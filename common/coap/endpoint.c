@@ -175,6 +175,11 @@ void request_process(struct coap_exchange *exchange, struct coap_message *reques
         refuse(exchange, COAP_4_00_BAD_REQUEST, "Hop-Limit must be 1 to 255 in one byte");
         return;
     }
+    bool carries = coap_option_find(request, COAP_OSCORE) != NULL && !peer->link->is_protected;
+    if (carries && is_ours) {
+        protected_take_request(exchange, request);
+        return;
+    }
     if (request->code > COAP_IPATCH) {
         refuse(exchange, COAP_4_05_METHOD_NOT_ALLOWED, "unknown method");
         return;
@@ -217,9 +222,11 @@ void request_process(struct coap_exchange *exchange, struct coap_message *reques
         transfer_free(finished);
 }
 
-struct coap_observation *response_find_observation(struct coap_peer *peer, const struct coap_message *response,
-                                                   bool *wanted) {
+struct coap_observation *response_find_observation(struct coap_peer *peer, struct coap_message *response,
+                                                   struct buffer *memory, bool *wanted) {
     struct coap_endpoint *endpoint = peer->endpoint;
+    if (coap_option_find(response, COAP_OSCORE) != NULL)
+        return protected_find_observation(peer, response, memory, wanted);
     struct coap_observation *observation = observe_find(peer, response->token);
     *wanted = observation != NULL;
     if (observation == NULL && endpoint->handlers.stray_response != NULL) {
@@ -230,7 +237,10 @@ struct coap_observation *response_find_observation(struct coap_peer *peer, const
 }
 
 void coap_link_closed(struct coap_endpoint *endpoint, struct link *link) {
-    (void)endpoint;
+    for (struct link *carried = link->carried; carried != NULL; carried = carried->next_carried) {
+        carried->closed = true;
+        coap_link_closed(endpoint, carried);
+    }
     struct coap_peer *peer = link->coap;
     if (peer == NULL)
         return;

@@ -50,6 +50,12 @@ uint32_t coap_max_transmit_wait_ms(const struct coap_params *params);
 uint32_t coap_exchange_lifetime_ms(const struct coap_params *params);
 uint32_t coap_non_lifetime_ms(const struct coap_params *params);
 
+/* What ties a protected response to its request (protection.h). All zero without protection. */
+struct coap_binding {
+    uint16_t epoch; /* which of a peer's contexts, one after the other */
+    uint8_t piv_len, piv[5];
+};
+
 /* An incoming request with its whole body (block-wise ones are assembled). Lives through the callback. */
 struct coap_request {
     struct coap_endpoint *endpoint;
@@ -157,6 +163,7 @@ struct coap_reply {
     struct slice body;                  /* assembled */
     bool has_observe;                   /* the first message of the answer has an Observe option */
     uint32_t observe;                   /* its value */
+    struct coap_binding binding;        /* of the request with which an observation begins */
     uint32_t rtt_ms;                    /* from the first transmission of the last request to its response */
     uint32_t retransmissions;
 };

@@ -137,6 +137,7 @@ static void close_request(struct coap_exchange *exchange) {
     if (exchange->open == NULL)
         return;
     timer_cancel(exchange->peer->endpoint->wheel, &exchange->open->timer);
+    protected_part(exchange->open);
     free(exchange->open);
     exchange->open = NULL;
 }

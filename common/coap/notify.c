@@ -28,9 +28,13 @@ static void detach(struct notification *notification) {
 }
 
 static void forget(struct notification *notification) {
+    struct coap_peer *peer = notification->peer;
     detach(notification);
+    struct coap_peer *carrier = notification->transmission == NULL ? peer : notification->transmission->peer;
     if (notification->transmission != NULL)
         transmission_cancel(notification->transmission);
+    if (carrier != peer)
+        peer_settle(carrier);
     free(notification);
 }
 
@@ -96,14 +100,17 @@ static bool transmit(struct coap_peer *peer, struct notification *notification, 
     if (!transfer_begin(peer, request, message, &scratch) ||
         coap_rest_size(message) + COAP_STREAM_HEADER_MAX > peer_message_max(peer))
         return false;
+    const struct coap_option *protected_by = coap_option_find(request, COAP_OSCORE);
+    if (protected_by != NULL && !coap_binding_of(protected_by->value, &peer->binding))
+        return false;
     notification->transmission = peer->layer->send(peer, message, on_transmission_end, notification);
     notification->mid = message->mid;
-    if (peer->layer->is_reliable)
+    if (peer_is_reliable(peer))
         timer_schedule(endpoint->wheel, &notification->timer, now_ms, confirmable ? on_delivered : on_lifetime_over);
     else if (!confirmable)
         timer_schedule(endpoint->wheel, &notification->timer, now_ms + coap_non_lifetime_ms(&endpoint->params),
                        on_lifetime_over);
-    return peer->layer->is_reliable || !confirmable || notification->transmission != NULL;
+    return peer_is_reliable(peer) || !confirmable || notification->transmission != NULL;
 }
 
 bool coap_notify(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *message,
@@ -149,6 +156,10 @@ void notify_take_reset(struct coap_peer *peer, uint16_t mid) {
             finish(n, COAP_NOTIFY_RESET);
             return;
         }
+    }
+    for (struct link *carried = peer->link->carried; carried != NULL; carried = carried->next_carried) {
+        if (carried->coap != NULL)
+            notify_take_reset(carried->coap, mid);
     }
 }
 

@@ -14,7 +14,9 @@ struct coap_observation {
     struct coap_observer observer;
     struct coap_call *call; /* for the first answer, or for the rest of a notification; NULL mostly */
     uint64_t sequence_ms;   /* when `sequence` came */
-    uint32_t sequence;      /* of the newest notification; while it is fetched, of that one */
+    struct coap_binding binding;
+    uint64_t number;   /* of the newest notification of a protected peer, 1 more; 0: none yet */
+    uint32_t sequence; /* of the newest notification; while it is fetched, of that one */
     bool has_sequence;
     bool has_started;     /* the first answer has come */
     bool fetched_is_last; /* what coap_notification says of the one being fetched */
@@ -152,6 +154,7 @@ static void on_first_answer(void *arg, const struct coap_reply *reply) {
         reply->result == COAP_CALL_REPLY && COAP_CODE_CLASS(reply->message->code) == 2 && reply->has_observe;
     o->call = NULL;
     o->has_started = true;
+    o->binding = reply->binding;
     if (observed)
         remember_sequence(o, reply->observe);
     else
@@ -268,6 +271,14 @@ static bool comes_in_blocks(const struct coap_message *message) {
     struct coap_block block;
     return COAP_CODE_CLASS(message->code) == 2 && coap_block_get(message, COAP_BLOCK2, &block) &&
            (block.more || block.num > 0);
+}
+
+const struct coap_binding *observe_binding(const struct coap_observation *o) {
+    return o->has_started ? &o->binding : call_observe_binding(o->call);
+}
+
+uint64_t *observe_number(struct coap_observation *o) {
+    return &o->number;
 }
 
 void observe_take(struct coap_observation *o, const struct coap_message *message) {

@@ -36,7 +36,17 @@ void peer_settle(struct coap_peer *peer) {
     link_unref(link);
 }
 
+bool peer_is_reliable(const struct coap_peer *peer) {
+    const struct link *base = peer->link->base;
+    return base != NULL ? message_layer_of(base)->is_reliable : peer->layer->is_reliable;
+}
+
 size_t peer_message_max(const struct coap_peer *peer) {
+    if (peer->link->is_protected) {
+        const struct link *base = peer->link->base;
+        bool known = base != NULL && base->coap != NULL;
+        return (known ? peer_message_max(base->coap) : COAP_MESSAGE_MAX) - COAP_PROTECTION_OVERHEAD;
+    }
     if (peer->reliable != NULL)
         return reliable_message_max(peer);
     /* That vendor's clients read once, into a buffer of this size, length and message. */

@@ -6,10 +6,12 @@
 
 #include "common/coap/block.h"
 #include "common/coap/endpoint.h"
+#include "common/coap/protection.h"
 #include "common/coap/stored_message.h"
 
 struct message_layer;
 struct notification;
+struct open_request;
 struct reliable;
 struct transmission;
 struct transfer;
@@ -30,6 +32,8 @@ struct coap_endpoint {
     struct coap_observation **observations; /* a hash table: chains by link and token */
     size_t observation_chains;              /* a power of two, or 0 */
     struct coap_option_rules rules;
+    const struct coap_protection *protection; /* NULL: none */
+    void *protection_arg;
 };
 
 /* Exists while the peer has an exchange, call, transmission or transfer, and as long as an RFC 8323 connection; holds a
@@ -45,7 +49,8 @@ struct coap_peer {
     struct coap_call *calls; /* open ones first, then those that wait, in order */
     struct transfer *transfers;
     struct notification *notifications; /* newest first */
-    uint8_t *echo; /* length byte and value to send in the next request (RFC 9175 §2.3), or NULL */
+    struct coap_binding binding; /* of what a protected peer is sent: set by a request, needed by a notification */
+    uint8_t *echo;               /* length byte and value to send in the next request (RFC 9175 §2.3), or NULL */
     uint32_t exchange_count, call_count, transfer_count, notification_count;
     uint32_t busy; /* callbacks under way that use this peer: it is not freed */
 };
@@ -99,9 +104,11 @@ struct message_layer {
     bool is_reliable; /* what was sent arrives, in order, or the connection ends */
 };
 
-extern const struct message_layer datagram_layer, reliable_layer;
+extern const struct message_layer datagram_layer, reliable_layer, protected_layer;
 
 static inline const struct message_layer *message_layer_of(const struct link *link) {
+    if (link->is_protected)
+        return &protected_layer;
     return link->framing == LINK_STREAM_8323 ? &reliable_layer : &datagram_layer;
 }
 
@@ -114,9 +121,28 @@ void reliable_free(struct coap_peer *peer);
 /* A fresh request whose exchange has been opened: judge it, assemble it, hand it to the handler. */
 void request_process(struct coap_exchange *exchange, struct coap_message *request);
 
-/* Who wants a response that answers no call: an observation, or NULL. *wanted is also true when somebody else does. */
-struct coap_observation *response_find_observation(struct coap_peer *peer, const struct coap_message *response,
-                                                   bool *wanted);
+/* Who wants a response that answers no call: an observation, or NULL. *wanted is also true when somebody else does. A
+ * protected one becomes its inner message, which lies in `memory`. */
+struct coap_observation *response_find_observation(struct coap_peer *peer, struct coap_message *response,
+                                                   struct buffer *memory, bool *wanted);
+
+/* ---- protected.c: peers that a link carries (RFC 8613) ---- */
+
+/* A request with OSCORE option, whose exchange has been opened. */
+void protected_take_request(struct coap_exchange *exchange, struct coap_message *request);
+
+/* A response to a call of a peer that this one's link carries. True when it was taken. */
+bool protected_take_response(struct coap_peer *peer, const struct coap_message *response);
+
+/* A notification likewise: as response_find_observation. */
+struct coap_observation *protected_find_observation(struct coap_peer *peer, struct coap_message *response,
+                                                    struct buffer *memory, bool *wanted);
+
+/* The exchange is about to go: neither the outer nor the inner one of it has the other any more. */
+void protected_part(struct open_request *open);
+
+/* Whether messages to the peer arrive, in order, or its connection ends. */
+bool peer_is_reliable(const struct coap_peer *peer);
 
 /* ---- transmission.c: reliable transmission (RFC 7252 §4.2) ---- */
 
@@ -157,6 +183,10 @@ struct open_request {
     uint64_t key; /* of a response in blocks to this request */
     struct coap_block block1, block2;
     bool has_block1, has_block2, wants_size2;
+    bool is_challenged; /* the challenge is due as soon as it can be sent */
+    struct coap_exchange *outer,
+        *inner; /* of a protected request: the exchange of the message that carries it, and back */
+    struct coap_binding binding;
     uint8_t code, token_len, no_response;
     uint8_t token[COAP_TOKEN_MAX];
 };
@@ -252,6 +282,14 @@ bool transfer_begin(struct coap_peer *peer, const struct coap_message *request, 
  * business. */
 bool call_take_response(struct coap_peer *peer, const struct coap_message *message);
 
+/* The call of this peer to which a response with that token and type would be the answer, or NULL; its binding; and what
+ * becomes of it: it takes the response, or sends its request again. */
+struct coap_call *call_find(struct coap_peer *peer, const struct coap_message *message);
+const struct coap_binding *call_binding(const struct coap_call *call);
+const struct coap_binding *call_observe_binding(const struct coap_call *call);
+void call_take(struct coap_call *call, const struct coap_message *message);
+bool call_ask_again(struct coap_call *call);
+
 /* The answer to a ping that has a token. */
 void call_take_pong(struct coap_peer *peer, struct slice token);
 
@@ -277,6 +315,10 @@ void call_supersede(struct coap_call *call, const struct coap_message *message);
 
 /* The observation that a response with this token is a notification of, or NULL. */
 struct coap_observation *observe_find(const struct coap_peer *peer, struct slice token);
+
+/* Its binding, and the number of the newest notification (1 more; 0: none yet). */
+const struct coap_binding *observe_binding(const struct coap_observation *observation);
+uint64_t *observe_number(struct coap_observation *observation);
 
 /* Take a notification that has been acknowledged. */
 void observe_take(struct coap_observation *observation, const struct coap_message *message);

@@ -283,7 +283,9 @@ static void take_response(struct coap_peer *peer, struct coap_message *response)
     if (call_take_response(peer, response))
         return;
     bool wanted;
-    struct coap_observation *observation = response_find_observation(peer, response, &wanted);
+    uint8_t plain[COAP_PROTECTED_MAX];
+    struct buffer memory = buffer_over(plain, sizeof plain);
+    struct coap_observation *observation = response_find_observation(peer, response, &memory, &wanted);
     if (observation != NULL)
         observe_take(observation, response);
 }

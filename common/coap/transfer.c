@@ -158,6 +158,11 @@ static void answer_continue(struct coap_exchange *exchange) {
     coap_respond(exchange->peer->endpoint, exchange, &response);
 }
 
+static uint64_t option_key(const struct coap_endpoint *endpoint, const struct coap_message *request, uint16_t number) {
+    const struct coap_option *option = coap_option_find(request, number);
+    return option == NULL ? 0 : hash_slice(&endpoint->key, option->value);
+}
+
 bool transfer_take_block(struct coap_exchange *exchange, const struct coap_message *request, struct slice *body,
                          struct transfer **finished) {
     struct coap_peer *peer = exchange->peer;
@@ -172,6 +177,8 @@ bool transfer_take_block(struct coap_exchange *exchange, const struct coap_messa
     size_t size = coap_block_size(block.szx);
     uint64_t offset = (uint64_t)block.num * size;
     uint64_t key = transfer_key(endpoint, request, TRANSFER_UPLOAD);
+    if (!peer->link->is_protected) /* the blocks of a ciphertext have the same option (RFC 8613 §4.1.3.4.2) */
+        key ^= option_key(endpoint, request, COAP_OSCORE);
     struct transfer *transfer = transfer_find(peer, TRANSFER_UPLOAD, key);
 
     uint32_t announced = 0;

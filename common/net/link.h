@@ -72,6 +72,9 @@ struct link {
     struct coap_peer *coap;               /* exchanges with this peer, while there are any; common/coap owns it */
     struct link_traffic *traffic;         /* the watcher's, or NULL: one block from malloc, freed with the link */
     struct link *hash_next;               /* the listener's table */
+    struct link *base;    /* of a peer whose messages are protected end to end: the link that carries them, or NULL */
+    struct link *carried; /* the first of those peers that this link carries; common/coap owns the list */
+    struct link *next_carried;
     struct address peer;
     struct address local; /* where its messages came to, so that answers leave from there (port unused) */
     uint32_t refs;
@@ -80,6 +83,7 @@ struct link {
     uint8_t next_token; /* of the next request to this peer: a byte comes again after 256 requests (RFC 9175 §4) */
     bool mid_drawn;     /* next_mid and next_token have their random start */
     uint8_t framing;    /* enum link_framing */
+    bool is_protected;  /* a peer whose messages are protected end to end, see common/coap/protection.h */
     bool closed;        /* its connection has ended, or was of an earlier run: nothing can be sent over it ever */
     bool verified;      /* has shown that it receives at its address (an Echo came back, RFC 9175 §2.3) */
 };
