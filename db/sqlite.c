@@ -59,6 +59,7 @@ enum statement {
     DELETE_SESSION_STATE,
     PUT_RESUMPTION,
     DELETE_RESUMPTION,
+    PUT_OSCORE_CONTEXT,
     STATEMENT_COUNT,
 };
 
@@ -105,6 +106,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [DELETE_SESSION_STATE] = "DELETE FROM session_state WHERE id = ?",
     [PUT_RESUMPTION] = "INSERT OR REPLACE INTO resumption (session_id, expires_at, sealed) VALUES (?, ?, ?)",
     [DELETE_RESUMPTION] = "DELETE FROM resumption WHERE session_id = ?",
+    [PUT_OSCORE_CONTEXT] = "INSERT OR REPLACE INTO oscore_context (digest, id_context, static_limit, number_limit)"
+                           " VALUES (?, ?, ?, ?)",
 };
 
 struct sqlite {
@@ -588,6 +591,27 @@ bool sqlite_load_resumptions(struct sqlite *db, store_resumption_fn *each, void 
                      load_resumption, &to, error, error_size);
 }
 
+struct each_oscore_context {
+    store_oscore_context_fn *each;
+    void *arg;
+};
+
+static bool load_oscore_context(sqlite3_stmt *row, void *arg) {
+    const struct each_oscore_context *to = arg;
+    struct store_oscore_context c = {.digest = column_slice(row, 0), .id_context = column_slice(row, 1)};
+    if (!column_number(row, 2, INT64_MAX, &c.static_limit) || !column_number(row, 3, INT64_MAX, &c.number_limit))
+        return false;
+    to->each(to->arg, &c);
+    return true;
+}
+
+bool sqlite_load_oscore_contexts(struct sqlite *db, store_oscore_context_fn *each, void *arg, char *error,
+                                 size_t error_size) {
+    struct each_oscore_context to = {each, arg};
+    return load_rows(db, "SELECT digest, id_context, static_limit, number_limit FROM oscore_context",
+                     "an OSCORE context", load_oscore_context, &to, error, error_size);
+}
+
 static bool read_observation(sqlite3_stmt *row, struct store_observation *o) {
     o->endpoint = column_slice(row, 2);
     o->paths = column_slice(row, 3);
@@ -964,6 +988,15 @@ bool sqlite_put_resumption(struct sqlite *db, const struct store_resumption *res
     bind_number(statement, 2, resumption->expires_ms);
     bind_blob(statement, 3, resumption->sealed);
     return run(db, PUT_RESUMPTION);
+}
+
+bool sqlite_put_oscore_context(struct sqlite *db, const struct store_oscore_context *context) {
+    sqlite3_stmt *statement = db->statements[PUT_OSCORE_CONTEXT];
+    bind_blob(statement, 1, context->digest);
+    bind_blob(statement, 2, context->id_context);
+    bind_number(statement, 3, context->static_limit);
+    bind_number(statement, 4, context->number_limit);
+    return run(db, PUT_OSCORE_CONTEXT);
 }
 
 bool sqlite_delete_resumption(struct sqlite *db, struct slice session_id) {

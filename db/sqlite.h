@@ -26,6 +26,8 @@ bool sqlite_load_queue_settings(struct sqlite *db, store_queue_settings_fn *each
                                 size_t error_size);
 bool sqlite_load_credentials(struct sqlite *db, store_credential_fn *each, void *arg, char *error, size_t error_size);
 bool sqlite_load_sessions(struct sqlite *db, store_session_fn *each, void *arg, char *error, size_t error_size);
+bool sqlite_load_oscore_contexts(struct sqlite *db, store_oscore_context_fn *each, void *arg, char *error,
+                                 size_t error_size);
 bool sqlite_load_resumptions(struct sqlite *db, store_resumption_fn *each, void *arg, char *error, size_t error_size);
 long sqlite_get_setting(struct sqlite *db, const char *name, char *value, size_t value_size);
 
@@ -50,6 +52,7 @@ bool sqlite_put_session(struct sqlite *db, const struct store_session *session);
 bool sqlite_refresh_session(struct sqlite *db, const struct store_session_state *state);
 bool sqlite_delete_session(struct sqlite *db, uint64_t id);
 bool sqlite_put_resumption(struct sqlite *db, const struct store_resumption *resumption);
+bool sqlite_put_oscore_context(struct sqlite *db, const struct store_oscore_context *context);
 bool sqlite_delete_resumption(struct sqlite *db, struct slice session_id);
 bool sqlite_commit(struct sqlite *db);
 void sqlite_rollback(struct sqlite *db);

@@ -44,6 +44,7 @@ enum record_kind {
     DELETE_SESSIONS,
     PUT_RESUMPTION,
     DELETE_RESUMPTION,
+    PUT_OSCORE_CONTEXT,
 };
 
 struct record {
@@ -61,7 +62,8 @@ struct record {
  * store_queue_settings. DELETE_REQUESTS: `count` ids. PUT_CREDENTIALS: `count` struct store_credential, the bytes of the
  * endpoint (`value_len`), and what is sealed of each. PUT_SESSION: a struct store_session, likewise. REFRESH_SESSIONS:
  * `count` struct store_session_state. DELETE_SESSIONS: `count` ids. PUT_RESUMPTION and DELETE_RESUMPTION: a struct
- * store_resumption, likewise; to delete, without what is sealed. */
+ * store_resumption, likewise; to delete, without what is sealed. PUT_OSCORE_CONTEXT: a struct
+ * store_oscore_context, likewise. */
 
 enum { TEXT_COUNT = 9, OBSERVATION_TEXT_COUNT = 4 };
 
@@ -263,6 +265,15 @@ static bool apply_put_resumption(struct sqlite *db, const struct record *record)
     return sqlite_put_resumption(db, &resumption);
 }
 
+static bool apply_put_oscore_context(struct sqlite *db, const struct record *record) {
+    struct store_oscore_context context;
+    const uint8_t *at = (const uint8_t *)(record + 1);
+    memcpy(&context, at, sizeof context);
+    context.digest.data = at + sizeof context;
+    context.id_context.data = context.digest.data + context.digest.len;
+    return sqlite_put_oscore_context(db, &context);
+}
+
 static bool apply(struct sqlite *db, struct record *record) {
     switch ((enum record_kind)record->kind) {
     case PUT_SETTING: {
@@ -305,6 +316,8 @@ static bool apply(struct sqlite *db, struct record *record) {
         return apply_put_resumption(db, record);
     case DELETE_RESUMPTION:
         return sqlite_delete_resumption(db, resumption_in(record).session_id);
+    case PUT_OSCORE_CONTEXT:
+        return apply_put_oscore_context(db, record);
     }
     return false;
 }
@@ -584,6 +597,17 @@ enum store_result store_delete_resumption(struct store *store, struct slice sess
                                  arg);
 }
 
+enum store_result store_put_oscore_context(struct store *store, const struct store_oscore_context *context,
+                                           store_done_fn *done, void *arg) {
+    size_t size = sizeof *context + context->digest.len + context->id_context.len;
+    struct record *record = put(store, PUT_OSCORE_CONTEXT, 0, size, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    uint8_t *at = append((uint8_t *)(record + 1), context, sizeof *context);
+    append(append(at, context->digest.data, context->digest.len), context->id_context.data, context->id_context.len);
+    return STORE_OK;
+}
+
 bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
                               size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
@@ -639,6 +663,14 @@ bool store_load_sessions(struct store *store, store_session_fn *each, void *arg,
 bool store_load_resumptions(struct store *store, store_resumption_fn *each, void *arg, char *error, size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
     bool loaded = sqlite_load_resumptions(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_oscore_contexts(struct store *store, store_oscore_context_fn *each, void *arg, char *error,
+                                size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = sqlite_load_oscore_contexts(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }

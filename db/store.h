@@ -126,6 +126,14 @@ struct store_resumption {
     struct slice sealed;
 };
 
+/* What outlives a run of an OSCORE context. Slices as above. */
+struct store_oscore_context {
+    struct slice digest;     /* 16 bytes */
+    struct slice id_context; /* of the context that was derived anew; empty: there is none */
+    uint64_t static_limit;   /* numbers below it may have been used with the configured context… */
+    uint64_t number_limit;   /* …and with that one */
+};
+
 struct store_options {
     const char *directory; /* made when missing, mode 0700; the files in it are 0600 */
     enum store_durability durability;
@@ -169,6 +177,11 @@ bool store_load_requests(struct store *store, store_request_fn *each, void *arg,
 typedef void store_queue_settings_fn(void *arg, const struct store_queue_settings *settings);
 bool store_load_queue_settings(struct store *store, store_queue_settings_fn *each, void *arg, char *error,
                                size_t error_size);
+
+/* Every OSCORE context. Otherwise like the above. */
+typedef void store_oscore_context_fn(void *arg, const struct store_oscore_context *context);
+bool store_load_oscore_contexts(struct store *store, store_oscore_context_fn *each, void *arg, char *error,
+                                size_t error_size);
 
 /* Every credential, in the order of endpoints. Otherwise like the above. */
 typedef void store_credential_fn(void *arg, const struct store_credential *credential);
@@ -256,6 +269,10 @@ enum store_result store_put_resumption(struct store *store, const struct store_r
 
 /* Delete the one of this session ID; one that is not there is passed over. */
 enum store_result store_delete_resumption(struct store *store, struct slice session_id, store_done_fn *done, void *arg);
+
+/* Insert or replace. */
+enum store_result store_put_oscore_context(struct store *store, const struct store_oscore_context *context,
+                                           store_done_fn *done, void *arg);
 
 /* Why writes fail now, as a short sentence for a person ("database or disk is full"), or NULL while they succeed. Turns
  * NULL again with the first transaction that succeeds. */

@@ -72,8 +72,12 @@ bool admission_endpoint(const struct server *server, const struct link_identity 
         return c != NULL;
     case LINK_X509:
         return endpoint_of_certificate(server, identity, services, endpoint);
-    case LINK_NO_SECURITY:
     case LINK_OSCORE:
+        c = credentials_find_recipient(server->credentials, identity->name, services);
+        if (c != NULL)
+            *endpoint = c->endpoint;
+        return c != NULL;
+    case LINK_NO_SECURITY:
         break;
     }
     return false;

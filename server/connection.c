@@ -42,12 +42,20 @@ static void on_closed(void *arg, struct link *link, const char *why) {
     coap_link_closed(server->coap, link);
     if (r != NULL)
         contact_lost(server, r);
+    for (const struct link *carried = link->carried; carried != NULL; carried = carried->next_carried) {
+        r = server_owner_of(server, carried);
+        if (r != NULL)
+            contact_lost(server, r);
+    }
 }
 
 /* A connection stays while its device is registered, however silent: intervals of keepalives differ, and a device that
  * sends none may be asked something. */
 static bool is_used(void *arg, const struct link *link) {
-    return server_owner_of(arg, link) != NULL;
+    bool used = server_owner_of(arg, link) != NULL;
+    for (const struct link *carried = link->carried; carried != NULL && !used; carried = carried->next_carried)
+        used = server_owner_of(arg, carried) != NULL;
+    return used;
 }
 
 static void on_refused(void *arg, struct listener *listener) {

@@ -46,6 +46,11 @@ void contact_lost(struct server *server, struct registration *r) {
         observations_lost(r);
 }
 
+void contact_context_lost(struct server *server, struct registration *r) {
+    (void)server;
+    observations_lost(r);
+}
+
 void contact_displaced(struct server *server, struct registration *r) {
     (void)server;
     announced_observations_drop(r);

@@ -31,6 +31,9 @@ void contact_displaced(struct server *server, struct registration *registration)
  * has forgotten if the connection was one of RFC 8323 (§7.4 there). */
 void contact_lost(struct server *server, struct registration *registration);
 
+/* It has other keys than before: notifications of what it was asked to tell can't be read any more. */
+void contact_context_lost(struct server *server, struct registration *registration);
+
 /* `registration` takes the place of `old`, which is about to be freed. */
 void contact_replaced(struct server *server, struct registration *old, struct registration *registration);
 

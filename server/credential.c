@@ -48,6 +48,7 @@ struct credentials {
     struct store *store;
     struct seal *seal;
     credential_gone_fn *gone;
+    credential_put_fn *put; /* may be NULL */
     void *arg;
     struct hash_key key;
     struct slot_table endpoints;  /* by endpoint */
@@ -62,11 +63,6 @@ struct credentials {
 
 static const char *const mode_names[CREDENTIAL_MODE_COUNT] = {"none", "psk", "x509", "oscore"};
 static const char *const service_names[] = {"", "management", "bootstrap", "both"};
-static const struct {
-    const char *name;
-    uint8_t number;
-} aeads[] = {{"AES-CCM-16-64-128", 10}, {"AES-CCM-16-128-128", 30}};
-
 const char *credential_mode_name(enum credential_mode mode) {
     return mode_names[mode];
 }
@@ -89,24 +85,6 @@ bool credential_services_parse(struct slice name, unsigned *services) {
     for (unsigned i = 1; i < sizeof service_names / sizeof service_names[0]; i++) {
         if (slice_is(name, service_names[i])) {
             *services = i;
-            return true;
-        }
-    }
-    return false;
-}
-
-const char *credential_aead_name(uint8_t aead) {
-    for (size_t i = 0; i < sizeof aeads / sizeof aeads[0]; i++) {
-        if (aeads[i].number == aead)
-            return aeads[i].name;
-    }
-    return "";
-}
-
-bool credential_aead_parse(struct slice name, uint8_t *aead) {
-    for (size_t i = 0; i < sizeof aeads / sizeof aeads[0]; i++) {
-        if (slice_is(name, aeads[i].name)) {
-            *aead = aeads[i].number;
             return true;
         }
     }
@@ -287,6 +265,11 @@ const struct credential *credentials_find_subject(const struct credentials *all,
     return find(all, NAMED_BY_SUBJECT, name, services);
 }
 
+const struct credential *credentials_find_recipient(const struct credentials *all, struct slice recipient_id,
+                                                    unsigned services) {
+    return find(all, NAMED_BY_RECIPIENT, recipient_id, services);
+}
+
 const struct credential *credentials_of(const struct credentials *all, struct slice endpoint,
                                         const struct credential *before) {
     if (all->count == 0) /* asked with every Update */
@@ -339,11 +322,11 @@ static struct slice context_of(struct slice endpoint, uint32_t mode, uint32_t se
     return buffer_slice(&context);
 }
 
-/* [form, identity, key, fingerprint, sender ID, salt, ID context, AEAD] in CBOR. */
+/* [form, identity, key, fingerprint, sender ID, salt, ID context, AEAD, HKDF] in CBOR; older rows have no HKDF. */
 static bool seal_row(struct seal *seal, const struct credential *c, unsigned services, struct buffer *out) {
     uint8_t plain_memory[PLAIN_MAX], context[CONTEXT_MAX];
     struct buffer plain = buffer_over(plain_memory, sizeof plain_memory);
-    cbor_put_array(&plain, 8);
+    cbor_put_array(&plain, 9);
     cbor_put_unsigned(&plain, PLAIN_FORM);
     cbor_put_bytes(&plain, c->identity);
     cbor_put_bytes(&plain, c->key);
@@ -352,6 +335,7 @@ static bool seal_row(struct seal *seal, const struct credential *c, unsigned ser
     cbor_put_bytes(&plain, c->salt);
     cbor_put_bytes(&plain, c->id_context);
     cbor_put_unsigned(&plain, c->aead);
+    cbor_put_unsigned(&plain, c->hkdf);
     bool sealed = !plain.overflow &&
                   seal_close(seal, context_of(c->endpoint, c->mode, services, context), buffer_slice(&plain), out);
     mbedtls_platform_zeroize(plain_memory, sizeof plain_memory);
@@ -378,9 +362,17 @@ static bool read_plain(struct slice plain, struct credential *c) {
         !read_bytes(&reader, CREDENTIAL_OSCORE_ID_MAX, &c->sender_id) ||
         !read_bytes(&reader, CREDENTIAL_SECRET_MAX, &c->salt) ||
         !read_bytes(&reader, CREDENTIAL_CONTEXT_MAX, &c->id_context) || !cbor_read(&reader, &item) ||
-        item.type != CBOR_UNSIGNED || item.number > UINT8_MAX || cbor_more(&reader) || !cbor_at_end(&reader))
+        item.type != CBOR_UNSIGNED || item.number > UINT8_MAX)
         return false;
     c->aead = (uint8_t)item.number;
+    if (cbor_more(&reader)) {
+        if (!cbor_read(&reader, &item) || item.type != CBOR_UNSIGNED || item.number > OSCORE_HKDF_SHA_512 ||
+            cbor_more(&reader))
+            return false;
+        c->hkdf = (enum oscore_hkdf)item.number;
+    }
+    if (!cbor_at_end(&reader))
+        return false;
     c->has_fingerprint = fingerprint.len == CREDENTIAL_FINGERPRINT;
     if (c->has_fingerprint)
         memcpy(c->fingerprint, fingerprint.data, fingerprint.len);
@@ -436,6 +428,10 @@ struct credentials *credentials_new(struct store *store, struct seal *seal, cred
     all->arg = arg;
     all->key = hash_key_random();
     return all;
+}
+
+void credentials_watch(struct credentials *all, credential_put_fn *put) {
+    all->put = put;
 }
 
 void credentials_free(struct credentials *all) {
@@ -503,6 +499,8 @@ static void on_changed(void *arg, enum store_result result) {
                       change->added);
     else if (change->added != NULL)
         remove_entry(all, change->added);
+    if (result == STORE_OK && change->added != NULL && all->put != NULL)
+        all->put(all->arg, &change->added->credential);
     change->done(change->arg, result);
     free(change);
 }

@@ -7,6 +7,7 @@
 #define BERTH_SERVER_CREDENTIAL_H
 
 #include "common/net/link.h"
+#include "common/oscore/algorithm.h"
 #include "db/store.h"
 #include "server/seal.h"
 
@@ -39,10 +40,14 @@ struct credential {
     uint8_t fingerprint[CREDENTIAL_FINGERPRINT];
     struct slice sender_id, salt, id_context; /* OSCORE */
     uint8_t aead;                             /* OSCORE: COSE's number of the algorithm: 10 is AES-CCM-16-64-128 */
+    enum oscore_hkdf hkdf;                    /* OSCORE */
     bool given;                               /* by an option of the program (--psk), and not stored */
 };
 
 struct credentials;
+
+/* What is in force from now on. */
+typedef void credential_put_fn(void *arg, const struct credential *credential);
 
 /* What was in force and is no more, altogether or for some services: sessions that rest on it shall go when `removed`, and
  * may stay when another took its place. */
@@ -51,6 +56,9 @@ typedef void credential_gone_fn(void *arg, const struct credential *credential, 
 /* `store` and `seal` outlive it. NULL when out of memory. */
 struct credentials *credentials_new(struct store *store, struct seal *seal, credential_gone_fn *gone, void *arg);
 void credentials_free(struct credentials *credentials); /* zeroes the keys; not while a change is under way */
+
+/* Call `put` with the argument of `gone`. */
+void credentials_watch(struct credentials *credentials, credential_put_fn *put);
 
 /* Bring back what is stored. False: one line in `error`. */
 bool credentials_load(struct credentials *credentials, char *error, size_t error_size);
@@ -90,6 +98,10 @@ const struct credential *credentials_find_fingerprint(const struct credentials *
 const struct credential *credentials_find_subject(const struct credentials *credentials, struct slice name,
                                                   unsigned services);
 
+/* An OSCORE credential by its recipient ID. */
+const struct credential *credentials_find_recipient(const struct credentials *credentials, struct slice recipient_id,
+                                                    unsigned services);
+
 /* Those of an endpoint, one after the other; start with NULL. */
 const struct credential *credentials_of(const struct credentials *credentials, struct slice endpoint,
                                         const struct credential *before);
@@ -104,10 +116,6 @@ const char *credential_mode_name(enum credential_mode mode);
 bool credential_mode_parse(struct slice name, enum credential_mode *mode);
 const char *credential_services_name(unsigned services);
 bool credential_services_parse(struct slice name, unsigned *services);
-
-/* The algorithms of OSCORE that are taken, by COSE's names and numbers. */
-const char *credential_aead_name(uint8_t aead);
-bool credential_aead_parse(struct slice name, uint8_t *aead);
 
 /* Endpoint names are UTF-8 without control characters (C §7.4.1), 1 to CREDENTIAL_ENDPOINT_MAX bytes. */
 bool credential_endpoint_good(struct slice endpoint);

@@ -82,6 +82,7 @@ static const char *const type_names[EVENT_TYPE_COUNT] = {
     [EVENT_DTLS_HANDSHAKE] = "dtls_handshake",
     [EVENT_DTLS_RESUMED] = "dtls_resumed",
     [EVENT_DTLS_FAILED] = "dtls_failed",
+    [EVENT_OSCORE_DERIVED] = "oscore_derived",
     [EVENT_CONNECTION_OPENED] = "connection_opened",
     [EVENT_CONNECTION_CLOSED] = "connection_closed",
     [EVENT_PING] = "ping",

@@ -28,6 +28,7 @@ enum event_type {
     EVENT_DTLS_HANDSHAKE,    /* a session was made: facts */
     EVENT_DTLS_RESUMED,      /* likewise, with an earlier session's secret */
     EVENT_DTLS_FAILED,       /* a handshake came to nothing: facts */
+    EVENT_OSCORE_DERIVED,    /* a context was derived anew (RFC 8613 B.2): facts */
     EVENT_CONNECTION_OPENED, /* a TCP connection */
     EVENT_CONNECTION_CLOSED, /* `detail` says why */
     EVENT_PING,              /* a keepalive over a connection (an empty CON, or 7.02) was answered */

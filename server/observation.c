@@ -485,7 +485,8 @@ static void load(void *arg, const struct store_observation *row) {
     }
     const struct coap_observer observer = observer_of(o);
     o->started_at_ms = row->started_at_ms;
-    if (r->id == row->registration_id)
+    /* RFC 8613 §7.4.1: which notifications of a protected observation were told is not known any more. It is begun again. */
+    if (r->id == row->registration_id && !r->link->is_protected)
         o->coap = coap_observation_resume(server->coap, r->link, row->token, observation_request(o), &observer);
     if (o->coap == NULL) {
         set_state(o, OBSERVATION_WAITING);

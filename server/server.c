@@ -13,6 +13,7 @@
 #include "server/key_file.h"
 #include "server/names.h"
 #include "server/objects.h"
+#include "server/oscore_service.h"
 #include "server/persist.h"
 #include "server/queue.h"
 #include "server/queue_settings.h"
@@ -65,6 +66,11 @@ void server_receive(struct server *server, struct link *link, struct slice messa
     struct registration *r = server_owner_of(server, link);
     if (r != NULL)
         contact_any(server, r);
+    for (const struct link *carried = link->carried; carried != NULL; carried = carried->next_carried) {
+        r = server_owner_of(server, carried);
+        if (r != NULL)
+            contact_any(server, r);
+    }
 }
 
 static void on_datagram(void *arg, struct link *link, struct slice datagram) {
@@ -105,7 +111,7 @@ static struct link *closed_link_for(struct server *server, const struct store_re
 }
 
 /* The listener it came through, or the first one that can reach it: listeners may have changed since. */
-static struct link *link_for(struct server *server, const struct store_registration *row) {
+static struct link *carrier_for(struct server *server, const struct store_registration *row) {
     struct address peer, local;
     if (!read_address(row->address, &peer))
         return NULL;
@@ -113,7 +119,7 @@ static struct link *link_for(struct server *server, const struct store_registrat
     struct link *link = NULL;
     if (link_transport_connects(persist_row_transport(row)))
         return closed_link_for(server, row, &peer, has_local ? &local : NULL);
-    if (persist_row_security(row) != LINK_NO_SECURITY)
+    if (persist_row_transport(row) == LINK_DTLS)
         return dtls_service_link(server, row, &peer);
     if (row->listener < server->config->listener_count && server->listeners[row->listener].transport == LINK_UDP)
         link = udp_link(server->udp, &server->listeners[row->listener], &peer, has_local ? &local : NULL);
@@ -121,6 +127,15 @@ static struct link *link_for(struct server *server, const struct store_registrat
         if (server->listeners[i].transport == LINK_UDP)
             link = udp_link(server->udp, &server->listeners[i], &peer, NULL);
     }
+    return link;
+}
+
+static struct link *link_for(struct server *server, const struct store_registration *row) {
+    struct link *carrier = carrier_for(server, row);
+    if (carrier == NULL || persist_row_security(row) != LINK_OSCORE)
+        return carrier;
+    struct link *link = oscore_service_link(server, row, carrier);
+    link_unref(carrier);
     return link;
 }
 
@@ -200,6 +215,12 @@ static uint64_t read_number(struct server *server, const char *name) {
 
 static void on_credential_gone(void *arg, const struct credential *credential, bool removed) {
     dtls_service_credential_gone(arg, credential, removed);
+    oscore_service_credential_gone(arg, credential);
+}
+
+static void on_credential_put(void *arg, const struct credential *credential) {
+    if (credential->mode == CREDENTIAL_OSCORE)
+        oscore_service_credential_put(arg);
 }
 
 static bool load_credentials(struct server *server, char *error, size_t error_size) {
@@ -264,7 +285,7 @@ static bool load_all(struct server *server, char *error, size_t error_size) {
     store_heartbeat(server->store, loading.now_ms);
     server->heartbeat_s = loading.now_ms / 1000;
     if (!objects_load(server, error, error_size) || !load_credentials(server, error, error_size) ||
-        !dtls_service_load(server, error, error_size) ||
+        !dtls_service_load(server, error, error_size) || !oscore_service_load(server, error, error_size) ||
         !store_load_registrations(server->store, load, &loading, error, error_size) ||
         !observations_load(server, error, error_size) || !queue_settings_load(server, error, error_size) ||
         !queue_start(server, read_number(server, SETTING_REQUEST_IDS), error, error_size))
@@ -292,6 +313,8 @@ static bool start(struct server *server, char *error, size_t error_size) {
     server->events = event_log_new(&server->clock, server->reserved_event_id + 1, config->event_bytes);
     server->directory = directory_new();
     server->credentials = credentials_new(server->store, server->seal, on_credential_gone, server);
+    if (server->credentials != NULL)
+        credentials_watch(server->credentials, on_credential_put);
     struct coap_handlers handlers = {
         .request = on_request, .stray_response = on_stray_response, .oddity = server_tell_oddity, .ping = on_ping};
     server->coap = coap_endpoint_new(&config->coap, &handlers, server, &server->clock, &server->wheel);
@@ -308,8 +331,8 @@ static bool start(struct server *server, char *error, size_t error_size) {
     /* Ids of registrations that were deleted before the last end must not come again either. */
     server->next_registration_id = read_number(server, SETTING_REGISTRATION_IDS) + 1;
     server->next_observation_id = read_number(server, SETTING_OBSERVATION_IDS) + 1;
-    if (!dtls_service_start(server, error, error_size) || !start_listening(server, error, error_size) ||
-        !load_all(server, error, error_size))
+    if (!oscore_service_begin(server, error, error_size) || !dtls_service_start(server, error, error_size) ||
+        !start_listening(server, error, error_size) || !load_all(server, error, error_size))
         return false;
     persist_event_numbers(server);
     persist_registration_ids(server);
@@ -337,12 +360,14 @@ static void stop(struct server *server) {
         queue_stop(server);
         queue_settings_clear(server);
     }
+    oscore_service_end(server);
     if (server->coap != NULL)
         coap_endpoint_free(server->coap);
     if (server->directory != NULL)
         directory_free(server->directory);
     if (server->observing != NULL)
         observing_free(server->observing);
+    oscore_service_free(server);
     dtls_service_stop(server);
     if (server->events != NULL)
         event_log_free(server->events);

@@ -28,6 +28,7 @@ struct queue_settings_table; /* server/queue_settings.h */
 
 struct dtls_sessions;
 struct tls;
+struct oscore_keeper;
 
 struct server {
     uv_loop_t *loop;
@@ -49,6 +50,7 @@ struct server {
     struct dtls *dtls;                   /* NULL: no listener is coaps */
     struct tls *tls;                     /* NULL: no listener is coaps+tcp */
     struct dtls_sessions *dtls_sessions; /* NULL: neither is */
+    struct oscore_keeper *oscore;        /* server/oscore_service.h */
     int key_log;                         /* file descriptor of --tls-key-log, or -1 */
     uint64_t next_registration_id;
     uint64_t next_observation_id;

@@ -1,5 +1,6 @@
 /* Peers that a link carries (RFC 8613 §8). A protected request has two exchanges: that of the message it came in, which
  * sees to acknowledgements and copies, and its own, at the peer it came from. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/coap/peer.h"
@@ -205,6 +206,12 @@ static void take_inner(struct coap_exchange *outer, struct link *link, struct co
     peer_settle(peer);
 }
 
+static void tell_refusal(struct coap_peer *peer, struct slice diagnostic) {
+    char why[64];
+    snprintf(why, sizeof why, "OSCORE: %.*s", (int)diagnostic.len, (const char *)diagnostic.data);
+    peer_oddity(peer, true, why);
+}
+
 void protected_take_request(struct coap_exchange *exchange, struct coap_message *request) {
     struct coap_endpoint *endpoint = exchange->peer->endpoint;
     uint8_t bytes[COAP_PROTECTED_MAX];
@@ -225,7 +232,8 @@ void protected_take_request(struct coap_exchange *exchange, struct coap_message 
     if (request->payload.len > COAP_PROTECTED_MAX - 8) {
         coap_respond_code(endpoint, exchange, COAP_4_13_REQUEST_ENTITY_TOO_LARGE, NULL);
     } else if (opened == COAP_NOT_OPENED) {
-        peer_oddity(exchange->peer, true, "a protected request can't be opened");
+        if (coap_option_find(&inner, COAP_OSCORE) == NULL) /* else it is a step of Appendix B.2 */
+            tell_refusal(exchange->peer, inner.payload);
         coap_respond(endpoint, exchange, &inner);
     } else {
         take_inner(exchange, link, &inner, &binding, opened == COAP_OPENED_STALE);

@@ -53,6 +53,11 @@ void oscore_channel_reserved(struct oscore_channel *channel, uint16_t epoch, uin
     coap_link_ready(channel->service->endpoint, &channel->link);
 }
 
+void oscore_channel_not_reserved(struct oscore_channel *channel, uint16_t epoch) {
+    if (epoch == channel->epoch)
+        channel->reserving = 0;
+}
+
 /* ---- life ---- */
 
 bool oscore_channel_start(struct oscore_channel *channel, struct oscore_service *service,
@@ -109,6 +114,8 @@ static void begin_epoch(struct oscore_channel *channel) {
     channel->has_r2 = false;
     channel->reserving = 0;
     channel->identity.name = oscore_context_recipient_id(&channel->context);
+    if (channel->service->handlers.renewed != NULL)
+        channel->service->handlers.renewed(channel->service->arg, channel);
 }
 
 bool oscore_channel_rederive(struct oscore_channel *channel, bool as_client) {

@@ -52,6 +52,8 @@ struct oscore_handlers {
     void (*reserve)(void *arg, struct oscore_channel *channel, uint64_t limit);
     /* The peer is reached over another link than `before`, which may be NULL. May be NULL. */
     void (*moved)(void *arg, struct oscore_channel *channel, struct link *before);
+    /* There is another context: what was bound to the one before will not be answered. May be NULL. */
+    void (*renewed)(void *arg, struct oscore_channel *channel);
     /* The last reference to the channel has gone; it is not carried any more. Free it. */
     void (*release)(void *arg, struct oscore_channel *channel);
 };
@@ -75,6 +77,9 @@ bool oscore_channel_start(struct oscore_channel *channel, struct oscore_service 
 
 /* The context of this epoch may use numbers below `limit`. */
 void oscore_channel_reserved(struct oscore_channel *channel, uint16_t epoch, uint64_t limit);
+
+/* They could not be reserved: asked for again when something is to be sent. */
+void oscore_channel_not_reserved(struct oscore_channel *channel, uint16_t epoch);
 
 /* Derive the context anew: as a client with the next request of ours; as a server with the next one of theirs. */
 bool oscore_channel_rederive(struct oscore_channel *channel, bool as_client);

@@ -54,8 +54,9 @@ static void set_oscore(json_t *json, const struct credential *c) {
     set(json, "sender_id_hex", hex_json(c->sender_id));
     set(json, "recipient_id_hex", hex_json(c->identity));
     set(json, "id_context_hex", hex_json(c->id_context));
-    set(json, "aead", json_string(credential_aead_name(c->aead)));
-    set(json, "hkdf", json_string("SHA-256"));
+    const struct oscore_aead *aead = oscore_aead_of(c->aead);
+    set(json, "aead", json_string(aead == NULL ? "" : aead->name));
+    set(json, "hkdf", json_string(oscore_hkdf_name(c->hkdf)));
     set(json, "master_secret", json_string("set"));
     set(json, "master_salt", c->salt.len > 0 ? json_string("set") : json_null());
 }
@@ -249,11 +250,17 @@ static bool read_oscore(struct input *in) {
         return false;
     if (slice_equal(c->sender_id, c->identity)) /* RFC 8613 §3.3 */
         return refuse(in, "sender_id_hex and recipient_id_hex must differ.");
-    credential_aead_parse(slice_str("AES-CCM-16-64-128"), &c->aead);
-    if (aead != NULL && !(json_is_string(aead) && credential_aead_parse(document_string(aead), &c->aead)))
-        return refuse(in, "aead must be AES-CCM-16-64-128 or AES-CCM-16-128-128.");
-    if (hkdf != NULL && !(json_is_string(hkdf) && slice_is(document_string(hkdf), "SHA-256")))
-        return refuse(in, "hkdf must be SHA-256.");
+    const struct oscore_aead *chosen = oscore_aead_named(slice_str("AES-CCM-16-64-128"));
+    if (aead != NULL)
+        chosen = json_is_string(aead) ? oscore_aead_named(document_string(aead)) : NULL;
+    if (chosen == NULL)
+        return refuse(
+            in, "aead must be one of COSE's: AES-CCM-16-64-128 and the seven like it, A128GCM, A192GCM, A256GCM.");
+    c->aead = chosen->number;
+    if (hkdf != NULL && !(json_is_string(hkdf) && oscore_hkdf_named(document_string(hkdf), &c->hkdf)))
+        return refuse(in, "hkdf must be SHA-256 or SHA-512.");
+    if (c->sender_id.len > oscore_id_max(chosen) || c->identity.len > oscore_id_max(chosen)) /* RFC 8613 §3.3 */
+        return refuse(in, "sender_id_hex and recipient_id_hex are too long for this aead.");
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "common/lwm2m/link_format.h"
 #include "common/lwm2m/object_version.h"
+#include "common/oscore/channel.h"
 #include "server/absent_link.h"
 #include "server/awake.h"
 #include "server/dtls_service.h"
@@ -125,11 +126,11 @@ static json_t *binding_json(const struct registration *r) {
     return document_text(buffer_slice(&text));
 }
 
-static json_t *cid_json(struct slice cid) {
-    uint8_t memory[2 * DTLS_CID_MAX];
+static json_t *hex_json(struct slice bytes) {
+    uint8_t memory[2 * OSCORE_ID_CONTEXT_MAX];
     struct buffer text = buffer_over(memory, sizeof memory);
-    text_put_hex(&text, cid);
-    return cid.len == 0 ? json_null() : document_text(buffer_slice(&text));
+    text_put_hex(&text, bytes);
+    return bytes.len == 0 ? json_null() : document_text(buffer_slice(&text));
 }
 
 /* cipher_suite and what follows only while there is a session. */
@@ -139,16 +140,23 @@ static json_t *security_json(const struct registration *r) {
     struct tls_description connection;
     bool is_secure = r->security != LINK_NO_SECURITY;
     set(security, "mode", json_string(link_security_name((enum link_security)r->security)));
-    set(security, "identity", is_secure ? document_text(registration_identity(r)) : json_null());
-    if (stream_describe_tls(r->link, &connection)) {
+    set(security, "identity",
+        r->security == LINK_OSCORE ? hex_json(registration_identity(r)) /* any bytes: in hexadecimal */
+        : is_secure                ? document_text(registration_identity(r))
+                                   : json_null());
+    const struct oscore_channel *channel = oscore_channel_of(r->link);
+    if (channel != NULL)
+        set(security, "id_context", hex_json(oscore_context_id_context(&channel->context)));
+    struct link *carrier = r->link->base == NULL ? r->link : r->link->base;
+    if (stream_describe_tls(carrier, &connection)) {
         set(security, "cipher_suite", json_string(connection.cipher_suite));
         set(security, "tls_version", json_string(connection.version));
         set(security, "resumed", json_boolean(connection.resumed));
     }
-    if (!dtls_service_describe(r->link, &session))
+    if (!dtls_service_describe(carrier, &session))
         return security;
     set(security, "cipher_suite", json_string(session.cipher_suite));
-    set(security, "cid", cid_json(session.cid));
+    set(security, "cid", hex_json(session.cid));
     set(security, "cid_draft", json_boolean(session.cid_draft));
     set(security, "resumed", json_boolean(session.resumed));
     return security;

@@ -153,6 +153,31 @@ static void test_a_credential_that_makes_no_sense_fails_the_loading(void **state
     }
 }
 
+static void on_oscore_context(void *arg, const struct store_oscore_context *c) {
+    struct fixture *f = arg;
+    size_t len = strlen(f->text);
+    snprintf(f->text + len, sizeof f->text - len, "%.*s '%.*s' %llu %llu\n", (int)c->digest.len,
+             (const char *)c->digest.data, (int)c->id_context.len, (const char *)c->id_context.data,
+             (unsigned long long)c->static_limit, (unsigned long long)c->number_limit);
+}
+
+static void test_OSC_12_limits_of_numbers_come_back(void **state) {
+    struct fixture *f = *state;
+    const struct store_oscore_context all[] = {
+        {.digest = slice_str("aaaaaaaaaaaaaaaa"), .static_limit = 1024},
+        {.digest = slice_str("bbbbbbbbbbbbbbbb"), .static_limit = (uint64_t)1 << 40},
+        {.digest = slice_str("aaaaaaaaaaaaaaaa"),
+         .id_context = slice_str("nonces"),
+         .static_limit = 2048,
+         .number_limit = 7}};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(store_put_oscore_context(f->store, &all[i], NULL, NULL), STORE_OK);
+    close_store(f);
+    open_store(f);
+    assert_true(store_load_oscore_contexts(f->store, on_oscore_context, f, f->error, sizeof f->error));
+    assert_string_equal(f->text, "aaaaaaaaaaaaaaaa 'nonces' 2048 7\nbbbbbbbbbbbbbbbb '' 1099511627776 0\n");
+}
+
 int main(void) {
 #define STORE_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -161,6 +186,7 @@ int main(void) {
         STORE_TEST(test_an_empty_set_deletes),
         STORE_TEST(test_any_bytes_can_be_sealed_ones),
         STORE_TEST(test_a_credential_that_makes_no_sense_fails_the_loading),
+        STORE_TEST(test_OSC_12_limits_of_numbers_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
