@@ -72,7 +72,7 @@ def write_option(piv, context, kid):
 
 
 class OscorePeer:
-    """Sends protected requests over `peer`, and counts bytes. `answer` is told every message as it is on the wire."""
+    """Sends protected requests over `peer`, and counts bytes. `wire` has every message as it was on the wire."""
 
     def __init__(self, port, secret=b"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10", sender=b"\x01",
                  recipient=b"", salt=bytes.fromhex("9e7ca92223786340"), id_context=None, peer=None):
@@ -99,14 +99,12 @@ class OscorePeer:
         return outer, request
 
     def exchange(self, outer, timeout=5):
-        data = outer.encode()
-        self.sent += len(data)
-        self.peer.send_raw(data)
+        self.sent += len(outer.encode())
+        self.peer.send(outer)
         while True:
-            raw = self.peer.receive_raw(timeout)
-            assert raw is not None, "no answer"
-            self.received += len(raw)
-            answer = Coap.decode(raw)
+            answer = self.peer.receive(timeout)
+            assert answer is not None, "no answer"
+            self.received += len(answer.encode())
             self.wire += [outer, answer]
             if answer.code == 0 or answer.token != outer.token:
                 continue

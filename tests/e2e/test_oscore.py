@@ -6,6 +6,8 @@ import threading
 import pytest
 
 from coapraw import ACK, CON, POST, Peer
+from coapstream import PrefixedPeer, StreamPeer
+from dtls_peer import DtlsPeer
 from oscore_peer import CREDENTIAL, ECHO, OBSERVE, OSCORE, OscorePeer, read_option
 
 CONTENT_FORMAT, MAX_AGE = 12, 14
@@ -277,3 +279,49 @@ def test_bytes_of_the_articles_example(berth):
     print(f"update: {device.sent} + {device.received}")
     assert device.sent <= 48 and device.received <= 17
     device.close()
+
+
+LISTEN = ["coap://127.0.0.1:0", "coaps://127.0.0.1:0", "coap+tcp://127.0.0.1:0"]
+
+
+def carrier(berth, kind):
+    _, coaps, tcp = (int(uri.rpartition(":")[2]) for uri in berth.listeners)
+    if kind == "dtls":
+        berth.http("PUT", "/v1/credentials/outer", {"mode": "psk", "identity": "outer", "key_hex": "00" * 16})
+        return DtlsPeer(coaps, psk=("outer", bytes(16)))
+    return {"tcp": StreamPeer, "prefixed": PrefixedPeer}[kind](tcp)
+
+
+@pytest.mark.parametrize("kind", ["dtls", "tcp", "prefixed"])
+def test_OSC_10_OSC_13_OSC_15_over_other_transports(start_berth, kind):
+    berth = start_berth(listen=LISTEN)
+    put(berth)
+    device = OscorePeer(0, peer=carrier(berth, kind))
+    location = register(device)
+    shown = berth.device("dev1")
+    assert shown["transport"] == ("dtls" if kind == "dtls" else "tcp")
+    assert (shown["security"]["mode"], shown["security"]["identity"]) == ("oscore", "01")
+    read = ask(berth, "GET", "/v1/devices/dev1/3/0/9")
+    asked, request = device.take_request()
+    device.respond(asked, request, "2.05", b"95", [(CONTENT_FORMAT, b"")])
+    assert read().json["value"] == 95
+    device.close()
+    device.peer = carrier(berth, kind)  # comes back with another session or connection, and derives anew
+    location = device.rederive(POST, "rd", REGISTER, LINKS, LINK_FORMAT).location
+    assert device.once(POST, location).code_text == "2.04"
+    read = ask(berth, "GET", "/v1/devices/dev1/3/0/9")
+    asked, request = device.take_request()
+    device.respond(asked, request, "2.05", b"96", [(CONTENT_FORMAT, b"")])
+    assert read().json["value"] == 96
+    device.close()
+
+
+def test_a_closed_connection_makes_the_device_unreachable(start_berth):
+    berth = start_berth(listen=LISTEN)
+    put(berth)
+    device = OscorePeer(0, peer=carrier(berth, "tcp"))
+    register(device)
+    assert berth.device("dev1")["reachable"] is True
+    device.close()
+    berth.await_event("connection_closed")
+    assert berth.device("dev1")["reachable"] is False
