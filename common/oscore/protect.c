@@ -45,17 +45,27 @@ struct cover {
 
 /* ---- the inner message as bytes: code, options, payload ---- */
 
-/* coap_encode writes a header before the options whose last byte is not needed: the code stands there. */
-static bool put_plain(const struct coap_message *inner, struct buffer *memory, uint8_t **text, size_t *len) {
-    struct coap_message plain = *inner;
-    size_t kept = 0;
-    for (size_t i = 0; i < plain.option_count; i++) {
-        uint16_t number = plain.options[i].number;
-        if (number != COAP_OSCORE && !is_outer_only(number))
-            plain.options[kept++] = plain.options[i];
+static void empty_observe(struct coap_message *message) {
+    static const uint8_t nothing;
+    for (size_t i = 0; i < message->option_count; i++) {
+        if (message->options[i].number == COAP_OBSERVE)
+            message->options[i].value = slice_of(&nothing, 0);
     }
-    plain.option_count = kept;
-    plain.token = SLICE_NONE;
+}
+
+/* coap_encode writes a header before the options whose last byte is not needed: the code stands there. */
+static bool put_plain(const struct coap_message *inner, bool empties_observe, struct buffer *memory, uint8_t **text,
+                      size_t *len) {
+    struct coap_message plain; /* most of a message is room for options: not copied */
+    coap_message_init(&plain, inner->type, inner->code, 0, SLICE_NONE);
+    plain.payload = inner->payload;
+    for (size_t i = 0; i < inner->option_count; i++) {
+        uint16_t number = inner->options[i].number;
+        if (number != COAP_OSCORE && !is_outer_only(number))
+            plain.options[plain.option_count++] = inner->options[i];
+    }
+    if (empties_observe) /* §4.1.3.5.2: within a notification, its value is empty */
+        empty_observe(&plain);
     size_t start = memory->len;
     if (memory->cap - memory->len <= OSCORE_TAG_MAX)
         return false;
@@ -84,7 +94,7 @@ static bool seal(const struct oscore_context *c, const struct cover *cover, cons
     const struct oscore_aead *aead = oscore_aead_of(c->aead);
     uint8_t nonce[OSCORE_NONCE_MAX], aad_memory[AAD_MAX], *text;
     size_t len;
-    if (!put_plain(inner, memory, &text, &len))
+    if (!put_plain(inner, !coap_code_is_request(inner->code), memory, &text, &len))
         return false;
     oscore_nonce(c, cover->nonce_id, cover->nonce_piv, nonce);
     struct slice aad = make_aad(c, cover->request_kid, cover->request_piv, aad_memory);
@@ -240,7 +250,6 @@ enum oscore_result oscore_protect_response(struct oscore_context *c, const struc
                                            enum oscore_nonce_source nonce, struct slice kid_context,
                                            const struct coap_message *inner, struct buffer *memory,
                                            struct coap_message *outer) {
-    static const uint8_t nothing;
     bool is_own = nonce == OSCORE_NONCE_OWN, observes = coap_option_find(inner, COAP_OBSERVE) != NULL;
     struct oscore_option option = {.has_kid_context = kid_context.data != NULL, .kid_context = kid_context};
     uint8_t piv_memory[OSCORE_PIV_MAX];
@@ -259,12 +268,7 @@ enum oscore_result oscore_protect_response(struct oscore_context *c, const struc
         cover.nonce_piv = option.piv;
     }
     start_outer(inner, observes ? COAP_2_05_CONTENT : COAP_2_04_CHANGED, outer);
-    struct coap_message empty_observe = *inner; /* §4.1.3.5.2: within, its value is empty */
-    for (size_t i = 0; i < empty_observe.option_count; i++) {
-        if (empty_observe.options[i].number == COAP_OBSERVE)
-            empty_observe.options[i].value = slice_of(&nothing, 0);
-    }
-    if (!add_option(outer, &option, memory) || !seal(c, &cover, &empty_observe, memory, &outer->payload))
+    if (!add_option(outer, &option, memory) || !seal(c, &cover, inner, memory, &outer->payload))
         return OSCORE_TOO_LARGE;
     return OSCORE_OK;
 }
