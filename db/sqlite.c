@@ -52,6 +52,8 @@ enum statement {
     CLEAR_QUEUE_SETTINGS,
     DELETE_CREDENTIALS,
     PUT_CREDENTIAL,
+    PUT_BOOTSTRAP,
+    DELETE_BOOTSTRAP,
     PUT_SESSION,
     PUT_SESSION_STATE,
     REFRESH_SESSION,
@@ -96,6 +98,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [CLEAR_QUEUE_SETTINGS] = "DELETE FROM queue_setting",
     [DELETE_CREDENTIALS] = "DELETE FROM credential WHERE endpoint = ?",
     [PUT_CREDENTIAL] = "INSERT OR REPLACE INTO credential (endpoint, mode, services, sealed) VALUES (?, ?, ?, ?)",
+    [PUT_BOOTSTRAP] = "INSERT OR REPLACE INTO bootstrap (endpoint, sealed) VALUES (?, ?)",
+    [DELETE_BOOTSTRAP] = "DELETE FROM bootstrap WHERE endpoint = ?",
     [PUT_SESSION] = "INSERT OR REPLACE INTO session (id, listener, local, flags, sealed) VALUES (?, ?, ?, ?, ?)",
     [PUT_SESSION_STATE] =
         "INSERT OR REPLACE INTO session_state (id, peer, number_limit, window_top, window_bits, used_at)"
@@ -524,6 +528,24 @@ bool sqlite_load_credentials(struct sqlite *db, store_credential_fn *each, void 
                      "a credential", load_credential, &to, error, error_size);
 }
 
+struct each_bootstrap {
+    store_bootstrap_fn *each;
+    void *arg;
+};
+
+static bool load_bootstrap(sqlite3_stmt *row, void *arg) {
+    const struct each_bootstrap *to = arg;
+    struct store_bootstrap bootstrap = {.endpoint = column_slice(row, 0), .sealed = column_slice(row, 1)};
+    to->each(to->arg, &bootstrap);
+    return bootstrap.sealed.len > 0;
+}
+
+bool sqlite_load_bootstraps(struct sqlite *db, store_bootstrap_fn *each, void *arg, char *error, size_t error_size) {
+    struct each_bootstrap to = {each, arg};
+    return load_rows(db, "SELECT endpoint, sealed FROM bootstrap ORDER BY endpoint", "a bootstrap configuration",
+                     load_bootstrap, &to, error, error_size);
+}
+
 static bool column_address(sqlite3_stmt *row, int column, struct address *address) {
     struct slice bytes = column_slice(row, column);
     if (bytes.len != sizeof *address)
@@ -949,6 +971,16 @@ bool sqlite_put_credential(struct sqlite *db, const struct store_credential *cre
     bind_number(statement, 3, credential->services);
     bind_blob(statement, 4, credential->sealed);
     return run(db, PUT_CREDENTIAL);
+}
+
+bool sqlite_put_bootstrap(struct sqlite *db, const struct store_bootstrap *bootstrap) {
+    bool is_deletion = bootstrap->sealed.len == 0;
+    sqlite3_stmt *statement = db->statements[is_deletion ? DELETE_BOOTSTRAP : PUT_BOOTSTRAP];
+    bind_text(statement, 1, bootstrap->endpoint);
+    if (is_deletion)
+        return run(db, DELETE_BOOTSTRAP);
+    bind_blob(statement, 2, bootstrap->sealed);
+    return run(db, PUT_BOOTSTRAP);
 }
 
 static void bind_state(sqlite3_stmt *statement, const struct store_session_state *state) {

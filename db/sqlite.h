@@ -25,6 +25,7 @@ bool sqlite_load_requests(struct sqlite *db, store_request_fn *each, void *arg, 
 bool sqlite_load_queue_settings(struct sqlite *db, store_queue_settings_fn *each, void *arg, char *error,
                                 size_t error_size);
 bool sqlite_load_credentials(struct sqlite *db, store_credential_fn *each, void *arg, char *error, size_t error_size);
+bool sqlite_load_bootstraps(struct sqlite *db, store_bootstrap_fn *each, void *arg, char *error, size_t error_size);
 bool sqlite_load_sessions(struct sqlite *db, store_session_fn *each, void *arg, char *error, size_t error_size);
 bool sqlite_load_oscore_contexts(struct sqlite *db, store_oscore_context_fn *each, void *arg, char *error,
                                  size_t error_size);
@@ -48,6 +49,7 @@ bool sqlite_delete_request(struct sqlite *db, uint64_t id);
 bool sqlite_put_queue_settings(struct sqlite *db, const struct store_queue_settings *settings);
 bool sqlite_delete_credentials(struct sqlite *db, struct slice endpoint);
 bool sqlite_put_credential(struct sqlite *db, const struct store_credential *credential);
+bool sqlite_put_bootstrap(struct sqlite *db, const struct store_bootstrap *bootstrap);
 bool sqlite_put_session(struct sqlite *db, const struct store_session *session);
 bool sqlite_refresh_session(struct sqlite *db, const struct store_session_state *state);
 bool sqlite_delete_session(struct sqlite *db, uint64_t id);

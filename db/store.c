@@ -39,6 +39,7 @@ enum record_kind {
     DELETE_REQUESTS,
     PUT_QUEUE_SETTINGS,
     PUT_CREDENTIALS,
+    PUT_BOOTSTRAP,
     PUT_SESSION,
     REFRESH_SESSIONS,
     DELETE_SESSIONS,
@@ -60,7 +61,7 @@ struct record {
  * likewise; to delete, without XML. PUT_OBSERVATION: a struct store_observation, likewise. DELETE_OBSERVATIONS: `count`
  * ids. PUT_REQUEST and FINISH_REQUEST: a struct store_request, likewise, PUT_QUEUE_SETTINGS: a struct
  * store_queue_settings. DELETE_REQUESTS: `count` ids. PUT_CREDENTIALS: `count` struct store_credential, the bytes of the
- * endpoint (`value_len`), and what is sealed of each. PUT_SESSION: a struct store_session, likewise. REFRESH_SESSIONS:
+ * endpoint (`value_len`), and what is sealed of each. PUT_BOOTSTRAP: a struct store_bootstrap, likewise. PUT_SESSION: a struct store_session, likewise. REFRESH_SESSIONS:
  * `count` struct store_session_state. DELETE_SESSIONS: `count` ids. PUT_RESUMPTION and DELETE_RESUMPTION: a struct
  * store_resumption, likewise; to delete, without what is sealed. PUT_OSCORE_CONTEXT: a struct
  * store_oscore_context, likewise. */
@@ -224,6 +225,15 @@ static bool apply_put_credentials(struct sqlite *db, const struct record *record
     return true;
 }
 
+static bool apply_put_bootstrap(struct sqlite *db, const struct record *record) {
+    struct store_bootstrap bootstrap;
+    const uint8_t *at = (const uint8_t *)(record + 1);
+    memcpy(&bootstrap, at, sizeof bootstrap);
+    bootstrap.endpoint.data = at + sizeof bootstrap;
+    bootstrap.sealed.data = bootstrap.endpoint.data + bootstrap.endpoint.len;
+    return sqlite_put_bootstrap(db, &bootstrap);
+}
+
 static bool apply_put_session(struct sqlite *db, const struct record *record) {
     struct store_session session;
     const uint8_t *at = (const uint8_t *)(record + 1);
@@ -306,6 +316,8 @@ static bool apply(struct sqlite *db, struct record *record) {
         return apply_put_queue_settings(db, record);
     case PUT_CREDENTIALS:
         return apply_put_credentials(db, record);
+    case PUT_BOOTSTRAP:
+        return apply_put_bootstrap(db, record);
     case PUT_SESSION:
         return apply_put_session(db, record);
     case REFRESH_SESSIONS:
@@ -547,6 +559,18 @@ enum store_result store_put_credentials(struct store *store, struct slice endpoi
     return STORE_OK;
 }
 
+enum store_result store_put_bootstrap(struct store *store, const struct store_bootstrap *bootstrap, store_done_fn *done,
+                                      void *arg) {
+    size_t size = sizeof *bootstrap + bootstrap->endpoint.len + bootstrap->sealed.len;
+    struct record *record = put(store, PUT_BOOTSTRAP, 0, size, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    uint8_t *at = append((uint8_t *)(record + 1), bootstrap, sizeof *bootstrap);
+    at = append(at, bootstrap->endpoint.data, bootstrap->endpoint.len);
+    append(at, bootstrap->sealed.data, bootstrap->sealed.len);
+    return STORE_OK;
+}
+
 enum store_result store_put_session(struct store *store, const struct store_session *session, store_done_fn *done,
                                     void *arg) {
     size_t size = sizeof *session + session->local.len + session->sealed.len;
@@ -649,6 +673,13 @@ bool store_load_queue_settings(struct store *store, store_queue_settings_fn *eac
 bool store_load_credentials(struct store *store, store_credential_fn *each, void *arg, char *error, size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
     bool loaded = sqlite_load_credentials(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_bootstraps(struct store *store, store_bootstrap_fn *each, void *arg, char *error, size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = sqlite_load_bootstraps(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }

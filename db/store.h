@@ -101,6 +101,13 @@ struct store_credential {
     struct slice sealed;
 };
 
+/* What bootstrap gives an endpoint, as server/bootstrap_configs.c seals it; the endpoint "" is every other one. Slices as
+ * above. */
+struct store_bootstrap {
+    struct slice endpoint;
+    struct slice sealed;
+};
+
 /* What changes of a DTLS session. A restarted server sends from `number_limit` on, so it is written before the numbers
  * below it are used, and never goes back. */
 struct store_session_state {
@@ -187,6 +194,10 @@ bool store_load_oscore_contexts(struct store *store, store_oscore_context_fn *ea
 typedef void store_credential_fn(void *arg, const struct store_credential *credential);
 bool store_load_credentials(struct store *store, store_credential_fn *each, void *arg, char *error, size_t error_size);
 
+/* Every bootstrap configuration, in the order of endpoints. Otherwise like the above. */
+typedef void store_bootstrap_fn(void *arg, const struct store_bootstrap *bootstrap);
+bool store_load_bootstraps(struct store *store, store_bootstrap_fn *each, void *arg, char *error, size_t error_size);
+
 /* Every session, and everything that resumes one, by time of expiry. Otherwise like the above. */
 typedef void store_session_fn(void *arg, const struct store_session *session);
 bool store_load_sessions(struct store *store, store_session_fn *each, void *arg, char *error, size_t error_size);
@@ -252,6 +263,11 @@ enum store_result store_put_queue_settings(struct store *store, const struct sto
 enum store_result store_put_credentials(struct store *store, struct slice endpoint,
                                         const struct store_credential *credentials, size_t count, store_done_fn *done,
                                         void *arg);
+
+/* Insert or replace the bootstrap configuration of an endpoint; delete it when nothing is sealed. One that is not there is
+ * passed over. */
+enum store_result store_put_bootstrap(struct store *store, const struct store_bootstrap *bootstrap, store_done_fn *done,
+                                      void *arg);
 
 /* Insert or replace a session. */
 enum store_result store_put_session(struct store *store, const struct store_session *session, store_done_fn *done,

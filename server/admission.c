@@ -1,6 +1,7 @@
 #include "server/admission.h"
 
 #include "common/coap/message.h"
+#include "server/bootstrap_configs.h"
 
 static struct admission refusal(uint8_t code, const char *why) {
     return (struct admission){.code = code, .why = why};
@@ -19,16 +20,16 @@ enum link_security admission_security(const struct link *link) {
     return link->identity == NULL ? LINK_NO_SECURITY : link->identity->security;
 }
 
-/* What credentials an endpoint has for management. */
+/* What credentials an endpoint has for a service. */
 struct possession {
     bool none;   /* it may do without security */
     bool secure; /* it has some that prove something */
 };
 
-static struct possession possession_of(const struct server *server, struct slice endpoint) {
+static struct possession possession_of(const struct server *server, struct slice endpoint, unsigned services) {
     struct possession possession = {0};
     for (const struct credential *c = NULL; (c = credentials_of(server->credentials, endpoint, c)) != NULL;) {
-        if ((c->services & CREDENTIAL_MANAGEMENT) == 0)
+        if ((c->services & services) == 0)
             continue;
         possession.none = possession.none || c->mode == CREDENTIAL_NONE;
         possession.secure = possession.secure || c->mode != CREDENTIAL_NONE;
@@ -86,7 +87,7 @@ bool admission_endpoint(const struct server *server, const struct link_identity 
 static struct admission admit_without_security(const struct server *server, struct slice endpoint) {
     if (endpoint.data == NULL)
         return refusal(COAP_4_00_BAD_REQUEST, "ep is missing");
-    struct possession possession = possession_of(server, endpoint);
+    struct possession possession = possession_of(server, endpoint, CREDENTIAL_MANAGEMENT);
     if (server->config->nosec == NOSEC_OFF)
         return forbidden(server, "devices without security are not served");
     if (server->config->nosec == NOSEC_KNOWN && !possession.none)
@@ -112,11 +113,52 @@ struct admission admission_of_register(const struct server *server, const struct
     return (struct admission){.endpoint = own};
 }
 
+/* --bootstrap known: whoever was configured. */
+static bool is_configured(const struct server *server, struct slice endpoint) {
+    struct possession possession = possession_of(server, endpoint, CREDENTIAL_BOOTSTRAP);
+    return possession.none || possession.secure ||
+           bootstrap_configs_find(server->bootstrap_configs, endpoint).data != NULL;
+}
+
+static struct admission admit_bootstrap_without_security(const struct server *server, struct slice endpoint) {
+    if (endpoint.data == NULL)
+        return refusal(COAP_4_00_BAD_REQUEST, "ep is missing");
+    struct possession possession = possession_of(server, endpoint, CREDENTIAL_BOOTSTRAP);
+    if (server->config->nosec == NOSEC_OFF)
+        return refusal(COAP_4_00_BAD_REQUEST, "devices without security are not served");
+    if (server->config->nosec == NOSEC_KNOWN && !possession.none)
+        return refusal(COAP_4_00_BAD_REQUEST, "this endpoint may not be bootstrapped without security");
+    if (possession.secure && !possession.none)
+        return refusal(COAP_4_00_BAD_REQUEST, "this endpoint has credentials for bootstrap and must come with them");
+    return (struct admission){.endpoint = endpoint};
+}
+
+struct admission admission_of_bootstrap(const struct server *server, const struct link *link, struct slice endpoint) {
+    struct slice own;
+    struct admission admission;
+    if (link->identity == NULL) {
+        admission = admit_bootstrap_without_security(server, endpoint);
+        if (admission.code != COAP_EMPTY)
+            return admission;
+    } else {
+        if (!admission_endpoint(server, link->identity, CREDENTIAL_BOOTSTRAP, &own))
+            return refusal(COAP_4_00_BAD_REQUEST, "this identity may not be bootstrapped");
+        if (endpoint.data != NULL && !slice_equal(endpoint, own))
+            return refusal(COAP_4_00_BAD_REQUEST, "ep is not the endpoint of this identity");
+        if (!credential_endpoint_good(own))
+            return refusal(COAP_4_00_BAD_REQUEST, "the name in the certificate can't be an endpoint's");
+        admission = (struct admission){.endpoint = own};
+    }
+    if (server->config->bootstrap == BOOTSTRAP_KNOWN && !is_configured(server, admission.endpoint))
+        return refusal(COAP_4_00_BAD_REQUEST, "nothing is configured for this endpoint");
+    return admission;
+}
+
 struct admission admission_of_change(const struct server *server, const struct link *link,
                                      const struct registration *r) {
     struct slice own;
     if (link->identity == NULL) {
-        struct possession possession = possession_of(server, registration_endpoint(r));
+        struct possession possession = possession_of(server, registration_endpoint(r), CREDENTIAL_MANAGEMENT);
         bool open = server->config->nosec == NOSEC_OPEN && !possession.secure && r->security == LINK_NO_SECURITY;
         if (server->config->nosec == NOSEC_OFF || (!open && !possession.none))
             return refusal(COAP_4_00_BAD_REQUEST, "the registration belongs to another identity");

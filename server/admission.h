@@ -19,6 +19,9 @@ bool admission_endpoint(const struct server *server, const struct link_identity 
 /* May the peer register as `endpoint`? Its data is NULL when the peer did not say: then its identity tells (C §7.4.1). */
 struct admission admission_of_register(const struct server *server, const struct link *link, struct slice endpoint);
 
+/* May the peer be bootstrapped as `endpoint`? As above; refusals are 4.00 (T Table 6.7-1). */
+struct admission admission_of_bootstrap(const struct server *server, const struct link *link, struct slice endpoint);
+
 /* May the peer update or end this registration? */
 struct admission admission_of_change(const struct server *server, const struct link *link,
                                      const struct registration *registration);

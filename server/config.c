@@ -11,7 +11,7 @@
 #include "common/net/uri.h"
 #include "server/credential.h"
 
-enum { PROBLEM_MAX = 200 };
+enum { PROBLEM_MAX = 200, BOOTSTRAP_HOST_MAX = 200 };
 
 typedef bool set_fn(struct config *config, const char *value, char problem[PROBLEM_MAX]);
 
@@ -181,6 +181,33 @@ static bool set_nosec(struct config *config, const char *value, char problem[PRO
         }
     }
     return fail(problem, "must be open, known or off");
+}
+
+static bool set_bootstrap(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    static const char *const names[] = {
+        [BOOTSTRAP_OPEN] = "open", [BOOTSTRAP_KNOWN] = "known", [BOOTSTRAP_OFF] = "off"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            config->bootstrap = (enum bootstrap_policy)i;
+            return true;
+        }
+    }
+    return fail(problem, "must be open, known or off");
+}
+
+static bool set_bootstrap_insecure(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->bootstrap_insecure, problem);
+}
+
+static bool set_bootstrap_host(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    config->bootstrap_host = value;
+    size_t len = strlen(value);
+    return (len > 0 && len <= BOOTSTRAP_HOST_MAX && strpbrk(value, "/?#@ []") == NULL) ||
+           fail(problem, "must be a host name or an IP address, without brackets");
+}
+
+static bool set_max_bootstraps(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 1, 1000000, &config->max_bootstraps, problem);
 }
 
 /* IDENTITY:KEY, the key in hexadecimal; identities may have colons. */
@@ -520,6 +547,11 @@ static const struct setting settings[] = {
     {"key-file", "FILE", set_key_file, "seals secrets in the database; made when missing [DATA/berth.key]"},
     {"nosec", "open|known|off", set_nosec, "who may register without security [open]"},
     {"refuse-with", "4.03|4.00", set_refusal, "what an endpoint or identity hears that may not register [4.03]"},
+    {"bootstrap", "open|known|off", set_bootstrap, "who is bootstrapped: everyone, who is configured, nobody [open]"},
+    {"bootstrap-insecure", NULL, set_bootstrap_insecure, "give keys to devices that come without security, too"},
+    {"bootstrap-host", "HOST", set_bootstrap_host,
+     "this server's name or address in what devices are given [by which they came]"},
+    {"max-bootstraps", "N", set_max_bootstraps, "bootstraps under way at once [2000]"},
     {"psk", "IDENTITY:HEX", set_psk, "endpoint IDENTITY has this pre-shared key; may be given several times"},
     {"cert", "FILE", set_certificate, "own certificate, PEM or DER; several for SNI [made by itself]"},
     {"key", "FILE", set_key, "its private key, one for each --cert"},
@@ -583,7 +615,13 @@ static const struct setting settings[] = {
     {"http-max-body", "BYTES", set_http_max_body, "largest HTTP request body [1M]"},
 };
 
-enum { SETTING_COUNT = sizeof settings / sizeof settings[0], OPTION_HELP = 1000, OPTION_VERSION, OPTION_HEALTHCHECK };
+enum {
+    SETTING_COUNT = sizeof settings / sizeof settings[0],
+    OPTION_SETTINGS = 1000,
+    OPTION_HELP = 2000,
+    OPTION_VERSION,
+    OPTION_HEALTHCHECK
+};
 
 static void set_defaults(struct config *config) {
     *config = (struct config){
@@ -592,6 +630,7 @@ static void set_defaults(struct config *config) {
         .data = "berth-data",
         .log_level = LOG_INFO,
         .grace_s = 93,
+        .max_bootstraps = 2000,
         .max_registrations = 2000000,
         .max_observations = 2000000,
         .max_observations_per_device = 256,
@@ -684,7 +723,7 @@ enum config_action config_parse(struct config *config, int argc, char **argv) {
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         options[i] = (struct option){.name = settings[i].name,
                                      .has_arg = settings[i].argument == NULL ? no_argument : required_argument,
-                                     .val = (int)i};
+                                     .val = OPTION_SETTINGS + (int)i};
     }
     options[SETTING_COUNT] = (struct option){.name = "help", .val = OPTION_HELP};
     options[SETTING_COUNT + 1] = (struct option){.name = "version", .val = OPTION_VERSION};
@@ -710,15 +749,16 @@ enum config_action config_parse(struct config *config, int argc, char **argv) {
             healthcheck = true;
             continue;
         }
-        if (chosen < 0 || chosen >= SETTING_COUNT)
+        if (chosen < OPTION_SETTINGS) /* '?' */
             return CONFIG_EXIT_USAGE; /* getopt_long has said what is wrong */
+        const struct setting *setting = &settings[chosen - OPTION_SETTINGS];
         char problem[PROBLEM_MAX];
-        if (settings[chosen].set == set_listen && first_listen) { /* options win over the environment */
+        if (setting->set == set_listen && first_listen) { /* options win over the environment */
             config->listener_count -= from_environment;
             first_listen = false;
         }
-        if (!settings[chosen].set(config, optarg, problem)) {
-            fprintf(stderr, "berth-server: --%s: %s\n", settings[chosen].name, problem);
+        if (!setting->set(config, optarg, problem)) {
+            fprintf(stderr, "berth-server: --%s: %s\n", setting->name, problem);
             return CONFIG_EXIT_USAGE;
         }
     }

@@ -19,6 +19,9 @@ enum {
 /* Who may register without security: every name that has no credentials, those with a credential of mode none, nobody. */
 enum nosec_policy { NOSEC_OPEN, NOSEC_KNOWN, NOSEC_OFF };
 
+/* Who is bootstrapped: everyone, whoever has a bootstrap configuration or a credential for bootstrap, nobody. */
+enum bootstrap_policy { BOOTSTRAP_OPEN, BOOTSTRAP_KNOWN, BOOTSTRAP_OFF };
+
 /* --psk: the endpoint of this name has this identity and key. */
 struct config_psk {
     struct slice identity;
@@ -35,6 +38,10 @@ struct config {
     const char *key_file; /* NULL: berth.key in the data directory */
     enum nosec_policy nosec;
     bool refuse_with_4_00; /* whoever may not register hears 4.00, not 4.03 */
+    enum bootstrap_policy bootstrap;
+    bool bootstrap_insecure;    /* keys are also given over links without security */
+    const char *bootstrap_host; /* in the URIs of this server that devices are given; NULL: by which they came */
+    uint32_t max_bootstraps;    /* under way at once; 5.03 beyond: default 2,000 */
     struct config_psk psks[CONFIG_PSKS_MAX];
     size_t psk_count;
     const char *certificates[CONFIG_CERTIFICATES_MAX], *keys[CONFIG_CERTIFICATES_MAX]; /* files, in pairs */

@@ -1,4 +1,5 @@
 #include "server/connection.h"
+#include "server/bootstrap.h"
 
 #include "server/contact.h"
 #include "server/dtls_service.h"
@@ -39,6 +40,7 @@ static void on_closed(void *arg, struct link *link, const char *why) {
     clock_update(&server->clock);
     publish(server, EVENT_CONNECTION_CLOSED, link, why);
     struct registration *r = server_owner_of(server, link);
+    bootstrap_link_ended(server, link);
     coap_link_closed(server->coap, link);
     if (r != NULL)
         contact_lost(server, r);
@@ -50,11 +52,11 @@ static void on_closed(void *arg, struct link *link, const char *why) {
 }
 
 /* A connection stays while its device is registered, however silent: intervals of keepalives differ, and a device that
- * sends none may be asked something. */
+ * sends none may be asked something; and while it is bootstrapped. */
 static bool is_used(void *arg, const struct link *link) {
-    bool used = server_owner_of(arg, link) != NULL;
+    bool used = server_owner_of(arg, link) != NULL || bootstrap_uses_link(arg, link);
     for (const struct link *carried = link->carried; carried != NULL && !used; carried = carried->next_carried)
-        used = server_owner_of(arg, carried) != NULL;
+        used = server_owner_of(arg, carried) != NULL || bootstrap_uses_link(arg, carried);
     return used;
 }
 

@@ -466,6 +466,12 @@ static bool has_affected(const struct credentials *all, struct slice endpoint, e
     return false;
 }
 
+/* One that is given and one that is stored are both in force when they have different names: the option stays what it
+ * says, and what was stored besides is not lost with the next start. */
+static bool stands_beside(const struct credential *a, const struct credential *b) {
+    return a->given != b->given && (kind_of(a) != kind_of(b) || !slice_equal(name_of(a), name_of(b)));
+}
+
 /* Take services from entries of an endpoint, and tell whoever must know. */
 static void take_services(struct credentials *all, struct slice endpoint, enum credential_mode mode, unsigned services,
                           const struct entry *successor) {
@@ -474,7 +480,8 @@ static void take_services(struct credentials *all, struct slice endpoint, enum c
         struct entry *e;
         do
             e = next_of(&search);
-        while (e != NULL && (e == successor || !is_affected(&e->credential, mode, services)));
+        while (e != NULL && (e == successor || !is_affected(&e->credential, mode, services) ||
+                             (successor != NULL && stands_beside(&e->credential, &successor->credential))));
         again = e != NULL;
         if (!again)
             break;

@@ -10,8 +10,10 @@
 #include "common/base/text.h"
 #include "server/absent_link.h"
 #include "server/admission.h"
+#include "server/bootstrap.h"
 #include "server/contact.h"
 #include "server/dtls_sessions.h"
+#include "server/issuer.h"
 #include "server/own_pki.h"
 #include "server/persist.h"
 #include "server/private_file.h"
@@ -159,6 +161,7 @@ static void on_moved(void *arg, struct link *link, const struct address *old) {
 static void on_closed(void *arg, struct link *link, enum dtls_end end, struct link *successor) {
     struct server *server = arg;
     struct registration *r = server_owner_of(server, link);
+    bootstrap_link_ended(server, link);
     if (r != NULL && successor != NULL) {
         register_move(server, r, successor);
         persist_soon(server, r, UNSAVED_ALL);
@@ -297,6 +300,7 @@ static bool fail(const char *option, const char *path, const char *why, char *er
 
 /* Of ours, for both kinds of listeners, as far as there are such. */
 static bool add_certificate(struct server *server, struct slice certificate, struct slice key, const char **problem) {
+    issuer_know_certificate(server->issuer, certificate);
     return (server->dtls == NULL || dtls_add_certificate(server->dtls, certificate, key, problem)) &&
            (server->tls == NULL || tls_add_certificate(server->tls, certificate, key, problem));
 }

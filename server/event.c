@@ -86,6 +86,10 @@ static const char *const type_names[EVENT_TYPE_COUNT] = {
     [EVENT_CONNECTION_OPENED] = "connection_opened",
     [EVENT_CONNECTION_CLOSED] = "connection_closed",
     [EVENT_PING] = "ping",
+    [EVENT_BOOTSTRAP_STARTED] = "bootstrap_started",
+    [EVENT_BOOTSTRAP_STEP] = "bootstrap_step",
+    [EVENT_BOOTSTRAP_FINISHED] = "bootstrap_finished",
+    [EVENT_BOOTSTRAP_FAILED] = "bootstrap_failed",
 };
 
 struct event_log *event_log_new(const struct clock *clock, uint64_t first_id, size_t max_bytes) {
@@ -439,6 +443,12 @@ static const struct {
     [EVENT_FACT_BYTES_IN] = {"bytes_in", EVENT_FACT_NUMBER},
     [EVENT_FACT_BYTES_OUT] = {"bytes_out", EVENT_FACT_NUMBER},
     [EVENT_FACT_TLS_VERSION] = {"tls_version", EVENT_FACT_TEXT},
+    [EVENT_FACT_OPERATION] = {"operation", EVENT_FACT_TEXT},
+    [EVENT_FACT_PROCEDURE] = {"procedure", EVENT_FACT_TEXT},
+    [EVENT_FACT_FORMAT] = {"format", EVENT_FACT_TEXT},
+    [EVENT_FACT_QUERY] = {"query", EVENT_FACT_TEXT},
+    [EVENT_FACT_DIAGNOSTIC] = {"diagnostic", EVENT_FACT_TEXT},
+    [EVENT_FACT_RTT_MS] = {"rtt_ms", EVENT_FACT_NUMBER},
 };
 
 void event_fact_put(struct buffer *facts, enum event_fact fact, struct slice text) {

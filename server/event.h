@@ -14,24 +14,28 @@ enum event_type {
     EVENT_UPDATED,
     EVENT_DEREGISTERED,
     EVENT_EXPIRED,
-    EVENT_REPLACED,          /* registered again: `location` is the new one, `previous` the old one */
-    EVENT_ADDRESS_CHANGED,   /* `address` is the new one, `previous` the old one as text */
-    EVENT_REJECTED,          /* a message was refused: `detail` says why, `coap_code` how */
-    EVENT_ODDITY,            /* a deviation was tolerated: `detail` says which */
-    EVENT_SEND,              /* a device has sent a value: `node` */
-    EVENT_NOTIFICATION,      /* a device has told a value of an observation: `node` */
-    EVENT_OBSERVE_STARTED,   /* `observation`, and its first path in `node` */
-    EVENT_OBSERVE_ENDED,     /* likewise; `detail` says why, `coap_code` what the device said */
-    EVENT_AWAKE,             /* a device in queue mode listens from now on */
-    EVENT_SLEEPING,          /* it does no longer; `detail` says why when its time was not over */
-    EVENT_REQUEST_COMPLETED, /* a queued request has its result: `request` */
-    EVENT_DTLS_HANDSHAKE,    /* a session was made: facts */
-    EVENT_DTLS_RESUMED,      /* likewise, with an earlier session's secret */
-    EVENT_DTLS_FAILED,       /* a handshake came to nothing: facts */
-    EVENT_OSCORE_DERIVED,    /* a context was derived anew (RFC 8613 B.2): facts */
-    EVENT_CONNECTION_OPENED, /* a TCP connection */
-    EVENT_CONNECTION_CLOSED, /* `detail` says why */
-    EVENT_PING,              /* a keepalive over a connection (an empty CON, or 7.02) was answered */
+    EVENT_REPLACED,           /* registered again: `location` is the new one, `previous` the old one */
+    EVENT_ADDRESS_CHANGED,    /* `address` is the new one, `previous` the old one as text */
+    EVENT_REJECTED,           /* a message was refused: `detail` says why, `coap_code` how */
+    EVENT_ODDITY,             /* a deviation was tolerated: `detail` says which */
+    EVENT_SEND,               /* a device has sent a value: `node` */
+    EVENT_NOTIFICATION,       /* a device has told a value of an observation: `node` */
+    EVENT_OBSERVE_STARTED,    /* `observation`, and its first path in `node` */
+    EVENT_OBSERVE_ENDED,      /* likewise; `detail` says why, `coap_code` what the device said */
+    EVENT_AWAKE,              /* a device in queue mode listens from now on */
+    EVENT_SLEEPING,           /* it does no longer; `detail` says why when its time was not over */
+    EVENT_REQUEST_COMPLETED,  /* a queued request has its result: `request` */
+    EVENT_DTLS_HANDSHAKE,     /* a session was made: facts */
+    EVENT_DTLS_RESUMED,       /* likewise, with an earlier session's secret */
+    EVENT_DTLS_FAILED,        /* a handshake came to nothing: facts */
+    EVENT_OSCORE_DERIVED,     /* a context was derived anew (RFC 8613 B.2): facts */
+    EVENT_CONNECTION_OPENED,  /* a TCP connection */
+    EVENT_CONNECTION_CLOSED,  /* `detail` says why */
+    EVENT_PING,               /* a keepalive over a connection (an empty CON, or 7.02) was answered */
+    EVENT_BOOTSTRAP_STARTED,  /* a device has asked for it: facts */
+    EVENT_BOOTSTRAP_STEP,     /* a command was answered, or not: facts, its path in `node`, the answer in `coap_code` */
+    EVENT_BOOTSTRAP_FINISHED, /* the device has what it needs */
+    EVENT_BOOTSTRAP_FAILED,   /* `detail` says why; facts */
     EVENT_TYPE_COUNT,
 };
 
@@ -55,6 +59,12 @@ enum event_fact {
     EVENT_FACT_BYTES_IN,
     EVENT_FACT_BYTES_OUT,
     EVENT_FACT_TLS_VERSION, /* of TLS connections: "TLS 1.3" */
+    EVENT_FACT_OPERATION, /* of bootstrap: "discover", "delete", "read", "write", "finish", "pack" */
+    EVENT_FACT_PROCEDURE, /* "standard", "pelion", "pack" */
+    EVENT_FACT_FORMAT,    /* of what is written: "tlv" … */
+    EVENT_FACT_QUERY,     /* further parameters of the request, joined by & */
+    EVENT_FACT_DIAGNOSTIC,
+    EVENT_FACT_RTT_MS,
     EVENT_FACT_COUNT,
 };
 

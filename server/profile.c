@@ -4,13 +4,22 @@ static const struct {
     enum object_list_mode update_mode;
     bool location_names_device;
     bool observes_by_itself;
+    enum bootstrap_sequence bootstrap;
 } profiles[] = {
-    [PROFILE_STANDARD] = {OBJECT_LIST_WHOLE, false, false},
-    [PROFILE_PELION] = {OBJECT_LIST_DELTA, true, true},
+    [PROFILE_STANDARD] = {OBJECT_LIST_WHOLE, false, false, BOOTSTRAP_STANDARD},
+    [PROFILE_PELION] = {OBJECT_LIST_DELTA, true, true, BOOTSTRAP_PELION},
 };
 
 enum client_profile profile_of(const struct registration_parameters *parameters) {
     return parameters->is_pelion ? PROFILE_PELION : PROFILE_STANDARD;
+}
+
+enum client_profile profile_of_bootstrap(const struct bootstrap_request *request) {
+    return request->is_pelion ? PROFILE_PELION : PROFILE_STANDARD;
+}
+
+enum bootstrap_sequence profile_bootstrap_sequence(enum client_profile profile) {
+    return profiles[profile].bootstrap;
 }
 
 enum object_list_mode profile_update_mode(enum client_profile profile) {

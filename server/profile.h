@@ -3,6 +3,8 @@
 #ifndef BERTH_SERVER_PROFILE_H
 #define BERTH_SERVER_PROFILE_H
 
+#include "server/bootstrap_config.h"
+#include "server/bootstrap_request.h"
 #include "server/object_list.h"
 #include "server/registration_parameters.h"
 
@@ -10,6 +12,12 @@ enum { PROFILE_LOCATION_MAX = 64 + 1 + 32 };
 
 /* Of a client that registers with these parameters. */
 enum client_profile profile_of(const struct registration_parameters *parameters);
+
+/* Of a client that asks for bootstrap with these. */
+enum client_profile profile_of_bootstrap(const struct bootstrap_request *request);
+
+/* How a client of this profile is bootstrapped. */
+enum bootstrap_sequence profile_bootstrap_sequence(enum client_profile profile);
 
 /* How the object list of an Update is meant. */
 enum object_list_mode profile_update_mode(enum client_profile profile);

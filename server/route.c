@@ -1,6 +1,7 @@
 #include "server/route.h"
 
 #include "common/coap/option.h"
+#include "server/bootstrap.h"
 #include "server/refusal.h"
 #include "server/register.h"
 #include "server/send.h"
@@ -83,14 +84,6 @@ static void route_location(struct server *server, const struct coap_request *req
     }
 }
 
-/* /bs is LwM2M's, so a wrong method there is 4.05; bootstrap is not served yet. */
-static void route_unserved(struct server *server, const struct coap_request *request, const char *what) {
-    if (request->message->code != COAP_POST)
-        refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, "that method is not for this path");
-    else
-        refuse(server, request, COAP_4_04_NOT_FOUND, what);
-}
-
 /* Whether a listener's role has what is at the path that begins so. */
 static bool serves(const struct listener *listener, struct slice first) {
     bool bootstrap = slice_is(first, "bs") || slice_is(first, "bspack");
@@ -119,7 +112,7 @@ void route_request(struct server *server, const struct coap_request *request) {
         return;
     }
     if (well_known) {
-        well_known_respond(server->coap, request);
+        well_known_respond(server->coap, request, server->config->bootstrap != BOOTSTRAP_OFF);
     } else if (path.too_long || path.count == 0) {
         refuse(server, request, COAP_4_04_NOT_FOUND, "nothing is at this path");
     } else if (slice_is(path.segments[0], "rd") && path.count > 1) {
@@ -134,8 +127,10 @@ void route_request(struct server *server, const struct coap_request *request) {
             send_request(server, request);
         else
             refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, "that method is not for this path");
-    } else if (path.count == 1 && (slice_is(path.segments[0], "bs") || slice_is(path.segments[0], "bspack"))) {
-        route_unserved(server, request, "bootstrap is not served here");
+    } else if (path.count == 1 && slice_is(path.segments[0], "bs")) {
+        bootstrap_take_request(server, request);
+    } else if (path.count == 1 && slice_is(path.segments[0], "bspack")) {
+        bootstrap_take_pack_request(server, request);
     } else {
         refuse(server, request, COAP_4_04_NOT_FOUND, "nothing is at this path");
     }

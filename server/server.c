@@ -7,9 +7,11 @@
 
 #include "server/announced_observation.h"
 #include "server/connection.h"
+#include "server/bootstrap.h"
 #include "server/contact.h"
 #include "server/dtls_service.h"
 #include "server/expiry.h"
+#include "server/issuer.h"
 #include "server/key_file.h"
 #include "server/names.h"
 #include "server/objects.h"
@@ -285,6 +287,7 @@ static bool load_all(struct server *server, char *error, size_t error_size) {
     store_heartbeat(server->store, loading.now_ms);
     server->heartbeat_s = loading.now_ms / 1000;
     if (!objects_load(server, error, error_size) || !load_credentials(server, error, error_size) ||
+        !bootstrap_configs_load(server->bootstrap_configs, error, error_size) ||
         !dtls_service_load(server, error, error_size) || !oscore_service_load(server, error, error_size) ||
         !store_load_registrations(server->store, load, &loading, error, error_size) ||
         !observations_load(server, error, error_size) || !queue_settings_load(server, error, error_size) ||
@@ -323,8 +326,12 @@ static bool start(struct server *server, char *error, size_t error_size) {
     traffic_watch(server);
     ticker_start(&server->ticker, server->loop, &server->clock, &server->wheel);
     server->observing = observing_new();
+    server->bootstrap_configs = bootstrap_configs_new(server->store, server->seal);
+    server->issuer = issuer_new(server->loop, config->data, server->seal);
+    server->bootstrap = bootstrap_new(server);
     if (server->events == NULL || server->directory == NULL || server->coap == NULL || server->observing == NULL ||
-        server->credentials == NULL) {
+        server->credentials == NULL || server->bootstrap_configs == NULL || server->issuer == NULL ||
+        server->bootstrap == NULL) {
         snprintf(error, error_size, "out of memory");
         return false;
     }
@@ -342,6 +349,7 @@ static bool start(struct server *server, char *error, size_t error_size) {
 
 /* Everything in the reverse order of start(), as far as that came. */
 static void stop(struct server *server) {
+    bootstrap_stop(server->bootstrap);
     if (server->coap != NULL) /* what ends with them is stored */
         coap_end_calls(server->coap);
     if (server->store != NULL && server->directory != NULL) {
@@ -376,6 +384,9 @@ static void stop(struct server *server) {
         streams_close(server->streams);
         ticker_close(&server->ticker);
     }
+    bootstrap_free(server->bootstrap);
+    bootstrap_configs_free(server->bootstrap_configs);
+    issuer_free(server->issuer);
     credentials_free(server->credentials);
     seal_free(server->seal);
     free(server->dirty);

@@ -29,6 +29,9 @@ struct queue_settings_table; /* server/queue_settings.h */
 struct dtls_sessions;
 struct tls;
 struct oscore_keeper;
+struct bootstrap;         /* server/bootstrap.h */
+struct bootstrap_configs; /* server/bootstrap_configs.h */
+struct issuer;            /* server/issuer.h */
 
 struct server {
     uv_loop_t *loop;
@@ -47,6 +50,9 @@ struct server {
     struct observing *observing; /* server/observation.h */
     struct seal *seal;           /* what is secret in the store */
     struct credentials *credentials;
+    struct bootstrap_configs *bootstrap_configs;
+    struct issuer *issuer;
+    struct bootstrap *bootstrap;
     struct dtls *dtls;                   /* NULL: no listener is coaps */
     struct tls *tls;                     /* NULL: no listener is coaps+tcp */
     struct dtls_sessions *dtls_sessions; /* NULL: neither is */

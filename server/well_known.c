@@ -4,8 +4,11 @@
 #include "common/coap/option.h"
 
 /* What is there, apart from this. */
-static struct slice links_of(const struct listener *listener) {
-    return slice_str(listener->role == LISTENER_BOOTSTRAP ? "</bs>" : "</rd>;rt=\"core.rd\",</dp>");
+static struct slice links_of(const struct listener *listener, bool bootstraps) {
+    bool bootstrap = bootstraps && listener->role != LISTENER_MANAGEMENT;
+    if (listener->role == LISTENER_BOOTSTRAP)
+        return slice_str(bootstrap ? "</bs>,</bspack>" : "");
+    return slice_str(bootstrap ? "</rd>;rt=\"core.rd\",</dp>,</bs>,</bspack>" : "</rd>;rt=\"core.rd\",</dp>");
 }
 
 static bool accepts_link_format(const struct coap_message *message) {
@@ -21,10 +24,10 @@ static bool names_etag(const struct coap_message *message, uint16_t number, stru
     return false;
 }
 
-void well_known_respond(struct coap_endpoint *endpoint, const struct coap_request *request) {
+void well_known_respond(struct coap_endpoint *endpoint, const struct coap_request *request, bool bootstraps) {
     static const struct hash_key fixed = {0, 0}; /* the same ETag on every server and day */
     const struct coap_message *message = request->message;
-    struct slice links = links_of(request->link->listener);
+    struct slice links = links_of(request->link->listener, bootstraps);
     uint64_t digest = hash_slice(&fixed, links);
     struct slice etag = slice_of(&digest, 4);
     if (message->code != COAP_GET) {

@@ -4,6 +4,7 @@
 
 #include "common/coap/endpoint.h"
 
-void well_known_respond(struct coap_endpoint *endpoint, const struct coap_request *request);
+/* `bootstraps`: the server bootstraps devices, on listeners that are for it. */
+void well_known_respond(struct coap_endpoint *endpoint, const struct coap_request *request, bool bootstraps);
 
 #endif

@@ -368,6 +368,29 @@ static const struct route_answer credentials_put_answers[] = {
 };
 static const enum problem_kind credentials_put_problems[] = {PROBLEM_BAD_BODY, PROBLEM_CONFLICT, PROBLEM_STORE,
                                                              PROBLEM_OVERLOADED, PROBLEM_KIND_COUNT};
+static const struct route_parameter bootstrap_list_parameters[] = {
+    {"limit", "query", "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000,\"default\":100}",
+     "How many configurations a page has at most."},
+    {"cursor", "query", "{\"type\":\"string\",\"pattern\":\"^[0-9]{1,10}$\"}", "`next` of the page before."},
+    END_PARAMETERS,
+};
+static const struct route_answer bootstrap_list_answers[] = {
+    {200, JSON, "BootstrapPage", "A page of stored configurations, without secrets."}, END_ANSWERS};
+static const struct route_answer bootstrap_get_answers[] = {
+    {200, JSON, "Bootstrap", "The configuration, without secrets."}, END_ANSWERS};
+static const struct route_answer bootstrap_put_answers[] = {
+    {201, NULL, NULL, "It is new, and stored."},
+    {204, NULL, NULL, "It has taken another's place, and is stored."},
+    END_ANSWERS};
+static const struct route_answer bootstrap_session_answers[] = {
+    {200, JSON, "BootstrapSession", "What was asked and answered so far."}, END_ANSWERS};
+static const struct route_answer bootstrap_start_answers[] = {
+    {204, NULL, NULL, "It has begun; events tell how it goes on."}, END_ANSWERS};
+static const enum problem_kind bootstrap_get_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_KIND_COUNT};
+static const enum problem_kind bootstrap_put_problems[] = {PROBLEM_BAD_BODY, PROBLEM_CONFLICT, PROBLEM_TOO_LARGE,
+                                                           PROBLEM_STORE, PROBLEM_KIND_COUNT};
+static const enum problem_kind bootstrap_start_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_CONFLICT,
+                                                             PROBLEM_KIND_COUNT};
 static const enum problem_kind credentials_delete_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PROBLEM_STORE,
                                                                 PROBLEM_OVERLOADED, PROBLEM_KIND_COUNT};
 
@@ -914,6 +937,49 @@ static const struct route routes[] = {
      .summary = "Delete a version that was loaded here.",
      .answers = stored_answers,
      .problems = objects_delete_problems},
+    {.method = "GET",
+     .path = "/v1/bootstrap",
+     .handler = v1_bootstrap_list,
+     .operation = "listBootstrap",
+     .summary = "Stored bootstrap configurations, in pages; the one without an endpoint is the default.",
+     .parameters = bootstrap_list_parameters,
+     .answers = bootstrap_list_answers},
+    {.method = "GET",
+     .path = "/v1/bootstrap/{endpoint}",
+     .handler = v1_bootstrap_get,
+     .operation = "getBootstrap",
+     .summary = "What bootstrap gives an endpoint; `default`: every one that has no configuration of its own.",
+     .answers = bootstrap_get_answers,
+     .problems = bootstrap_get_problems},
+    {.method = "PUT",
+     .path = "/v1/bootstrap/{endpoint}",
+     .handler = v1_bootstrap_put,
+     .operation = "putBootstrap",
+     .summary = "Say what bootstrap gives an endpoint, or with `default` every other one.",
+     .body = "BootstrapInput",
+     .answers = bootstrap_put_answers,
+     .problems = bootstrap_put_problems},
+    {.method = "DELETE",
+     .path = "/v1/bootstrap/{endpoint}",
+     .handler = v1_bootstrap_delete,
+     .operation = "deleteBootstrap",
+     .summary = "Delete a bootstrap configuration; the default one, or the one built in, holds again.",
+     .answers = stored_answers,
+     .problems = credentials_delete_problems},
+    {.method = "GET",
+     .path = "/v1/bootstrap/{endpoint}/session",
+     .handler = v1_bootstrap_session,
+     .operation = "getBootstrapSession",
+     .summary = "The bootstrap of an endpoint that is under way, or its last one.",
+     .answers = bootstrap_session_answers,
+     .problems = bootstrap_get_problems},
+    {.method = "POST",
+     .path = "/v1/bootstrap/{endpoint}/session",
+     .handler = v1_bootstrap_start,
+     .operation = "startBootstrap",
+     .summary = "Bootstrap a registered device that has not asked for it (LwM2M 1.0).",
+     .answers = bootstrap_start_answers,
+     .problems = bootstrap_start_problems},
     {.method = "GET",
      .path = "/v1/credentials",
      .handler = v1_credentials_list,

@@ -34,6 +34,7 @@ struct coap_call {
     /* The body going out (Block1). */
     bool in_blocks;
     uint8_t szx;
+    uint16_t block_size;       /* at most; 0: as the peer takes them */
     size_t head;               /* bytes of a message beside its payload, at most */
     size_t sent_len, part_len; /* of the body: acknowledged before, and in the message under way */
     uint32_t restarts;
@@ -274,10 +275,13 @@ static bool plan(struct coap_call *call) {
     struct coap_peer *peer = call->peer;
     size_t max = peer_message_max(peer);
     call->szx = peer_szx_max(peer);
+    while (call->block_size > 0 && call->szx > 0 && coap_block_size(call->szx) > call->block_size)
+        call->szx--;
     fit_blocks(call);
     call->in_blocks =
         call->request->payload.len > 0 && (call->request->payload.len > peer_payload_max(peer, call->head) ||
-                                           call->head + call->request->payload.len > max);
+                                           call->head + call->request->payload.len > max ||
+                                           (call->block_size > 0 && call->request->payload.len > call->block_size));
     if (!call->fetching)
         call->fetch_szx = call->szx;
     return call->head + (call->in_blocks ? coap_block_size(call->szx) : 0) <= max;
@@ -366,6 +370,7 @@ static struct coap_call *make_call(struct coap_endpoint *endpoint, struct link *
                                 : options->type == COAP_NON      ? coap_non_lifetime_ms(&endpoint->params)
                                                                  : endpoint->params.response_timeout_ms;
     call->head = head;
+    call->block_size = options->block_size;
     return call;
 }
 

@@ -185,6 +185,7 @@ struct coap_call_options {
     struct slice token;  /* of the request itself, not of requests for further blocks; empty: drawn */
     uint32_t
         response_timeout_ms; /* from the ACK, or from a NON, to the response; 0: that of the endpoint, NON_LIFETIME */
+    uint16_t block_size;     /* largest block of the request's body, 16 to 1024; 0: that of the endpoint */
 };
 
 struct coap_call *coap_call_with(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,
