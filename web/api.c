@@ -389,6 +389,10 @@ static const struct route_answer bootstrap_start_answers[] = {
 static const enum problem_kind bootstrap_get_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_KIND_COUNT};
 static const enum problem_kind bootstrap_put_problems[] = {PROBLEM_BAD_BODY, PROBLEM_CONFLICT, PROBLEM_TOO_LARGE,
                                                            PROBLEM_STORE, PROBLEM_KIND_COUNT};
+static const struct route_answer developer_answers[] = {
+    {200, JSON, "Developer", "A certificate, its key, and the source to be compiled. Nothing of it is kept here."},
+    END_ANSWERS};
+static const enum problem_kind developer_problems[] = {PROBLEM_BAD_BODY, PROBLEM_CONFLICT, PROBLEM_KIND_COUNT};
 static const enum problem_kind bootstrap_start_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_CONFLICT,
                                                              PROBLEM_KIND_COUNT};
 static const enum problem_kind credentials_delete_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PROBLEM_STORE,
@@ -980,6 +984,15 @@ static const struct route routes[] = {
      .summary = "Bootstrap a registered device that has not asked for it (LwM2M 1.0).",
      .answers = bootstrap_start_answers,
      .problems = bootstrap_start_problems},
+    {.method = "POST",
+     .path = "/v1/pki/developer",
+     .handler = v1_pki_developer,
+     .operation = "makeDeveloperCertificate",
+     .summary = "Make what is compiled into a developer's build of the vendor's client.",
+     .body = "DeveloperInput",
+     .body_is_optional = true,
+     .answers = developer_answers,
+     .problems = developer_problems},
     {.method = "GET",
      .path = "/v1/credentials",
      .handler = v1_credentials_list,

@@ -31,7 +31,8 @@ from played_device import LINK, path_of
 # What resources of the account objects are.
 TYPES = {
     "/0/0": "string", "/0/1": "boolean", "/0/2": "integer", "/0/3": "opaque", "/0/4": "opaque", "/0/5": "opaque",
-    "/0/10": "integer", "/0/14": "string", "/0/15": "unsigned", "/0/17": "objlnk",
+    "/0/10": "integer", "/0/11": "integer", "/0/12": "integer", "/0/14": "string", "/0/15": "unsigned", "/0/16": "unsigned",
+    "/0/17": "objlnk", "/0/25": "string",
     "/1/0": "integer", "/1/1": "integer", "/1/2": "integer", "/1/6": "boolean", "/1/7": "string",
     "/2/0": "integer", "/2/1": "integer", "/2/2": "integer", "/2/3": "integer",
     "/3/13": "time", "/3/14": "string", "/3/15": "string",

@@ -270,6 +270,16 @@ def test_BSC_07_OSCORE_over_DTLS_with_everything_made(berth):
     assert stored["psk"]["identity"] == "dev1"
 
 
+def test_BSC_11_P12_11_any_resource_of_the_account_can_be_written(berth):
+    add_psk(berth, "dev1", identity="factory", service="bootstrap")
+    more = {"/0/1/11": 5, "/0/1/12": 60, "/0/1/16": {"values": {"0": 0xC0A8}}, "/0/1/25": {"values": {"0": "coaps://b"}}}
+    configure(berth, servers=[{"security_instance": 1}], write=more)
+    played = BootstrapDevice(connect(berth, "factory")).run()
+    assert played.names == ["DELETE /0", "DELETE /1", "PUT /0/1", *(f"PUT {path}" for path in more), "PUT /1/0", "POST /bs"]
+    given = played.given
+    assert (given["/0/1/11"], given["/0/1/12"], given["/0/1/16/0"], given["/0/1/25/0"]) == (5, 60, 0xC0A8, "coaps://b")
+
+
 # ---- packs ----
 
 

@@ -273,6 +273,8 @@ def test_answers_are_as_described(berth, document, start_device):
         ("get", "/v1/credentials/{endpoint}", "/v1/credentials/nobody", None),
         ("delete", "/v1/credentials/{endpoint}", "/v1/credentials/dev1?mode=psk", None),
         ("delete", "/v1/credentials/{endpoint}", "/v1/credentials/dev1?mode=psk", None),
+        ("post", "/v1/pki/developer", "/v1/pki/developer", {"endpoint": "dev1"}),
+        ("post", "/v1/pki/developer", "/v1/pki/developer", {"account": "?"}),
         ("put", "/v1/bootstrap/{endpoint}", "/v1/bootstrap/dev1", {"servers": [{"security": {"mode": "psk"}}], "write": {"/3/0/14": "x"}}),
         ("put", "/v1/bootstrap/{endpoint}", "/v1/bootstrap/dev1", {"on_error": {"delete": "stop"}, "delete": ["/"]}),
         ("put", "/v1/bootstrap/{endpoint}", "/v1/bootstrap/default", {"servers": [{"short_id": 0}]}),
