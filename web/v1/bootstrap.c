@@ -10,6 +10,7 @@
 #include "common/base/text.h"
 #include "common/coap/option.h"
 #include "common/lwm2m/format.h"
+#include "common/oscore/algorithm.h"
 #include "server/credential.h"
 #include "server/definition.h"
 #include "web/document.h"
@@ -98,7 +99,7 @@ static json_t *oscore_json(const struct bootstrap_account *a) {
     set(json, "recipient_id_hex", hex_json(a->recipient_id));
     set(json, "master_salt", a->salt.len > 0 ? json_string("set") : json_null());
     set(json, "id_context_hex", hex_json(a->id_context));
-    set(json, "aead", json_string(credential_aead_name(a->aead)));
+    set(json, "aead", json_string(oscore_aead_of(a->aead)->name));
     return json;
 }
 
@@ -368,9 +369,16 @@ static const char *const oscore_mode_members[] = {
 
 static bool read_oscore(struct input *in, const json_t *object, struct bootstrap_account *a) {
     const json_t *aead = get(object, "aead");
+    const struct oscore_aead *chosen = oscore_aead_of(a->aead);
+    if (aead != NULL)
+        chosen = json_is_string(aead) ? oscore_aead_named(document_string(aead)) : NULL;
+    if (chosen == NULL)
+        return refuse(in,
+                      "%saead must be one of COSE's: AES-CCM-16-64-128 and the seven like it, or A128GCM, A192GCM, "
+                      "A256GCM",
+                      in->where);
     a->has_oscore = true;
-    if (aead != NULL && !(json_is_string(aead) && credential_aead_parse(document_string(aead), &a->aead)))
-        return refuse(in, "%saead must be AES-CCM-16-64-128 or AES-CCM-16-128-128", in->where);
+    a->aead = chosen->number;
     return read_hex(in, object, "sender_id_hex", 0, CREDENTIAL_OSCORE_ID_MAX, &a->sender_id) &&
            read_hex(in, object, "recipient_id_hex", 0, CREDENTIAL_OSCORE_ID_MAX, &a->recipient_id) &&
            read_hex(in, object, "master_secret_hex", 1, CREDENTIAL_SECRET_MAX, &a->secret) &&
