@@ -63,12 +63,13 @@ struct tls_session {
     size_t stepping;                /* bytes of `in` that the step may read */
     uint16_t suite;
     bool is_tls13, has_ssl, resumed, renegotiated;
-    bool saw_certificate;           /* of a server */
-    bool busy, doomed;              /* a step is on the pool; it is freed when that is back */
-    bool suspect;                   /* identities were dropped while it was busy */
-    bool is_over;                   /* what mbedtls says: the (first) handshake is */
-    int error;                      /* of mbedtls, that ends it */
-    int alert_sent, alert_received; /* -1: none */
+    bool saw_certificate, has_resumable; /* of a server */
+    mbedtls_ssl_session resumable;       /* that it has given us lately */
+    bool busy, doomed;                   /* a step is on the pool; it is freed when that is back */
+    bool suspect;                        /* identities were dropped while it was busy */
+    bool is_over;                        /* what mbedtls says: the (first) handshake is */
+    int error;                           /* of mbedtls, that ends it */
+    int alert_sent, alert_received;      /* -1: none */
     uv_work_t work;
 };
 
@@ -389,13 +390,26 @@ static void send_held(struct tls_session *session) {
 
 /* ---- what a client resumes ---- */
 
-static void remember(struct tls *tls, const mbedtls_ssl_context *ssl) {
-    if (!tls->resumes)
+/* Keep it with the session, since this may run on the pool. */
+static void remember(struct tls_session *session) {
+    if (!session->tls->resumes)
+        return;
+    if (session->has_resumable)
+        mbedtls_ssl_session_free(&session->resumable);
+    mbedtls_ssl_session_init(&session->resumable);
+    session->has_resumable = mbedtls_ssl_get_session(&session->ssl, &session->resumable) == 0;
+}
+
+/* The next session resumes what this one has remembered. */
+static void hand_on(struct tls_session *session) {
+    struct tls *tls = session->tls;
+    if (!session->has_resumable)
         return;
     if (tls->has_resumable)
         mbedtls_ssl_session_free(&tls->resumable);
-    mbedtls_ssl_session_init(&tls->resumable);
-    tls->has_resumable = mbedtls_ssl_get_session(ssl, &tls->resumable) == 0;
+    tls->resumable = session->resumable; /* moved */
+    tls->has_resumable = true;
+    session->has_resumable = false;
 }
 
 /* Read one record's content, past the tickets of TLS 1.3. mbedtls finds a ticket in one call and takes it in the next. */
@@ -406,7 +420,7 @@ static int read_content(struct tls_session *session, uint8_t *out) {
         bool finds = len == MBEDTLS_ERR_SSL_WANT_READ && !found &&
                      session->ssl.MBEDTLS_PRIVATE(state) == MBEDTLS_SSL_TLS1_3_NEW_SESSION_TICKET;
         if (len == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
-            remember(session->tls, &session->ssl);
+            remember(session);
         else if (!finds)
             return len;
         found = finds;
@@ -452,6 +466,7 @@ static void read_settled(struct tls_session *session, struct slice bytes) {
         session->carrier->received(session->user, slice_of(tls->content, (size_t)len));
     }
     session->source = SLICE_NONE;
+    hand_on(session);
 }
 
 /* What was needed for the handshake alone. The peer's certificate is known by its fingerprint now. */
@@ -502,6 +517,21 @@ static void use_application_keys(mbedtls_ssl_context *ssl) {
     memset(ssl->MBEDTLS_PRIVATE(cur_out_ctr), 0, sizeof ssl->MBEDTLS_PRIVATE(cur_out_ctr));
 }
 
+/* The first content: 0 when it is there, or an error of mbedtls. */
+static int read_first(struct tls_session *session) {
+    uint8_t content[CONTENT_MAX];
+    int len = read_content(session, content);
+    if (len <= 0)
+        return len == 0 ? MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY : len;
+    session->content = malloc((size_t)len);
+    if (session->content == NULL)
+        return MBEDTLS_ERR_SSL_ALLOC_FAILED;
+    session->content_len = (size_t)len;
+    memcpy(session->content, content, (size_t)len);
+    mbedtls_platform_zeroize(content, (size_t)len);
+    return 0;
+}
+
 static void step(struct tls_session *session) {
     for (;;) {
         if (!session->is_over) {
@@ -510,13 +540,7 @@ static void step(struct tls_session *session) {
             if (session->is_over)
                 return; /* the peer is to be looked at first */
         } else {
-            if (session->content == NULL && (session->content = malloc(CONTENT_MAX)) == NULL) {
-                session->error = MBEDTLS_ERR_SSL_ALLOC_FAILED;
-                return;
-            }
-            int len = read_content(session, session->content);
-            session->error = len > 0 ? 0 : len == 0 ? MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY : len;
-            session->content_len = len > 0 ? (size_t)len : 0;
+            session->error = read_first(session);
         }
         if (session->error == MBEDTLS_ERR_SSL_WANT_READ || session->error == MBEDTLS_ERR_SSL_WANT_WRITE) {
             session->error = 0;
@@ -550,7 +574,7 @@ static void establish(struct tls_session *session) {
     timer_cancel(tls->wheel, &session->timeout);
     session->resumed = tls->is_client ? is_resumption(session) : session->proof.resumed;
     if (tls->is_client && !session->is_tls13)
-        remember(tls, &session->ssl);
+        remember(session);
     session->identity = session->proof.identity;
     memcpy(session->name, session->proof.name, sizeof session->name);
     session->identity.name.data = session->name;
@@ -597,6 +621,7 @@ static void stepped(struct tls_session *session) {
     else if (session->state == PROVEN && session->exports_known < session->exports && !is_under_way(session))
         check_renegotiated(session);
     session->suspect = false;
+    hand_on(session);
     if (session->state == PROVEN && !is_under_way(session))
         send_held(session);
     if (session->state == PROVEN && session->content_len > 0)
@@ -608,11 +633,13 @@ static void stepped(struct tls_session *session) {
 static void free_now(struct tls_session *session) {
     if (session->has_ssl)
         mbedtls_ssl_free(&session->ssl);
+    if (session->has_resumable)
+        mbedtls_ssl_session_free(&session->resumable);
     drop(&session->in);
     drop(&session->out);
     drop(&session->held);
     if (session->content != NULL)
-        mbedtls_platform_zeroize(session->content, CONTENT_MAX);
+        mbedtls_platform_zeroize(session->content, session->content_len);
     free(session->content);
     if (session->key_lines != NULL)
         mbedtls_platform_zeroize(session->key_lines, (size_t)KEY_LINES * KEY_LINE);
