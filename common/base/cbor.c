@@ -67,6 +67,8 @@ static bool take_break(struct cbor_reader *reader) {
 /* Join the parts of a string, each a definite string of the same kind. */
 static bool join(struct cbor_reader *reader, enum major major, struct slice *bytes) {
     struct buffer *scratch = reader->scratch;
+    if (scratch == NULL)
+        return cbor_fail(reader, "a CBOR string comes in parts");
     size_t start = scratch->len;
     struct head head;
     struct slice part;

@@ -55,7 +55,8 @@ struct cbor_reader {
     struct cbor_level levels[CBOR_DEPTH_MAX];
 };
 
-/* Strings of indefinite length are joined in `scratch`; one with room for as many bytes as the input has is enough. */
+/* Strings of indefinite length are joined in `scratch`; one with room for as many bytes as the input has is enough. NULL:
+ * they are a fault, and nothing can be skipped. */
 static inline struct cbor_reader cbor_reader_over(struct slice bytes, struct buffer *scratch) {
     return (struct cbor_reader){.rest = bytes, .scratch = scratch};
 }

@@ -148,6 +148,15 @@ static void test_a_joined_string_that_is_longer_than_the_scratch_is_refused(void
     assert_non_null(reader.fault);
 }
 
+static void test_without_scratch_a_string_in_parts_is_refused(void **state) {
+    (void)state;
+    static const uint8_t bytes[] = {0x5f, 0x41, 0x01, 0xff};
+    struct cbor_reader reader = cbor_reader_over(slice_of(bytes, sizeof bytes), NULL);
+    struct cbor_item item;
+    assert_false(cbor_read(&reader, &item));
+    assert_non_null(reader.fault);
+}
+
 static void test_CB6_R01_the_tag_next_to_an_item_counts(void **state) {
     (void)state;
     assert_true(read_one("05").tag == CBOR_NO_TAG);
@@ -389,6 +398,7 @@ int main(void) {
         cmocka_unit_test(test_CB6_R01_strings_of_indefinite_length_are_joined),
         cmocka_unit_test(test_two_joined_strings_stay),
         cmocka_unit_test(test_a_joined_string_that_is_longer_than_the_scratch_is_refused),
+        cmocka_unit_test(test_without_scratch_a_string_in_parts_is_refused),
         cmocka_unit_test(test_CB6_R01_the_tag_next_to_an_item_counts),
         cmocka_unit_test(test_SML_R17_LCB_R03_definite_and_indefinite_arrays_and_maps),
         cmocka_unit_test(test_malformed_input_is_refused),
