@@ -152,7 +152,7 @@ def test_send_that_is_refused(meet):
 
 
 def test_send_without_an_answer(meet):
-    server, device = meet("--ack-timeout", "10ms", "--max-retransmit", "1")
+    server, device = meet("--ack-timeout", "400ms", "--max-retransmit", "1")
     device.command("send 3/0/9")
     server.expect(POST, "/dp")
     device.line("Send of 3/0/9 failed: ", partly=True)

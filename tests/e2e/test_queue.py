@@ -16,7 +16,7 @@ from vectors import vector
 pytestmark = pytest.mark.transports
 
 ASYNC = {"Prefer": "respond-async"}
-ANSWERS_SOON = ("--ack-timeout", "20ms", "--ack-random-factor", "1", "--max-retransmit", "1")
+ANSWERS_SOON = ("--ack-timeout", "250ms", "--ack-random-factor", "1", "--max-retransmit", "1")
 
 
 @pytest.fixture
