@@ -21,6 +21,7 @@ enum {
     HEADER_BYTES = 100,          /* https://www.sqlite.org/fileformat.html §1.3 */
     HEADER_APPLICATION_ID = 68,
     CACHE_KIB = 2048,
+    READER_CACHE_KIB = 256,
     CHECKPOINT_PAGES = 2048,
     LOG_BYTES_KEPT = 16 * 1024 * 1024, /* a log that had to grow larger is cut after its checkpoint */
     BUSY_MS = 5000,                    /* somebody looks in with sqlite3(1) */
@@ -119,6 +120,8 @@ struct sqlite {
     sqlite3_stmt *statements[STATEMENT_COUNT];
     int wal_pages;     /* in the write-ahead log after the last commit */
     int checkpoint_at; /* with that many pages it is time */
+    sqlite3 *reader;   /* made with its first use */
+    sqlite3_stmt *find_resumption;
     enum store_result failure;
     char failure_text[120];
 };
@@ -322,6 +325,8 @@ static bool prepare_to_write(struct sqlite *db, long version, enum store_durabil
 }
 
 static void close_connection(struct sqlite *db, bool checkpoint) {
+    sqlite3_finalize(db->find_resumption);
+    sqlite3_close(db->reader);
     for (int i = 0; i < STATEMENT_COUNT; i++)
         sqlite3_finalize(db->statements[i]);
     sqlite3_db_config(db->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !checkpoint, NULL);
@@ -1034,6 +1039,34 @@ bool sqlite_put_oscore_context(struct sqlite *db, const struct store_oscore_cont
 bool sqlite_delete_resumption(struct sqlite *db, struct slice session_id) {
     bind_blob(db->statements[DELETE_RESUMPTION], 1, session_id);
     return run(db, DELETE_RESUMPTION);
+}
+
+/* ---- reading beside the writer ---- */
+
+static bool open_reader(struct sqlite *db) {
+    char pragmas[64];
+    const char *path = sqlite3_db_filename(db->connection, "main");
+    snprintf(pragmas, sizeof pragmas, "PRAGMA cache_size = -%d; PRAGMA query_only = 1", READER_CACHE_KIB);
+    bool opened =
+        sqlite3_open_v2(path, &db->reader, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
+        execute(db->reader, pragmas) &&
+        sqlite3_prepare_v3(db->reader, "SELECT session_id, expires_at, sealed FROM resumption WHERE session_id = ?", -1,
+                           SQLITE_PREPARE_PERSISTENT, &db->find_resumption, NULL) == SQLITE_OK;
+    if (opened)
+        return true;
+    sqlite3_close(db->reader);
+    db->reader = NULL;
+    return false;
+}
+
+bool sqlite_find_resumption(struct sqlite *db, struct slice session_id, store_resumption_fn *found, void *arg) {
+    struct each_resumption to = {found, arg};
+    if (db->reader == NULL && !open_reader(db))
+        return false;
+    bind_blob(db->find_resumption, 1, session_id);
+    bool is_there = sqlite3_step(db->find_resumption) == SQLITE_ROW && load_resumption(db->find_resumption, &to);
+    sqlite3_reset(db->find_resumption); /* a read that lasts would keep the log from being moved */
+    return is_there;
 }
 
 enum store_result sqlite_failure(const struct sqlite *db, char *text, size_t size) {

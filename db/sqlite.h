@@ -1,5 +1,6 @@
 /* The database file: one SQLite connection in WAL mode, its schema, and the statements behind the verbs of store.h.
- * Nothing here knows threads or queues; one thread at a time uses it.
+ * Nothing here knows threads or queues; one thread at a time uses it. sqlite_find_resumption is the exception: it has a
+ * connection of its own, to read only, and may be called by one other thread at any time.
  *
  * Changes happen between sqlite_begin and sqlite_commit. Each of them is false when it failed: the caller then asks
  * sqlite_failure what happened, and calls sqlite_rollback. */
@@ -56,6 +57,7 @@ bool sqlite_delete_session(struct sqlite *db, uint64_t id);
 bool sqlite_put_resumption(struct sqlite *db, const struct store_resumption *resumption);
 bool sqlite_put_oscore_context(struct sqlite *db, const struct store_oscore_context *context);
 bool sqlite_delete_resumption(struct sqlite *db, struct slice session_id);
+bool sqlite_find_resumption(struct sqlite *db, struct slice session_id, store_resumption_fn *found, void *arg);
 bool sqlite_commit(struct sqlite *db);
 void sqlite_rollback(struct sqlite *db);
 

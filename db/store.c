@@ -706,6 +706,10 @@ bool store_load_oscore_contexts(struct store *store, store_oscore_context_fn *ea
     return loaded;
 }
 
+bool store_find_resumption(struct store *store, struct slice session_id, store_resumption_fn *found, void *arg) {
+    return sqlite_find_resumption(store->db, session_id, found, arg);
+}
+
 long store_get_setting(struct store *store, const char *name, char *value, size_t value_size) {
     uv_mutex_lock(&store->db_mutex);
     long len = sqlite_get_setting(store->db, name, value, value_size);

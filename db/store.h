@@ -204,6 +204,10 @@ bool store_load_sessions(struct store *store, store_session_fn *each, void *arg,
 typedef void store_resumption_fn(void *arg, const struct store_resumption *resumption);
 bool store_load_resumptions(struct store *store, store_resumption_fn *each, void *arg, char *error, size_t error_size);
 
+/* The committed one of this session ID is handed to `found`, within the call: one indexed lookup, without waiting for the
+ * writer. False: there is none, or it can't be read. */
+bool store_find_resumption(struct store *store, struct slice session_id, store_resumption_fn *found, void *arg);
+
 /* Settings: small named values. `value` of store_get_setting may be NULL; it gets as much as fits, without a NUL. Returns
  * the whole length, or -1 when there is none. Reading is for the start only: it waits for a transaction under way. */
 long store_get_setting(struct store *store, const char *name, char *value, size_t value_size);

@@ -17,22 +17,29 @@ enum {
     NOTES_AT_ONCE = WINDOW_JOURNAL_NOTES / 2,
     DROPPED_MAX = 16,
     RESUMPTIONS_MAX = 65536,
-    SESSION_ID_MAX = 32,
-    FLAG_PINNED = 1, /* the certificate was good because a credential has its fingerprint */
+    UNCOMMITTED_MAX = 1024,
+    SESSION_ID_BYTES = 32, /* of ours; a client that sends another length has it from elsewhere */
+    FLAG_PINNED = 1,       /* the certificate was good because a credential has its fingerprint */
     PLAIN_FORM = 1,
     PLAIN_MAX = DTLS_RESUME_SECRET_MAX + DTLS_IDENTITY_MAX + 80,
-    CONTEXT_MAX = 16 + 2 * SESSION_ID_MAX,
+    CONTEXT_MAX = 16 + 2 * SESSION_ID_BYTES,
 };
 
-/* What resumes a session. In a ring, in the order in which they expire, and found by session ID. */
+/* What resumes a session: its secret is in the store, this says that it is there. In a ring, in the order in which they
+ * expire, and found by session ID. */
 struct resumption {
-    uint64_t expires_ms;
-    struct link_identity identity; /* its name lies in `bytes` */
-    bool pinned;
-    uint8_t session_id_len;
-    uint8_t session_id[SESSION_ID_MAX];
-    size_t secret_len, len;
-    uint8_t bytes[]; /* name, secret */
+    uint64_t expires_ms;              /* 0: was deleted */
+    uint32_t by_name, by_fingerprint; /* keyed hashes of the identity */
+    uint8_t session_id[SESSION_ID_BYTES];
+};
+
+/* One whose row is not committed yet, or can't be. */
+struct uncommitted {
+    struct uncommitted *next;
+    struct dtls_sessions *sessions;
+    uint8_t session_id[SESSION_ID_BYTES];
+    size_t len;
+    uint8_t plain[]; /* as in the row */
 };
 
 struct dtls_sessions {
@@ -46,9 +53,11 @@ struct dtls_sessions {
     size_t dropped_count;
     struct hash_key key;
     struct slot_table resumptions; /* by session ID: slots of the ring */
-    struct resumption **ring;      /* RESUMPTIONS_MAX places; NULL: was deleted */
+    struct resumption *ring;       /* RESUMPTIONS_MAX places */
     uint32_t oldest, used;         /* places in use: `used` from `oldest` on */
     size_t resumption_count;
+    struct uncommitted *uncommitted; /* newest first */
+    size_t uncommitted_count;
 };
 
 /* ---- windows ---- */
@@ -307,32 +316,38 @@ static uint32_t hash_of(const struct dtls_sessions *sessions, struct slice sessi
 }
 
 static struct slice id_of(const struct resumption *r) {
-    return slice_of(r->session_id, r->session_id_len);
+    return slice_of(r->session_id, sizeof r->session_id);
+}
+
+/* Two that have the same one by chance cost a device a whole handshake when the other loses its credential. */
+static uint32_t hash_name(const struct dtls_sessions *sessions, const struct link_identity *identity) {
+    return hash_of(sessions, identity->name) + (uint32_t)identity->security;
+}
+
+static uint32_t hash_fingerprint(const struct dtls_sessions *sessions, const struct link_identity *identity) {
+    return hash_of(sessions, slice_of(identity->fingerprint, sizeof identity->fingerprint)) +
+           (uint32_t)identity->security;
 }
 
 static uint32_t find_slot(const struct dtls_sessions *sessions, struct slice session_id) {
     struct slot_search search;
     uint32_t slot = slot_search_first(&search, &sessions->resumptions, hash_of(sessions, session_id));
-    while (slot != SLOT_NONE && !slice_equal(id_of(sessions->ring[slot]), session_id))
+    while (slot != SLOT_NONE && !slice_equal(id_of(&sessions->ring[slot]), session_id))
         slot = slot_search_next(&search);
     return slot;
 }
 
 static void remove_slot(struct dtls_sessions *sessions, uint32_t slot) {
-    struct resumption *r = sessions->ring[slot];
-    if (r == NULL)
-        return;
+    struct resumption *r = &sessions->ring[slot];
     slot_table_remove(&sessions->resumptions, hash_of(sessions, id_of(r)), slot);
-    sessions->ring[slot] = NULL;
+    r->expires_ms = 0;
     sessions->resumption_count--;
-    mbedtls_platform_zeroize(r, sizeof *r + r->len);
-    free(r);
 }
 
 static void delete_slot(struct dtls_sessions *sessions, uint32_t slot) {
-    if (sessions->ring[slot] == NULL)
+    if (sessions->ring[slot].expires_ms == 0)
         return;
-    store_delete_resumption(sessions->server->store, id_of(sessions->ring[slot]), NULL, NULL);
+    store_delete_resumption(sessions->server->store, id_of(&sessions->ring[slot]), NULL, NULL);
     remove_slot(sessions, slot);
 }
 
@@ -340,8 +355,7 @@ static void delete_slot(struct dtls_sessions *sessions, uint32_t slot) {
 static void make_room(struct dtls_sessions *sessions) {
     uint64_t now_ms = clock_now_ms(&sessions->server->clock);
     while (sessions->used > 0) {
-        const struct resumption *oldest = sessions->ring[sessions->oldest];
-        if (oldest != NULL && oldest->expires_ms > now_ms && sessions->used < RESUMPTIONS_MAX)
+        if (sessions->ring[sessions->oldest].expires_ms > now_ms && sessions->used < RESUMPTIONS_MAX)
             return;
         delete_slot(sessions, sessions->oldest);
         sessions->oldest = (sessions->oldest + 1) % RESUMPTIONS_MAX;
@@ -350,37 +364,24 @@ static void make_room(struct dtls_sessions *sessions) {
 }
 
 static bool add_resumption(struct dtls_sessions *sessions, struct slice session_id,
-                           const struct link_identity *identity, struct slice secret, uint64_t expires_ms,
-                           bool pinned) {
+                           const struct link_identity *identity, uint64_t expires_ms) {
     uint32_t hash = hash_of(sessions, session_id);
-    if (session_id.len == 0 || session_id.len > SESSION_ID_MAX || secret.len > DTLS_RESUME_SECRET_MAX ||
-        identity->name.len > DTLS_IDENTITY_MAX)
+    if (session_id.len != SESSION_ID_BYTES || identity->name.len > DTLS_IDENTITY_MAX || expires_ms == 0)
         return false;
-    if (sessions->ring == NULL && (sessions->ring = calloc(RESUMPTIONS_MAX, sizeof(struct resumption *))) == NULL)
+    if (sessions->ring == NULL && (sessions->ring = calloc(RESUMPTIONS_MAX, sizeof *sessions->ring)) == NULL)
         return false;
     make_room(sessions);
     uint32_t known = find_slot(sessions, session_id);
     if (known != SLOT_NONE)
         remove_slot(sessions, known);
-    size_t len = identity->name.len + secret.len;
-    struct resumption *r = malloc(sizeof *r + len);
-    if (r == NULL || !slot_table_reserve(&sessions->resumptions, hash)) {
-        free(r);
+    if (!slot_table_reserve(&sessions->resumptions, hash))
         return false;
-    }
-    *r = (struct resumption){.expires_ms = expires_ms,
-                             .identity = *identity,
-                             .pinned = pinned,
-                             .session_id_len = (uint8_t)session_id.len,
-                             .secret_len = secret.len,
-                             .len = len};
-    memcpy(r->session_id, session_id.data, session_id.len);
-    if (identity->name.len > 0)
-        memcpy(r->bytes, identity->name.data, identity->name.len);
-    memcpy(r->bytes + identity->name.len, secret.data, secret.len);
-    r->identity.name.data = r->bytes;
     uint32_t slot = (sessions->oldest + sessions->used++) % RESUMPTIONS_MAX;
-    sessions->ring[slot] = r;
+    struct resumption *r = &sessions->ring[slot];
+    r->expires_ms = expires_ms;
+    r->by_name = hash_name(sessions, identity);
+    r->by_fingerprint = hash_fingerprint(sessions, identity);
+    memcpy(r->session_id, session_id.data, sizeof r->session_id);
     slot_table_insert(&sessions->resumptions, hash, slot);
     sessions->resumption_count++;
     return true;
@@ -430,37 +431,110 @@ static bool read_plain(struct slice plain, struct link_identity *identity, bool 
     return !cbor_more(&reader) && cbor_at_end(&reader);
 }
 
+static struct slice held_plain(const struct uncommitted *u) {
+    return slice_of(u->plain, u->len);
+}
+
+static void drop_uncommitted(struct uncommitted *gone) {
+    struct dtls_sessions *sessions = gone->sessions;
+    struct uncommitted **at = &sessions->uncommitted;
+    while (*at != gone)
+        at = &(*at)->next;
+    *at = gone->next;
+    sessions->uncommitted_count--;
+    mbedtls_platform_zeroize(gone, sizeof *gone + gone->len);
+    free(gone);
+}
+
+/* What could not be written can't be resumed: its device makes a whole handshake. */
+static void on_resumption_put(void *arg, enum store_result result) {
+    struct uncommitted *written = arg;
+    struct dtls_sessions *sessions = written->sessions;
+    uint32_t slot = find_slot(sessions, slice_of(written->session_id, sizeof written->session_id));
+    if (result != STORE_OK && slot != SLOT_NONE)
+        remove_slot(sessions, slot);
+    drop_uncommitted(written);
+}
+
+/* Until it is committed. NULL: out of memory, or too many. */
+static struct uncommitted *hold_uncommitted(struct dtls_sessions *sessions, struct slice session_id,
+                                            struct slice plain) {
+    bool fits = sessions->uncommitted_count < UNCOMMITTED_MAX && session_id.len == SESSION_ID_BYTES;
+    struct uncommitted *u = fits ? malloc(sizeof *u + plain.len) : NULL;
+    if (u == NULL)
+        return NULL;
+    *u = (struct uncommitted){.next = sessions->uncommitted, .sessions = sessions, .len = plain.len};
+    memcpy(u->session_id, session_id.data, sizeof u->session_id);
+    memcpy(u->plain, plain.data, plain.len);
+    sessions->uncommitted = u;
+    sessions->uncommitted_count++;
+    return u;
+}
+
 void dtls_sessions_resume_put(struct dtls_sessions *sessions, struct slice session_id,
                               const struct link_identity *identity, struct slice secret, uint64_t expires_ms) {
     uint8_t plain_memory[PLAIN_MAX], sealed_memory[PLAIN_MAX + SEAL_OVERHEAD], context[CONTEXT_MAX];
     struct buffer plain = buffer_over(plain_memory, sizeof plain_memory);
     struct buffer sealed = buffer_over(sealed_memory, sizeof sealed_memory);
-    bool pinned = is_pinned(sessions, identity);
-    if (!add_resumption(sessions, session_id, identity, secret, expires_ms, pinned))
-        return;
-    put_plain(&plain, identity, pinned, secret);
-    if (!plain.overflow &&
-        seal_close(sessions->server->seal, context_of_resumption(session_id, context), buffer_slice(&plain), &sealed)) {
+    put_plain(&plain, identity, is_pinned(sessions, identity), secret);
+    struct uncommitted *held = plain.overflow ? NULL : hold_uncommitted(sessions, session_id, buffer_slice(&plain));
+    if (held != NULL &&
+        seal_close(sessions->server->seal, context_of_resumption(session_id, context), held_plain(held), &sealed) &&
+        add_resumption(sessions, session_id, identity, expires_ms)) {
         struct store_resumption row = {
             .session_id = session_id, .expires_ms = expires_ms, .sealed = buffer_slice(&sealed)};
-        store_put_resumption(sessions->server->store, &row, NULL, NULL);
+        enum store_result result = store_put_resumption(sessions->server->store, &row, on_resumption_put, held);
+        if (result != STORE_OK)
+            on_resumption_put(held, result);
+    } else if (held != NULL) {
+        drop_uncommitted(held);
     }
     mbedtls_platform_zeroize(plain_memory, sizeof plain_memory);
 }
 
-bool dtls_sessions_resume_get(struct dtls_sessions *sessions, struct slice session_id, struct buffer *secret) {
-    if (sessions->ring == NULL)
-        return false;
-    uint32_t slot = find_slot(sessions, session_id);
-    if (slot == SLOT_NONE)
-        return false;
-    const struct resumption *r = sessions->ring[slot];
-    if (r->expires_ms <= clock_now_ms(&sessions->server->clock) || !is_still_good(sessions, &r->identity, r->pinned)) {
-        delete_slot(sessions, slot);
-        return false;
+struct opening {
+    const struct dtls_sessions *sessions;
+    struct buffer *plain;
+    bool opened;
+};
+
+static void open_resumption(void *arg, const struct store_resumption *stored) {
+    struct opening *opening = arg;
+    uint8_t context[CONTEXT_MAX];
+    opening->opened = stored->session_id.len == SESSION_ID_BYTES &&
+                      seal_open(opening->sessions->server->seal, context_of_resumption(stored->session_id, context),
+                                stored->sealed, opening->plain);
+}
+
+static bool read_resumption(const struct dtls_sessions *sessions, struct slice session_id, struct buffer *plain) {
+    for (const struct uncommitted *u = sessions->uncommitted; u != NULL; u = u->next) {
+        if (memcmp(u->session_id, session_id.data, sizeof u->session_id) == 0) {
+            buffer_put_slice(plain, held_plain(u));
+            return !plain->overflow;
+        }
     }
-    buffer_put(secret, r->bytes + r->identity.name.len, r->secret_len);
-    return !secret->overflow;
+    struct opening opening = {.sessions = sessions, .plain = plain};
+    return store_find_resumption(sessions->server->store, session_id, open_resumption, &opening) && opening.opened;
+}
+
+bool dtls_sessions_resume_get(struct dtls_sessions *sessions, struct slice session_id, struct buffer *secret) {
+    uint8_t plain_memory[PLAIN_MAX];
+    struct buffer plain = buffer_over(plain_memory, sizeof plain_memory);
+    struct link_identity identity;
+    struct slice kept;
+    bool pinned = false;
+    uint32_t slot = sessions->ring == NULL ? SLOT_NONE : find_slot(sessions, session_id);
+    if (slot == SLOT_NONE || !read_resumption(sessions, session_id, &plain))
+        return false;
+    bool good = sessions->ring[slot].expires_ms > clock_now_ms(&sessions->server->clock) &&
+                read_plain(buffer_slice(&plain), &identity, &pinned, &kept) &&
+                is_still_good(sessions, &identity, pinned);
+    if (good)
+        buffer_put_slice(secret, kept);
+    else
+        delete_slot(sessions, slot);
+    mbedtls_platform_zeroize(plain_memory, sizeof plain_memory);
+    return good && !secret->overflow;
 }
 
 void dtls_sessions_forget_identity(struct dtls_sessions *sessions, const struct link_identity *identity) {
@@ -468,12 +542,11 @@ void dtls_sessions_forget_identity(struct dtls_sessions *sessions, const struct 
     bool by_fingerprint = memcmp(identity->fingerprint, none, sizeof none) != 0;
     if (by_fingerprint)
         memcpy(sessions->dropped[sessions->dropped_count++ % DROPPED_MAX], identity->fingerprint, sizeof none);
+    uint32_t hash = by_fingerprint ? hash_fingerprint(sessions, identity) : hash_name(sessions, identity);
     for (uint32_t i = 0; i < sessions->used; i++) {
         uint32_t slot = (sessions->oldest + i) % RESUMPTIONS_MAX;
-        const struct resumption *r = sessions->ring[slot];
-        if (r != NULL && r->identity.security == identity->security &&
-            (by_fingerprint ? memcmp(r->identity.fingerprint, identity->fingerprint, sizeof none) == 0
-                            : slice_equal(r->identity.name, identity->name)))
+        const struct resumption *r = &sessions->ring[slot];
+        if (r->expires_ms != 0 && (by_fingerprint ? r->by_fingerprint : r->by_name) == hash)
             delete_slot(sessions, slot);
     }
 }
@@ -499,16 +572,17 @@ size_t dtls_sessions_resumable(const struct dtls_sessions *sessions) {
 static void load_resumption(void *arg, const struct store_resumption *stored) {
     struct loading *loading = arg;
     struct dtls_sessions *sessions = loading->sessions;
-    uint8_t plain_memory[PLAIN_MAX], context[CONTEXT_MAX];
+    uint8_t plain_memory[PLAIN_MAX];
     struct buffer plain = buffer_over(plain_memory, sizeof plain_memory);
+    struct opening opening = {.sessions = sessions, .plain = &plain};
     struct link_identity identity;
     struct slice secret;
     bool pinned = false;
-    bool kept =
-        stored->session_id.len <= SESSION_ID_MAX && stored->expires_ms > clock_now_ms(&sessions->server->clock) &&
-        seal_open(sessions->server->seal, context_of_resumption(stored->session_id, context), stored->sealed, &plain) &&
-        read_plain(buffer_slice(&plain), &identity, &pinned, &secret) && is_still_good(sessions, &identity, pinned) &&
-        add_resumption(sessions, stored->session_id, &identity, secret, stored->expires_ms, pinned);
+    open_resumption(&opening, stored);
+    bool kept = opening.opened && stored->expires_ms > clock_now_ms(&sessions->server->clock) &&
+                read_plain(buffer_slice(&plain), &identity, &pinned, &secret) &&
+                is_still_good(sessions, &identity, pinned) &&
+                add_resumption(sessions, stored->session_id, &identity, stored->expires_ms);
     mbedtls_platform_zeroize(plain_memory, sizeof plain_memory);
     if (!kept)
         store_delete_resumption(sessions->server->store, stored->session_id, NULL, NULL);
@@ -537,8 +611,8 @@ struct dtls_sessions *dtls_sessions_new(struct server *server, char *error, size
 void dtls_sessions_free(struct dtls_sessions *sessions) {
     if (sessions == NULL)
         return;
-    for (uint32_t i = 0; i < sessions->used; i++)
-        remove_slot(sessions, (sessions->oldest + i) % RESUMPTIONS_MAX);
+    while (sessions->uncommitted != NULL)
+        drop_uncommitted(sessions->uncommitted);
     slot_table_free(&sessions->resumptions);
     window_journal_close(sessions->journal);
     free(sessions->touched);

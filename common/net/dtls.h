@@ -159,7 +159,7 @@ struct dtls_handlers {
 
     /* Sessions that can be resumed (RFC 5246 §7.4.1.2), by session ID (at most 32 bytes). The secret (keys; seal it) holds
      * the identity too; `identity` is told so that the owner can drop what belongs to a credential it removes. The owner
-     * answers from memory, and no more after `expires_ms`. Both NULL: no resumption. */
+     * answers at once, after one indexed lookup at most, and no more after `expires_ms`. Both NULL: no resumption. */
     void (*resume_put)(void *arg, struct slice session_id, const struct link_identity *identity, struct slice secret,
                        uint64_t expires_ms);
     bool (*resume_get)(void *arg, struct slice session_id, struct buffer *secret);

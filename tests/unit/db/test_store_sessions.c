@@ -212,6 +212,23 @@ static void test_SEC_17_what_resumes_a_session_comes_back_in_the_order_of_expiry
     assert_string_equal(f->text, "b 30 late\na 40 again\n");
 }
 
+static void test_SEC_17_what_resumes_a_session_is_found_once_it_is_committed(void **state) {
+    struct fixture *f = *state;
+    const struct store_resumption one = {slice_str("a"), 20, slice_str("sealed")};
+    assert_false(store_find_resumption(f->store, slice_str("a"), on_resumption, f));
+    assert_int_equal(store_put_resumption(f->store, &one, NULL, NULL), STORE_OK);
+    close_store(f);
+    open_store(f);
+    assert_true(store_find_resumption(f->store, slice_str("a"), on_resumption, f));
+    assert_string_equal(f->text, "a 20 sealed\n");
+    assert_false(store_find_resumption(f->store, slice_str("b"), on_resumption, f));
+    assert_int_equal(store_delete_resumption(f->store, slice_str("a"), NULL, NULL), STORE_OK);
+    close_store(f);
+    open_store(f);
+    assert_false(store_find_resumption(f->store, slice_str("a"), on_resumption, f));
+    assert_string_equal(f->text, "a 20 sealed\n");
+}
+
 int main(void) {
 #define STORE_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -221,6 +238,7 @@ int main(void) {
         STORE_TEST(test_CID_15_a_window_is_committed_with_its_effect),
         STORE_TEST(test_CID_15_no_effect_without_its_window),
         STORE_TEST(test_SEC_17_what_resumes_a_session_comes_back_in_the_order_of_expiry),
+        STORE_TEST(test_SEC_17_what_resumes_a_session_is_found_once_it_is_committed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
