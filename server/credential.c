@@ -1,4 +1,5 @@
-/* An entry is one piece of memory with its bytes behind it. Entries lie in slots, so that a listing in pages shows each
+/* An entry is one piece of memory, a few numbers with its bytes behind them, since there may be a million; callers see a
+ * struct credential that is made of it. Entries lie in slots, so that a listing in pages shows each
  * once, and are found by keyed hashes of what names them: endpoint, and identity or fingerprint.
  *
  * A credential that is put gets its entry at once, without services: it is not in force, but its identity is taken. With
@@ -22,13 +23,25 @@ enum {
     PLAIN_FORM = 1,                         /* the first number in what is sealed */
     CONTEXT_MAX = CREDENTIAL_ENDPOINT_MAX + 32,
     SLOTS_MIN = 64,
+    TEXT_COUNT = 6,
+    VIEWS = 32, /* a power of two */
 };
 
 struct entry {
-    struct credential credential; /* services 0: waits for its commit */
     uint32_t slot;
-    size_t len;
-    uint8_t bytes[];
+    uint8_t mode, services; /* enum credential_mode; services 0: waits for its commit */
+    uint8_t aead;
+    bool given : 1, has_fingerprint : 1, sha_512 : 1; /* sha_512: OSCORE's hkdf */
+    uint8_t lens[TEXT_COUNT]; /* of endpoint, identity, key, sender ID, salt and ID context */
+    uint8_t bytes[];          /* these one after the other, then the fingerprint, if there is one */
+};
+
+_Static_assert(CREDENTIAL_ENDPOINT_MAX <= UINT8_MAX, "a length fits into a byte");
+
+/* A credential as callers see it. */
+struct view {
+    struct credential credential; /* first member */
+    uint32_t slot;
 };
 
 /* A change between its call and its commit. */
@@ -57,6 +70,8 @@ struct credentials {
     uint32_t slot_end, slot_cap, free_hint;
     size_t count;
     struct change *changes;
+    struct view *views; /* VIEWS of them, handed out in turn */
+    uint32_t *next_view;
 };
 
 /* ---- names ---- */
@@ -103,8 +118,6 @@ bool credential_endpoint_good(struct slice endpoint) {
 
 /* ---- entries ---- */
 
-enum { TEXT_COUNT = 6 };
-
 static void list_texts(struct credential *c, struct slice *texts[TEXT_COUNT]) {
     struct slice *list[TEXT_COUNT] = {&c->endpoint, &c->identity, &c->key, &c->sender_id, &c->salt, &c->id_context};
     memcpy(texts, list, sizeof list);
@@ -113,28 +126,69 @@ static void list_texts(struct credential *c, struct slice *texts[TEXT_COUNT]) {
 static struct entry *entry_new(const struct credential *credential) {
     struct credential copy = *credential;
     struct slice *texts[TEXT_COUNT];
-    size_t len = 0;
+    size_t len = copy.has_fingerprint ? sizeof copy.fingerprint : 0;
     list_texts(&copy, texts);
     for (size_t i = 0; i < TEXT_COUNT; i++)
         len += texts[i]->len;
     struct entry *e = malloc(sizeof *e + len);
     if (e == NULL)
         return NULL;
+    *e = (struct entry){.slot = SLOT_NONE,
+                        .mode = (uint8_t)copy.mode,
+                        .services = (uint8_t)copy.services,
+                        .aead = copy.aead,
+                        .given = copy.given,
+                        .has_fingerprint = copy.has_fingerprint,
+                        .sha_512 = copy.hkdf == OSCORE_HKDF_SHA_512};
     uint8_t *at = e->bytes;
     for (size_t i = 0; i < TEXT_COUNT; i++) {
         if (texts[i]->len > 0)
             memcpy(at, texts[i]->data, texts[i]->len);
-        texts[i]->data = at;
+        e->lens[i] = (uint8_t)texts[i]->len;
         at += texts[i]->len;
     }
-    e->credential = copy;
-    e->slot = SLOT_NONE;
-    e->len = len;
+    if (e->has_fingerprint)
+        memcpy(at, copy.fingerprint, sizeof copy.fingerprint);
     return e;
 }
 
+/* Its slices lie in the entry. */
+static struct credential credential_of(const struct entry *e) {
+    struct credential c = {.mode = (enum credential_mode)e->mode,
+                           .services = e->services,
+                           .aead = e->aead,
+                           .given = e->given,
+                           .has_fingerprint = e->has_fingerprint,
+                           .hkdf = e->sha_512 ? OSCORE_HKDF_SHA_512 : OSCORE_HKDF_SHA_256};
+    struct slice *texts[TEXT_COUNT];
+    const uint8_t *at = e->bytes;
+    list_texts(&c, texts);
+    for (size_t i = 0; i < TEXT_COUNT; i++) {
+        *texts[i] = slice_of(at, e->lens[i]);
+        at += e->lens[i];
+    }
+    if (c.has_fingerprint)
+        memcpy(c.fingerprint, at, sizeof c.fingerprint);
+    return c;
+}
+
+static struct slice endpoint_of(const struct entry *e) {
+    return slice_of(e->bytes, e->lens[0]);
+}
+
+static const struct credential *show(const struct credentials *all, const struct entry *e) {
+    if (e == NULL)
+        return NULL;
+    struct view *view = &all->views[(*all->next_view)++ % VIEWS];
+    *view = (struct view){credential_of(e), e->slot};
+    return &view->credential;
+}
+
 static void entry_free(struct entry *e) {
-    mbedtls_platform_zeroize(e, sizeof *e + e->len);
+    size_t len = e->has_fingerprint ? CREDENTIAL_FINGERPRINT : 0;
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        len += e->lens[i];
+    mbedtls_platform_zeroize(e, sizeof *e + len);
     free(e);
 }
 
@@ -185,10 +239,10 @@ static bool take_slot(struct credentials *all, struct entry *e) {
 }
 
 static bool add_entry(struct credentials *all, struct entry *e) {
-    const struct credential *c = &e->credential;
-    uint32_t endpoint_hash = hash_endpoint(all, c->endpoint);
-    enum name_kind kind = kind_of(c);
-    uint32_t name_hash = hash_name(all, kind, name_of(c));
+    const struct credential c = credential_of(e);
+    uint32_t endpoint_hash = hash_endpoint(all, c.endpoint);
+    enum name_kind kind = kind_of(&c);
+    uint32_t name_hash = hash_name(all, kind, name_of(&c));
     if (all->count >= CREDENTIALS_MAX || !slot_table_reserve(&all->endpoints, endpoint_hash) ||
         (kind != NAMED_BY_NOTHING && !slot_table_reserve(&all->identities, name_hash)) || !take_slot(all, e))
         return false;
@@ -200,11 +254,11 @@ static bool add_entry(struct credentials *all, struct entry *e) {
 }
 
 static void remove_entry(struct credentials *all, struct entry *e) {
-    const struct credential *c = &e->credential;
-    enum name_kind kind = kind_of(c);
-    slot_table_remove(&all->endpoints, hash_endpoint(all, c->endpoint), e->slot);
+    const struct credential c = credential_of(e);
+    enum name_kind kind = kind_of(&c);
+    slot_table_remove(&all->endpoints, hash_endpoint(all, c.endpoint), e->slot);
     if (kind != NAMED_BY_NOTHING)
-        slot_table_remove(&all->identities, hash_name(all, kind, name_of(c)), e->slot);
+        slot_table_remove(&all->identities, hash_name(all, kind, name_of(&c)), e->slot);
     all->slots[e->slot] = NULL;
     if (e->slot < all->free_hint)
         all->free_hint = e->slot;
@@ -228,7 +282,7 @@ static struct entry *next_of(struct entry_search *s) {
         slot = s->begun ? slot_search_next(&s->search)
                         : slot_search_first(&s->search, &s->all->endpoints, hash_endpoint(s->all, s->endpoint));
         s->begun = true;
-    } while (slot != SLOT_NONE && !slice_equal(s->all->slots[slot]->credential.endpoint, s->endpoint));
+    } while (slot != SLOT_NONE && !slice_equal(endpoint_of(s->all->slots[slot]), s->endpoint));
     return slot == SLOT_NONE ? NULL : s->all->slots[slot];
 }
 
@@ -239,16 +293,16 @@ static struct entry_search entries_of(const struct credentials *all, struct slic
 static const struct credential *find(const struct credentials *all, enum name_kind kind, struct slice name,
                                      unsigned services) {
     struct slot_search search;
-    const struct credential *found = NULL;
+    const struct entry *found = NULL;
     for (uint32_t slot = slot_search_first(&search, &all->identities, hash_name(all, kind, name)); slot != SLOT_NONE;
          slot = slot_search_next(&search)) {
-        const struct credential *c = &all->slots[slot]->credential;
-        if (kind_of(c) != kind || !slice_equal(name_of(c), name) || (c->services & services) == 0)
+        const struct credential c = credential_of(all->slots[slot]);
+        if (kind_of(&c) != kind || !slice_equal(name_of(&c), name) || (c.services & services) == 0)
             continue;
-        if (found == NULL || (c->services & services & CREDENTIAL_MANAGEMENT) != 0)
-            found = c;
+        if (found == NULL || (c.services & services & CREDENTIAL_MANAGEMENT) != 0)
+            found = all->slots[slot];
     }
-    return found;
+    return show(all, found);
 }
 
 const struct credential *credentials_find_psk(const struct credentials *all, struct slice identity, unsigned services) {
@@ -275,11 +329,12 @@ const struct credential *credentials_of(const struct credentials *all, struct sl
     if (all->count == 0) /* asked with every Update */
         return NULL;
     struct entry_search search = entries_of(all, endpoint);
-    bool passed = before == NULL;
+    uint32_t passed = before == NULL ? SLOT_NONE : ((const struct view *)(const void *)before)->slot;
     for (struct entry *e; (e = next_of(&search)) != NULL;) {
-        if (passed && e->credential.services != 0)
-            return &e->credential;
-        passed = passed || &e->credential == before;
+        if (passed == SLOT_NONE && e->services != 0)
+            return show(all, e);
+        if (passed == e->slot)
+            passed = SLOT_NONE;
     }
     return NULL;
 }
@@ -287,8 +342,8 @@ const struct credential *credentials_of(const struct credentials *all, struct sl
 const struct credential *credentials_next(const struct credentials *all, uint32_t *slot) {
     while (*slot < all->slot_end) {
         const struct entry *e = all->slots[(*slot)++];
-        if (e != NULL && e->credential.services != 0)
-            return &e->credential;
+        if (e != NULL && e->services != 0)
+            return show(all, e);
     }
     return NULL;
 }
@@ -306,8 +361,8 @@ static bool is_taken(const struct credentials *all, const struct credential *cre
         return false;
     for (uint32_t slot = slot_search_first(&search, &all->identities, hash_name(all, kind, name)); slot != SLOT_NONE;
          slot = slot_search_next(&search)) {
-        const struct credential *c = &all->slots[slot]->credential;
-        if (kind_of(c) == kind && slice_equal(name_of(c), name) && !slice_equal(c->endpoint, credential->endpoint))
+        const struct credential c = credential_of(all->slots[slot]);
+        if (kind_of(&c) == kind && slice_equal(name_of(&c), name) && !slice_equal(c.endpoint, credential->endpoint))
             return true;
     }
     return false;
@@ -422,6 +477,12 @@ struct credentials *credentials_new(struct store *store, struct seal *seal, cred
     struct credentials *all = calloc(1, sizeof *all);
     if (all == NULL)
         return NULL;
+    all->views = calloc(1, VIEWS * sizeof *all->views + sizeof *all->next_view);
+    if (all->views == NULL) {
+        free(all);
+        return NULL;
+    }
+    all->next_view = (uint32_t *)(void *)(all->views + VIEWS);
     all->store = store;
     all->seal = seal;
     all->gone = gone;
@@ -442,25 +503,26 @@ void credentials_free(struct credentials *all) {
             entry_free(all->slots[slot]);
     }
     free(all->slots);
+    free(all->views);
     slot_table_free(&all->endpoints);
     slot_table_free(&all->identities);
     free(all);
 }
 
-static bool is_affected(const struct credential *c, enum credential_mode mode, unsigned services) {
-    return (mode == CREDENTIAL_MODE_COUNT || c->mode == mode) && (c->services & services) != 0;
+static bool is_affected(const struct entry *e, enum credential_mode mode, unsigned services) {
+    return (mode == CREDENTIAL_MODE_COUNT || e->mode == mode) && (e->services & services) != 0;
 }
 
 /* What a change leaves of an entry. */
-static unsigned left_of(const struct credential *c, enum credential_mode mode, unsigned services) {
-    return is_affected(c, mode, services) ? c->services & ~services : c->services;
+static unsigned left_of(const struct entry *e, enum credential_mode mode, unsigned services) {
+    return is_affected(e, mode, services) ? e->services & ~services : e->services;
 }
 
 static bool has_affected(const struct credentials *all, struct slice endpoint, enum credential_mode mode,
                          unsigned services) {
     struct entry_search search = entries_of(all, endpoint);
     for (struct entry *e; (e = next_of(&search)) != NULL;) {
-        if (is_affected(&e->credential, mode, services))
+        if (is_affected(e, mode, services))
             return true;
     }
     return false;
@@ -468,8 +530,9 @@ static bool has_affected(const struct credentials *all, struct slice endpoint, e
 
 /* One that is given and one that is stored are both in force when they have different names: the option stays what it
  * says, and what was stored besides is not lost with the next start. */
-static bool stands_beside(const struct credential *a, const struct credential *b) {
-    return a->given != b->given && (kind_of(a) != kind_of(b) || !slice_equal(name_of(a), name_of(b)));
+static bool stands_beside(const struct entry *one, const struct entry *other) {
+    const struct credential a = credential_of(one), b = credential_of(other);
+    return a.given != b.given && (kind_of(&a) != kind_of(&b) || !slice_equal(name_of(&a), name_of(&b)));
 }
 
 /* Take services from entries of an endpoint, and tell whoever must know. */
@@ -480,14 +543,15 @@ static void take_services(struct credentials *all, struct slice endpoint, enum c
         struct entry *e;
         do
             e = next_of(&search);
-        while (e != NULL && (e == successor || !is_affected(&e->credential, mode, services) ||
-                             (successor != NULL && stands_beside(&e->credential, &successor->credential))));
+        while (e != NULL && (e == successor || !is_affected(e, mode, services) ||
+                             (successor != NULL && stands_beside(e, successor))));
         again = e != NULL;
         if (!again)
             break;
-        e->credential.services &= ~services;
-        all->gone(all->arg, &e->credential, successor == NULL);
-        if (e->credential.services == 0)
+        e->services &= (uint8_t)~services;
+        const struct credential c = credential_of(e);
+        all->gone(all->arg, &c, successor == NULL);
+        if (e->services == 0)
             remove_entry(all, e);
     }
 }
@@ -500,14 +564,16 @@ static void on_changed(void *arg, enum store_result result) {
         link = &(*link)->next;
     *link = change->next;
     if (result == STORE_OK && change->added != NULL)
-        change->added->credential.services = change->services;
+        change->added->services = (uint8_t)change->services;
     if (result == STORE_OK)
         take_services(all, slice_of(change->endpoint, change->endpoint_len), change->mode, change->services,
                       change->added);
     else if (change->added != NULL)
         remove_entry(all, change->added);
-    if (result == STORE_OK && change->added != NULL && all->put != NULL)
-        all->put(all->arg, &change->added->credential);
+    if (result == STORE_OK && change->added != NULL && all->put != NULL) {
+        const struct credential c = credential_of(change->added);
+        all->put(all->arg, &c);
+    }
     change->done(change->arg, result);
     free(change);
 }
@@ -532,15 +598,15 @@ static bool write_rows(struct credentials *all, struct change *change, enum stor
     struct entry_search search = entries_of(all, endpoint);
     bool good = true;
     for (struct entry *e; good && (e = next_of(&search)) != NULL;) {
-        const struct credential *c = &e->credential;
-        unsigned services = e == change->added ? change->services : left_of(c, change->mode, change->services);
-        if (services == 0 || c->given)
+        const struct credential c = credential_of(e);
+        unsigned services = e == change->added ? change->services : left_of(e, change->mode, change->services);
+        if (services == 0 || c.given)
             continue;
         size_t at = sealed.len;
-        good = count < ROWS_MAX && seal_row(all->seal, c, services, &sealed);
+        good = count < ROWS_MAX && seal_row(all->seal, &c, services, &sealed);
         if (good)
             rows[count++] = (struct store_credential){
-                .mode = (uint32_t)c->mode, .services = services, .sealed = slice_of(memory + at, sealed.len - at)};
+                .mode = (uint32_t)c.mode, .services = services, .sealed = slice_of(memory + at, sealed.len - at)};
     }
     if (good)
         *result = store_put_credentials(all->store, endpoint, rows, count, on_changed, change);

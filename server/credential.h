@@ -27,7 +27,7 @@ enum {
     CREDENTIALS_MAX = 1000000,
 };
 
-/* Slices are copied by calls, and lie in the store's memory in what calls return. */
+/* Slices are copied by calls, and lie in the credential's memory in what calls return. */
 struct credential {
     struct slice endpoint;
     enum credential_mode mode;
@@ -86,7 +86,7 @@ bool credentials_would_create(const struct credentials *credentials, const struc
 enum credential_result credentials_delete(struct credentials *credentials, struct slice endpoint,
                                           enum credential_mode mode, unsigned services, store_done_fn *done, void *arg);
 
-/* ---- finding; what is returned lives until the loop turns ---- */
+/* ---- finding; what is returned is good until the credential changes, and for a few more calls at least ---- */
 
 /* For one of these services, the one for management first; NULL: none. By PSK identity; by the fingerprint of a
  * certificate; by a certificate's name, where no fingerprint is asked for. */
