@@ -44,6 +44,14 @@ static void drop_live(struct dtls *dtls, struct dtls_session *session) {
     handshake_free(hs);
 }
 
+static void stop_lingering(struct dtls *dtls, struct dtls_session *session) {
+    if (session->lingering == NULL)
+        return;
+    timer_cancel(dtls->wheel, &session->lingering->timer);
+    free(session->lingering);
+    session->lingering = NULL;
+}
+
 void association_end(struct dtls_session *session, enum dtls_end end, struct link *successor) {
     struct dtls *dtls = session->dtls;
     struct link *link = &session->link;
@@ -51,7 +59,7 @@ void association_end(struct dtls_session *session, enum dtls_end end, struct lin
         return;
     session->dtls = NULL;
     session_table_remove(&dtls->sessions, session);
-    timer_cancel(dtls->wheel, &session->linger);
+    stop_lingering(dtls, session);
     drop_live(dtls, session);
     session->live = NULL;
     free_held(session);
@@ -67,13 +75,14 @@ void association_end(struct dtls_session *session, enum dtls_end end, struct lin
 static void on_link_release(struct link *link) {
     struct dtls_session *session = session_of(link);
     session_owner_unref(session->owner);
+    session_free_keys(session);
     mbedtls_platform_zeroize(session, sizeof *session);
     free(session);
 }
 
 static void on_linger(struct timer *timer, void *arg) {
     (void)arg;
-    association_end(TIMER_OWNER(timer, struct dtls_session, linger), DTLS_END_HUNG_UP, NULL);
+    association_end(TIMER_OWNER(timer, struct lingering, timer)->session, DTLS_END_HUNG_UP, NULL);
 }
 
 /* ---- those that are quiet ---- */
@@ -108,9 +117,12 @@ static bool keeps_rows(const struct dtls *dtls) {
     return dtls->handlers.save != NULL;
 }
 
-/* From now on without mbedtls. */
-static void hand_over(struct dtls *dtls, struct dtls_session *session, const struct dtls_keys *keys) {
-    session->keys = *keys;
+/* From now on without mbedtls. False: out of memory, and the session has ended. */
+static bool hand_over(struct dtls *dtls, struct dtls_session *session, const struct dtls_keys *keys) {
+    if (!session_pack_keys(session, keys)) {
+        association_end(session, DTLS_END_DROPPED, NULL);
+        return false;
+    }
     session->keys.number_limit = keeps_rows(dtls) ? keys->next_number + DTLS_NUMBERS_STEP : UINT64_MAX;
     drop_live(dtls, session);
     session->live = NULL;
@@ -118,6 +130,7 @@ static void hand_over(struct dtls *dtls, struct dtls_session *session, const str
     session->saved = session->saving = keeps_rows(dtls);
     if (session->saved)
         dtls->handlers.save(dtls->arg, &session->link);
+    return true;
 }
 
 void association_timed_out(struct dtls *dtls, struct handshake *hs) {
@@ -178,8 +191,13 @@ bool association_establish(struct dtls *dtls, struct handshake *hs) {
         return false;
     make_room(dtls, &hs->proof.identity);
     struct dtls_session *session = calloc(1, sizeof *session);
-    struct session_owner *owner = session == NULL ? NULL : session_owner_get(&dtls->sessions, &hs->proof.identity);
+    struct dtls_keys keys = handshake_keys(hs);
+    bool packed = session != NULL && session_pack_keys(session, &keys);
+    struct session_owner *owner = packed ? session_owner_get(&dtls->sessions, &hs->proof.identity) : NULL;
+    mbedtls_platform_zeroize(&keys, sizeof keys);
     if (owner == NULL) {
+        if (packed)
+            session_free_keys(session);
         free(session);
         return false;
     }
@@ -189,7 +207,7 @@ bool association_establish(struct dtls *dtls, struct handshake *hs) {
     session->id = draw_id(dtls);
     session->owner = owner;
     session->live = hs;
-    session->suite = hs->suite;
+    session->suite = hs->suite->id;
     session->resumed = hs->proof.resumed;
     session->traffic = hs->traffic;
     session->established_ms = session->used_ms = now_of(dtls);
@@ -202,7 +220,6 @@ bool association_establish(struct dtls *dtls, struct handshake *hs) {
         .refs = 1,
         .verified = true, /* our flight was received there */
     };
-    session->keys = handshake_keys(hs);
     hs->session = session;
     hs->exports_known = hs->exports;
     session_table_add(&dtls->sessions, session);
@@ -251,13 +268,22 @@ static void ask_for_numbers(struct dtls *dtls, struct dtls_session *session) {
     dtls->handlers.reserve(dtls->arg, &session->link, session->id, session->keys.number_limit + DTLS_NUMBERS_STEP);
 }
 
+static enum record_seal_result seal(struct dtls_session *session, enum record_type type, struct slice content,
+                                    struct buffer *out) {
+    struct dtls_keys keys;
+    session_unpack_keys(session, &keys);
+    enum record_seal_result result = record_seal(&keys, type, content, out);
+    session_note_record(session, &keys);
+    mbedtls_platform_zeroize(&keys, sizeof keys);
+    return result;
+}
+
 static int seal_and_send(struct dtls *dtls, struct dtls_session *session, enum record_type type, struct slice content) {
-    struct dtls_keys *keys = &session->keys;
     struct buffer out = buffer_over(dtls->out, sizeof dtls->out);
-    enum record_seal_result result = record_seal(keys, type, content, &out);
+    enum record_seal_result result = seal(session, type, content, &out);
     if (result == RECORD_NO_NUMBERS) {
         ask_for_numbers(dtls, session);
-        result = record_seal(keys, type, content, &out); /* an owner may answer at once */
+        result = seal(session, type, content, &out); /* an owner may answer at once */
     }
     if (result != RECORD_SEALED)
         return result == RECORD_NO_NUMBERS ? -EAGAIN : -EMSGSIZE;
@@ -265,7 +291,7 @@ static int seal_and_send(struct dtls *dtls, struct dtls_session *session, enum r
     if (is_message)
         session->traffic.content_out += (uint32_t)content.len;
     int sent = transmit(dtls, session, buffer_slice(&out), is_message ? content : SLICE_NONE);
-    if (keys->number_limit - keys->next_number < DTLS_NUMBERS_STEP / 2)
+    if (session->keys.number_limit - session->keys.next_number < DTLS_NUMBERS_STEP / 2)
         ask_for_numbers(dtls, session);
     return sent;
 }
@@ -364,7 +390,7 @@ static void note_arrival(struct dtls *dtls, struct dtls_session *session, const 
     session->used_ms = now_of(dtls);
     session_table_touch(&dtls->sessions, session);
     session->said_bye = false;
-    timer_cancel(dtls->wheel, &session->linger);
+    stop_lingering(dtls, session);
     dtls->counters.records_in++;
     bool same = address_equal(peer, &session->link.peer);
     if (newest && !same)
@@ -442,13 +468,18 @@ static void count_refused(struct dtls *dtls, enum record_result result) {
 static void receive_lean(struct dtls *dtls, struct dtls_session *session, struct arrival *arrival) {
     struct record record;
     size_t used;
-    enum record_result result = record_open(&session->keys, arrival->bytes, arrival->len, &record, &used);
+    struct dtls_keys keys;
+    session_unpack_keys(session, &keys);
+    enum record_result result = record_open(&keys, arrival->bytes, arrival->len, &record, &used);
+    bool worn = record_keys_worn(&keys);
+    session_note_record(session, &keys);
+    mbedtls_platform_zeroize(&keys, sizeof keys);
     if (result == RECORD_CONTENT) {
         on_record(dtls, session, arrival, &record);
         return;
     }
     count_refused(dtls, result);
-    if (result == RECORD_BAD && record_keys_worn(&session->keys))
+    if (result == RECORD_BAD && worn)
         association_end(session, DTLS_END_FORGERIES, NULL);
 }
 
@@ -480,8 +511,8 @@ static void receive_waiting(struct dtls *dtls, struct dtls_session *session, str
     } else {
         memcpy(arrival->bytes, dtls->trial, arrival->len);
         record.content.data = arrival->bytes + (record.content.data - dtls->trial);
-        hand_over(dtls, session, &keys);
-        on_record(dtls, session, arrival, &record);
+        if (hand_over(dtls, session, &keys))
+            on_record(dtls, session, arrival, &record);
     }
     mbedtls_platform_zeroize(&keys, sizeof keys);
 }
@@ -504,7 +535,11 @@ bool association_is_with_mbedtls(const struct dtls_session *session) {
 bool association_accepts(struct dtls *dtls, struct dtls_session *session, const struct arrival *arrival) {
     if (association_is_with_mbedtls(session))
         return false; /* it can't be asked without harm */
-    struct dtls_keys keys = session->live != NULL ? handshake_keys(session->live) : session->keys;
+    struct dtls_keys keys;
+    if (session->live != NULL)
+        keys = handshake_keys(session->live);
+    else
+        session_unpack_keys(session, &keys);
     struct record record;
     size_t used;
     memcpy(dtls->trial, arrival->bytes, arrival->len);
@@ -544,7 +579,7 @@ static void take_plain(struct dtls *dtls, struct dtls_session *session, struct h
 static bool renegotiated(struct dtls_session *session, struct handshake *hs) {
     hs->exports_known = hs->exports;
     session->renegotiated = true;
-    session->suite = hs->suite;
+    session->suite = hs->suite == NULL ? 0 : hs->suite->id;
     return !proof_is_another(&hs->proof, session->link.identity);
 }
 
@@ -587,25 +622,30 @@ void dtls_hang_up(struct link *link) {
         handshake_say_bye(session->live);
     else
         seal_and_send(dtls, session, RECORD_ALERT, slice_of(close_notify, sizeof close_notify));
-    if (session->keys.cid_len == 0 || dtls->params.linger_ms == 0) {
+    struct lingering *lingering = NULL;
+    if (session->keys.cid_len > 0 && dtls->params.linger_ms > 0)
+        lingering = calloc(1, sizeof *lingering);
+    if (lingering == NULL) {
         association_end(session, DTLS_END_HUNG_UP, NULL);
         return;
     }
     session->said_bye = true;
-    timer_schedule(dtls->wheel, &session->linger, now_of(dtls) + dtls->params.linger_ms, on_linger);
+    lingering->session = session;
+    session->lingering = lingering;
+    timer_schedule(dtls->wheel, &lingering->timer, now_of(dtls) + dtls->params.linger_ms, on_linger);
 }
 
 void dtls_describe(const struct link *link, struct dtls_description *description) {
     const struct dtls_session *session = session_of(link);
     *description = (struct dtls_description){
-        .cipher_suite = session->suite->name,
+        .cipher_suite = cipher_suite_name(session->suite),
         .resumed = session->resumed,
         .renegotiated = session->renegotiated,
         .cid_draft = session->keys.draft,
         .live = session->live != NULL,
         .ended = session->dtls == NULL,
-        .cid = slice_of(session->keys.cid, session->keys.cid_len),
-        .peer_cid = slice_of(session->keys.peer_cid, session->keys.peer_cid_len),
+        .cid = session_cid(session),
+        .peer_cid = session_peer_cid(session),
         .bad_records = session->keys.bad_records,
         .established_ms = session->established_ms,
         .used_ms = session->used_ms,
@@ -630,7 +670,10 @@ bool dtls_session_row(const struct link *link, struct dtls_session_row *row, str
     };
     if (secret == NULL)
         return true;
-    session_put_secret(session, secret);
+    struct dtls_keys keys;
+    session_unpack_keys(session, &keys);
+    session_put_secret(session, &keys, secret);
+    mbedtls_platform_zeroize(&keys, sizeof keys);
     row->secret = buffer_slice(secret);
     return !secret->overflow;
 }
@@ -640,20 +683,23 @@ struct link *dtls_restore(struct dtls *dtls, struct listener *listener, const st
     struct dtls_session *session = calloc(1, sizeof *session);
     if (session == NULL)
         return NULL;
-    struct dtls_keys *keys = &session->keys;
-    bool good = session_get_secret(session, row->secret, &identity) && identity.security != LINK_NO_SECURITY &&
+    struct dtls_keys unpacked = {0}, *keys = &unpacked;
+    bool good = session_get_secret(session, keys, row->secret, &identity) && identity.security != LINK_NO_SECURITY &&
                 row->id != 0 && session_find_id(&dtls->sessions, row->id) == NULL &&
                 (keys->cid_len == 0 || keys->cid_len == dtls->params.cid_length) &&
                 (keys->cid_len == 0 || session_find_cid(&dtls->sessions, slice_of(keys->cid, keys->cid_len)) == NULL);
+    keys->next_number = keys->number_limit = row->number_limit;
+    keys->window_top = row->window_top;
+    keys->window_bits = row->window_bits;
+    good = good && session_pack_keys(session, keys);
+    mbedtls_platform_zeroize(keys, sizeof *keys);
     struct session_owner *owner = good ? session_owner_get(&dtls->sessions, &identity) : NULL;
     if (owner == NULL) {
+        session_free_keys(session);
         mbedtls_platform_zeroize(session, sizeof *session);
         free(session);
         return NULL;
     }
-    keys->next_number = keys->number_limit = row->number_limit;
-    keys->window_top = row->window_top;
-    keys->window_bits = row->window_bits;
     session->dtls = dtls;
     session->id = row->id;
     session->owner = owner;

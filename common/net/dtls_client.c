@@ -69,13 +69,10 @@ static void put_secret(const struct dtls_client *client, struct buffer *out) {
     if (!client->established || client->hs != NULL || client->keys.peer_cid_len == 0)
         return;
     static const struct link_identity nobody = {.security = LINK_NO_SECURITY};
-    struct dtls_session session = {.keys = client->keys,
-                                   .suite = client->params.suite,
-                                   .resumed = client->resumed,
-                                   .established_ms = client->established_ms};
+    struct dtls_session session = {
+        .suite = client->params.suite->id, .resumed = client->resumed, .established_ms = client->established_ms};
     session.link.identity = &nobody;
-    session_put_secret(&session, out);
-    mbedtls_platform_zeroize(&session, sizeof session);
+    session_put_secret(&session, &client->keys, out);
 }
 
 static struct dtls_client_state numbers_of(const struct dtls_client *client) {
@@ -128,11 +125,12 @@ bool dtls_client_restore(struct dtls_client *client, const struct dtls_client_st
     client->session_len = len;
     struct dtls_session session = {.dtls = NULL};
     struct link_identity nobody;
-    bool good = session_get_secret(&session, slice_from(secret, 2 + len), &nobody) &&
-                session.suite == client->params.suite && session.keys.peer_cid_len > 0 &&
-                session.keys.draft == (client->params.cid == DTLS_CLIENT_CID_DRAFT);
+    struct dtls_keys keys = {.epoch = 0};
+    bool good = session_get_secret(&session, &keys, slice_from(secret, 2 + len), &nobody) &&
+                session.suite == client->params.suite->id && keys.peer_cid_len > 0 &&
+                keys.draft == (client->params.cid == DTLS_CLIENT_CID_DRAFT);
     if (good) {
-        client->keys = session.keys;
+        client->keys = keys;
         client->keys.next_number = client->keys.number_limit = state->number_limit;
         client->keys.window_top = state->window_top;
         client->keys.window_bits = state->window_bits;
@@ -140,7 +138,7 @@ bool dtls_client_restore(struct dtls_client *client, const struct dtls_client_st
         client->resumed = session.resumed;
         client->established = client->restored = client->known = client->kept = true;
     }
-    mbedtls_platform_zeroize(&session, sizeof session);
+    mbedtls_platform_zeroize(&keys, sizeof keys);
     return good;
 }
 

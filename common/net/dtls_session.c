@@ -1,5 +1,6 @@
 #include "common/net/dtls_session.h"
 
+#include <mbedtls/platform_util.h>
 #include <stdlib.h>
 
 enum { BUCKETS_MIN = 64 };
@@ -26,7 +27,7 @@ static struct dtls_session **head_of(const struct session_table *table, enum ses
     case SESSION_BY_ID:
         return &by->heads[slot(table, &session->id, sizeof session->id, by->count)];
     case SESSION_BY_CID:
-        return &by->heads[slot(table, session->keys.cid, session->keys.cid_len, by->count)];
+        return &by->heads[slot(table, session->keys.bytes, session->keys.cid_len, by->count)];
     case SESSION_BY_ADDRESS:
     case SESSION_INDEXES:
         break;
@@ -254,7 +255,7 @@ struct dtls_session *session_find_id(const struct session_table *table, uint64_t
 struct dtls_session *session_find_cid(const struct session_table *table, struct slice cid) {
     const struct session_buckets *by = &table->by[SESSION_BY_CID];
     struct dtls_session *session = by->heads[slot(table, cid.data, cid.len, by->count)];
-    while (session != NULL && !slice_equal(slice_of(session->keys.cid, session->keys.cid_len), cid))
+    while (session != NULL && !slice_equal(session_cid(session), cid))
         session = session->hash_next[SESSION_BY_CID];
     return session;
 }
@@ -273,6 +274,83 @@ struct dtls_session *session_first_at(const struct session_table *table, const s
 
 struct dtls_session *session_next_at(const struct dtls_session *session) {
     return skip_others(session->hash_next[SESSION_BY_ADDRESS], session->link.listener, &session->link.peer);
+}
+
+/* ---- keys ---- */
+
+static size_t packed_len(size_t cid_len, size_t peer_cid_len, size_t key_len) {
+    return cid_len + peer_cid_len + 2 * (key_len + sizeof((struct dtls_keys *)NULL)->read_iv);
+}
+
+static uint8_t *put_bytes(uint8_t *at, const uint8_t *bytes, size_t len) {
+    memcpy(at, bytes, len);
+    return at + len;
+}
+
+static const uint8_t *get_bytes(const uint8_t *at, uint8_t *bytes, size_t len) {
+    memcpy(bytes, at, len);
+    return at + len;
+}
+
+void session_free_keys(struct dtls_session *session) {
+    struct session_keys *keys = &session->keys;
+    if (keys->bytes != NULL)
+        mbedtls_platform_zeroize(keys->bytes, packed_len(keys->cid_len, keys->peer_cid_len, keys->key_len));
+    free(keys->bytes);
+    keys->bytes = NULL;
+}
+
+bool session_pack_keys(struct dtls_session *session, const struct dtls_keys *keys) {
+    uint8_t *bytes = malloc(packed_len(keys->cid_len, keys->peer_cid_len, keys->key_len));
+    if (bytes == NULL)
+        return false;
+    session_free_keys(session);
+    session->keys = (struct session_keys){.number_limit = keys->number_limit,
+                                          .epoch = keys->epoch,
+                                          .max_content = keys->max_content,
+                                          .aead = keys->aead,
+                                          .key_len = keys->key_len,
+                                          .cid_len = keys->cid_len,
+                                          .peer_cid_len = keys->peer_cid_len,
+                                          .draft = keys->draft,
+                                          .bytes = bytes};
+    session_note_record(session, keys);
+    uint8_t *at = put_bytes(bytes, keys->cid, keys->cid_len);
+    at = put_bytes(at, keys->peer_cid, keys->peer_cid_len);
+    at = put_bytes(at, keys->read_key, keys->key_len);
+    at = put_bytes(at, keys->write_key, keys->key_len);
+    at = put_bytes(at, keys->read_iv, sizeof keys->read_iv);
+    put_bytes(at, keys->write_iv, sizeof keys->write_iv);
+    return true;
+}
+
+void session_unpack_keys(const struct dtls_session *session, struct dtls_keys *keys) {
+    const struct session_keys *packed = &session->keys;
+    keys->next_number = packed->next_number;
+    keys->number_limit = packed->number_limit;
+    keys->window_top = packed->window_top;
+    keys->window_bits = packed->window_bits;
+    keys->bad_records = packed->bad_records;
+    keys->epoch = packed->epoch;
+    keys->max_content = packed->max_content;
+    keys->aead = packed->aead;
+    keys->key_len = packed->key_len;
+    keys->cid_len = packed->cid_len;
+    keys->peer_cid_len = packed->peer_cid_len;
+    keys->draft = packed->draft;
+    const uint8_t *at = get_bytes(packed->bytes, keys->cid, packed->cid_len);
+    at = get_bytes(at, keys->peer_cid, packed->peer_cid_len);
+    at = get_bytes(at, keys->read_key, packed->key_len);
+    at = get_bytes(at, keys->write_key, packed->key_len);
+    at = get_bytes(at, keys->read_iv, sizeof keys->read_iv);
+    get_bytes(at, keys->write_iv, sizeof keys->write_iv);
+}
+
+void session_note_record(struct dtls_session *session, const struct dtls_keys *keys) {
+    session->keys.next_number = keys->next_number;
+    session->keys.window_top = keys->window_top;
+    session->keys.window_bits = keys->window_bits;
+    session->keys.bad_records = keys->bad_records;
 }
 
 /* ---- rows ---- */
@@ -297,13 +375,12 @@ static void put_short(struct buffer *out, const void *bytes, size_t len) {
 /* format(1) flags(1) suite(2) epoch(2) fragment(2) established(8), then with their lengths in one byte each: CID, the
  * peer's CID, read key, write key, read IV, write IV, fingerprint or nothing, name; the security mode(1) before the last
  * two. */
-void session_put_secret(const struct dtls_session *session, struct buffer *out) {
-    const struct dtls_keys *keys = &session->keys;
+void session_put_secret(const struct dtls_session *session, const struct dtls_keys *keys, struct buffer *out) {
     const struct link_identity *identity = session->link.identity;
     buffer_put_u8(out, SECRET_FORMAT);
     buffer_put_u8(out, (uint8_t)((keys->draft ? FLAG_DRAFT : 0) | (session->resumed ? FLAG_RESUMED : 0) |
                                  (session->renegotiated ? FLAG_RENEGOTIATED : 0)));
-    buffer_put_u16(out, session->suite->id);
+    buffer_put_u16(out, session->suite);
     buffer_put_u16(out, keys->epoch);
     buffer_put_u16(out, keys->max_content);
     put_u64(out, session->established_ms);
@@ -340,19 +417,20 @@ static bool get_short(struct slice *from, void *out, size_t cap, size_t exactly,
     return true;
 }
 
-bool session_get_secret(struct dtls_session *session, struct slice secret, struct link_identity *identity) {
-    struct dtls_keys *keys = &session->keys;
+bool session_get_secret(struct dtls_session *session, struct dtls_keys *keys, struct slice secret,
+                        struct link_identity *identity) {
     uint64_t format, flags, suite, epoch, max_content, security, name_len;
     uint8_t len;
     if (!get_number(&secret, 1, &format) || format != SECRET_FORMAT || !get_number(&secret, 1, &flags) ||
         !get_number(&secret, 2, &suite) || !get_number(&secret, 2, &epoch) || !get_number(&secret, 2, &max_content) ||
         !get_number(&secret, 8, &session->established_ms))
         return false;
-    session->suite = cipher_suite_find((uint16_t)suite);
-    if (session->suite == NULL || session->suite->aead == RECORD_CBC)
+    const struct cipher_suite *known = cipher_suite_find((uint16_t)suite);
+    if (known == NULL || known->aead == RECORD_CBC)
         return false;
-    keys->aead = (uint8_t)session->suite->aead;
-    keys->key_len = session->suite->key_len;
+    session->suite = known->id;
+    keys->aead = (uint8_t)known->aead;
+    keys->key_len = known->key_len;
     keys->epoch = (uint16_t)epoch;
     keys->max_content = (uint16_t)max_content;
     keys->draft = (flags & FLAG_DRAFT) != 0;

@@ -26,6 +26,23 @@ struct held_message {
     uint8_t bytes[];
 };
 
+/* What struct dtls_keys holds, in a third of its size. */
+struct session_keys {
+    uint64_t next_number, number_limit, window_top, window_bits;
+    uint32_t bad_records;
+    uint16_t epoch, max_content;
+    uint8_t aead, key_len, cid_len, peer_cid_len;
+    bool draft;
+    uint8_t *bytes; /* both CIDs, ours first, the keys and IVs, to read before to write; our own memory, or NULL */
+};
+
+/* A session to which we have said goodbye. */
+struct lingering {
+    struct timer timer;
+    struct dtls_session *session;
+};
+
+/* There may be a million: what is rare hangs at it, and the order of members leaves no holes. */
 struct dtls_session {
     struct link link;  /* first member */
     struct dtls *dtls; /* NULL when the session has ended */
@@ -36,18 +53,18 @@ struct dtls_session {
     struct session_owner *owner;
     struct handshake *live; /* the mbedtls object, until record.h goes on */
     struct held_message *held;
-    struct dtls_keys keys;
-    const struct cipher_suite *suite;
+    struct session_keys keys;
     uint64_t established_ms, used_ms;
     struct dtls_traffic traffic;
-    uint32_t credit;    /* bytes that may be sent to an address that has not proven that it receives */
-    bool sent_unproven; /* and some have been */
-    struct timer linger;
-    bool resumed, renegotiated, saved;
-    bool talking;   /* live: application data has come */
-    bool saving;    /* its row is not committed yet */
-    bool reserving; /* numbers have been asked for */
-    bool said_bye;  /* nothing is sent until the peer goes on */
+    struct lingering *lingering; /* NULL: is not going to end */
+    uint32_t credit;             /* bytes that may be sent to an address that has not proven that it receives */
+    uint16_t suite;              /* IANA's number */
+    bool sent_unproven : 1;      /* and some have been */
+    bool resumed : 1, renegotiated : 1, saved : 1;
+    bool talking : 1;   /* live: application data has come */
+    bool saving : 1;    /* its row is not committed yet */
+    bool reserving : 1; /* numbers have been asked for */
+    bool said_bye : 1;  /* nothing is sent until the peer goes on */
 };
 
 static inline struct dtls_session *session_of(const struct link *link) {
@@ -109,9 +126,29 @@ struct dtls_session *session_first_at(const struct session_table *table, const s
                                       const struct address *peer);
 struct dtls_session *session_next_at(const struct dtls_session *session);
 
-/* Numbers, keys and identity as a row's secret, and back; false when that is not one of ours. The session's owner is what
- * `identity` says, whose name points into the secret. */
-void session_put_secret(const struct dtls_session *session, struct buffer *out);
-bool session_get_secret(struct dtls_session *session, struct slice secret, struct link_identity *identity);
+/* Give a session keys in the place of those it has. False: out of memory, nothing has changed. */
+bool session_pack_keys(struct dtls_session *session, const struct dtls_keys *keys);
+
+/* Its keys for record.h, to be zeroed by the caller; and what a record has changed of them: numbers, window and counter
+ * of bad records. */
+void session_unpack_keys(const struct dtls_session *session, struct dtls_keys *keys);
+void session_note_record(struct dtls_session *session, const struct dtls_keys *keys);
+
+/* Zeroes them. */
+void session_free_keys(struct dtls_session *session);
+
+static inline struct slice session_cid(const struct dtls_session *session) {
+    return slice_of(session->keys.bytes, session->keys.cid_len);
+}
+static inline struct slice session_peer_cid(const struct dtls_session *session) {
+    return slice_of(session->keys.bytes + session->keys.cid_len, session->keys.peer_cid_len);
+}
+
+/* Numbers, keys and identity as a row's secret, and back; false when that is not one of ours. The session gets its keys
+ * by session_pack_keys, once they have their numbers; its owner is what `identity` says, whose name points into the
+ * secret. */
+void session_put_secret(const struct dtls_session *session, const struct dtls_keys *keys, struct buffer *out);
+bool session_get_secret(struct dtls_session *session, struct dtls_keys *keys, struct slice secret,
+                        struct link_identity *identity);
 
 #endif
