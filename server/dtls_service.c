@@ -206,13 +206,15 @@ static bool on_permitted(void *arg, const struct listener *listener, const struc
 
 uint64_t dtls_service_session_id(const struct link *link) {
     struct dtls_session_row row;
-    bool kept = link->identity != NULL && link->listener->transport == LINK_DTLS && !absent_link_is(link) &&
-                dtls_session_row(link, &row, NULL);
+    link = link_carrier(link);
+    bool kept = !link->is_protected && link->identity != NULL && link->listener->transport == LINK_DTLS &&
+                !absent_link_is(link) && dtls_session_row(link, &row, NULL);
     return kept ? row.id : 0;
 }
 
 bool dtls_service_describe(const struct link *link, struct dtls_description *description) {
-    if (link->identity == NULL || link->listener->transport != LINK_DTLS || absent_link_is(link))
+    link = link_carrier(link);
+    if (link->is_protected || link->identity == NULL || link->listener->transport != LINK_DTLS || absent_link_is(link))
         return false;
     dtls_describe(link, description);
     return !description->ended;

@@ -35,7 +35,7 @@ struct store_registration persist_row(const struct registration *r) {
         .query = registration_query(r),
         .sms = registration_sms(r),
         .identity = registration_identity(r),
-        .session = dtls_service_session_id(r->link->base == NULL ? r->link : r->link->base),
+        .session = dtls_service_session_id(r->link),
         .address = slice_of(&r->link->peer, sizeof r->link->peer),
         .local = slice_of(&r->link->local, sizeof r->link->local),
         .listener = r->link->listener->number,

@@ -93,6 +93,11 @@ static inline struct link *link_ref(struct link *link) {
     return link;
 }
 
+/* What carries its messages: itself, or for a protected peer the link it is reached over, if any. */
+static inline const struct link *link_carrier(const struct link *link) {
+    return link->base != NULL ? link->base : link;
+}
+
 static inline void link_unref(struct link *link) {
     if (--link->refs > 0)
         return;

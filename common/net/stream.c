@@ -598,6 +598,7 @@ static const struct tls_carrier on_tls = {
 
 bool stream_describe_tls(const struct link *link, struct tls_description *description) {
     const struct connection *connection = NULL;
+    link = link_carrier(link);
     if (link->ops == &link_ops)
         connection = ((const struct stream_link *)(const void *)link)->connection;
     if (connection == NULL || connection->tls == NULL || !connection->is_open)

@@ -299,6 +299,8 @@ def test_OSC_10_OSC_13_OSC_15_over_other_transports(start_berth, kind):
     device = OscorePeer(0, peer=carrier(berth, kind))
     location = register(device)
     shown = berth.device("dev1")
+    assert berth.get("/v1/devices/dev1/traffic")["total"]["bytes_in"] > 50
+    assert ("cipher_suite" in shown["security"]) == (kind == "dtls")
     assert shown["transport"] == ("dtls" if kind == "dtls" else "tcp")
     assert (shown["security"]["mode"], shown["security"]["identity"]) == ("oscore", "01")
     read = ask(berth, "GET", "/v1/devices/dev1/3/0/9")

@@ -147,13 +147,12 @@ static json_t *security_json(const struct registration *r) {
     const struct oscore_channel *channel = oscore_channel_of(r->link);
     if (channel != NULL)
         set(security, "id_context", hex_json(oscore_context_id_context(&channel->context)));
-    struct link *carrier = r->link->base == NULL ? r->link : r->link->base;
-    if (stream_describe_tls(carrier, &connection)) {
+    if (stream_describe_tls(r->link, &connection)) {
         set(security, "cipher_suite", json_string(connection.cipher_suite));
         set(security, "tls_version", json_string(connection.version));
         set(security, "resumed", json_boolean(connection.resumed));
     }
-    if (!dtls_service_describe(carrier, &session))
+    if (!dtls_service_describe(r->link, &session))
         return security;
     set(security, "cipher_suite", json_string(session.cipher_suite));
     set(security, "cid", hex_json(session.cid));

@@ -67,7 +67,7 @@ void v1_traffic_get(const struct call *call) {
     json_t *answer = json_object();
     json_object_set_new(answer, "endpoint", document_text(registration_endpoint(r)));
     json_object_set_new(answer, "transport", json_string(link_transport_name(r->link->listener->transport)));
-    put_account(answer, r->link);
+    put_account(answer, link_carrier(r->link));
     json_object_set_new(answer, "session", session_json(r->link));
     document_ok(call->request, answer);
 }
