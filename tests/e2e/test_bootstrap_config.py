@@ -157,8 +157,9 @@ def test_a_change_is_answered_after_its_commit(berth):
 
     with berth.no_commit():
         asked = Asked(berth, "PUT", "/v1/bootstrap/dev1", {})
-        while berth.http("PUT", "/v1/bootstrap/dev1", {}).status != 409:
+        while berth.get_metric("berth_store_queue_writes") == 0:
             pass
+        assert berth.http("PUT", "/v1/bootstrap/dev1", {}).status == 409
         assert berth.http("GET", "/v1/bootstrap/dev1").status == 404
     asked.answer(201)
     assert berth.http("GET", "/v1/bootstrap/dev1").status == 200

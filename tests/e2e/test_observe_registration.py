@@ -4,6 +4,7 @@ import resource
 import signal
 import sqlite3
 import threading
+import time
 
 import pytest
 from coapraw import ACK, CONTENT_FORMAT, GET, OBSERVE, RST, Coap
@@ -26,12 +27,11 @@ def rows(berth) -> list[tuple]:
 
 def await_rows(berth, count: int) -> list[tuple]:
     """What is not waited for is committed soon: every turn of this loop is a commit of its own."""
-    for _ in range(200):
-        found = rows(berth)
-        if len(found) == count:
-            return found
+    deadline = time.monotonic() + 20
+    while len(found := rows(berth)) != count:
+        assert time.monotonic() < deadline, found
         berth.http("POST", "/v1/clock", {"advance": "1ms"})
-    raise AssertionError(found)
+    return found
 
 
 def events(berth, *types: str) -> list[tuple]:
