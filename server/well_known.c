@@ -7,8 +7,8 @@
 static struct slice links_of(const struct listener *listener, bool bootstraps) {
     bool bootstrap = bootstraps && listener->role != LISTENER_MANAGEMENT;
     if (listener->role == LISTENER_BOOTSTRAP)
-        return slice_str(bootstrap ? "</bs>,</bspack>" : "");
-    return slice_str(bootstrap ? "</rd>;rt=\"core.rd\",</dp>,</bs>,</bspack>" : "</rd>;rt=\"core.rd\",</dp>");
+        return slice_str(bootstrap ? "</bs>" : "");
+    return slice_str(bootstrap ? "</rd>;rt=\"core.rd\",</dp>,</bs>" : "</rd>;rt=\"core.rd\",</dp>");
 }
 
 static bool accepts_link_format(const struct coap_message *message) {

@@ -128,7 +128,7 @@ def test_block1_from_a_peer_whose_block2_transfer_is_under_way(start_berth):
     answer = peer.request(POST, "/rd", ["ep=b1", "lwm2m=1.1"], b"</1/0>,</3/0>,</", [LINKS, (BLOCK1, b"\x08")])
     assert answer.code_text == "2.31"
     rest = peer.request(GET, CORE, options=[(BLOCK2, b"\x10")])
-    assert rest.code_text == "2.05" and first.payload + rest.payload == b'</rd>;rt="core.rd",</dp>'
+    assert rest.code_text == "2.05" and first.payload + rest.payload == b'</rd>;rt="core.rd",</dp>,</bs>'
     answer = peer.request(POST, "/rd", ["ep=b1", "lwm2m=1.1"], b"5/0>", [LINKS, (BLOCK1, b"\x10")])
     assert answer.code_text == "2.01"
 
