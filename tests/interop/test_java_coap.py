@@ -1,21 +1,33 @@
-"""A device on java-coap (Maven Central: coap-tcp), the CoAP library of the vendor's own tests, over UDP and TCP."""
+"""A device on java-coap (Maven Central: coap-tcp), the CoAP library of the vendor's own tests, over UDP, TCP and TLS."""
 
+import subprocess
 from base64 import b64decode, b64encode
 
 import pytest
 from berth_process import Berth
 from java_device import JavaDevice
+from test_pki import pki
 
 AT = "/v1/devices/java"
 PATTERN = bytes(i % 256 for i in range(5000))
 QUERY = "ep=java&lt=300&lwm2m=1.1"
 
 
-@pytest.fixture(scope="module", params=["coap", "coap+tcp"])
+def trust(berth, folder):
+    """What the device needs for TLS: the CA of Berth, its own certificate and key."""
+    pki("device", "--data", berth.data, "--endpoint", "java", "--out", folder / "java", cwd=folder)
+    both = ["-in", folder / "java.pem", "-inkey", folder / "java.key", "-out", folder / "java.p12"]
+    subprocess.run(["openssl", "pkcs12", "-export", *both, "-passout", "pass:berth"], check=True, timeout=30)
+    return berth.data / "ca.pem", folder / "java.p12"
+
+
+@pytest.fixture(scope="module", params=["coap", "coap+tcp", "coaps+tcp"])
 def met(request, java_coap, tmp_path_factory):
     """A server and a device that has registered with it, for all tests here."""
-    berth = Berth(tmp_path_factory.mktemp("berth") / "data", listen=(f"{request.param}://127.0.0.1:0",)).start()
-    device = JavaDevice(java_coap, "JavaCoapDevice", f"{berth.listen[0]}/rd?{QUERY}")
+    folder = tmp_path_factory.mktemp("berth")
+    berth = Berth(folder / "data", listen=(f"{request.param}://127.0.0.1:0",)).start()
+    files = trust(berth, folder) if request.param == "coaps+tcp" else ()
+    device = JavaDevice(java_coap, "JavaCoapDevice", f"{berth.listen[0]}/rd?{QUERY}", *map(str, files))
     assert device.line("registered") == "registered true"
     yield berth, device
     after = berth.last_event()
@@ -36,8 +48,9 @@ def device(met):
 
 def test_registered_over_its_transport(berth):
     shown = berth.device("java")
-    over_tcp = berth.listen[0].startswith("coap+tcp")
-    assert (shown["transport"], shown["framing"]) == (("tcp", "rfc8323") if over_tcp else ("udp", "datagram"))
+    over = berth.listen[0].partition(":")[0]
+    carried = {"coap": ("udp", "datagram"), "coap+tcp": ("tcp", "rfc8323"), "coaps+tcp": ("tls", "rfc8323")}
+    assert (shown["transport"], shown["framing"]) == carried[over]
     assert {"/1/0", "/3/0", "/42/0", "/3303/0"} == {item["path"] for item in shown["objects"]}
 
 
@@ -49,7 +62,7 @@ def test_read_and_execute(berth, device):
 
 
 def test_BLK_02_TCP_25_blocks_both_ways(berth, device):
-    """5,000 bytes: blocks of 512 over UDP, of several kilobytes (BERT) over TCP."""
+    """5,000 bytes: blocks of 512 over UDP, of several kilobytes (BERT) over TCP and TLS."""
     read = {"method": "GET", "path": "/42/0/1"}
     raw = berth.http("POST", f"{AT}/requests", read).json
     assert b64decode(raw["payload_b64"]) == PATTERN

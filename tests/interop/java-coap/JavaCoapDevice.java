@@ -27,7 +27,6 @@ import com.mbed.coap.server.RouterService;
 import com.mbed.coap.server.TcpCoapServer;
 import com.mbed.coap.server.observe.ObserversManager;
 import com.mbed.coap.transport.TransportContext;
-import com.mbed.coap.transport.javassl.SSLSocketClientTransport;
 import com.mbed.coap.transport.javassl.SocketClientTransport;
 import com.mbed.coap.transport.udp.DatagramSocketTransport;
 import com.mbed.coap.utils.Service;
@@ -85,9 +84,9 @@ public class JavaCoapDevice {
             return TcpCoapServer.builder().transport(new SocketClientTransport(address, SocketFactory.getDefault(), true))
                     .blockSize(BlockSize.S_1024_BERT).maxMessageSize(4096).route(routes).build();
         default:
+            // SSLSocketClientTransport tells of its handshake before it has a socket to tell of, now and then
             return TcpCoapServer.builder()
-                    .transport(new SSLSocketClientTransport(address,
-                            (javax.net.ssl.SSLSocketFactory) tls(arguments[1], arguments[2]), true))
+                    .transport(new SocketClientTransport(address, tls(arguments[1], arguments[2]), true))
                     .blockSize(BlockSize.S_1024_BERT).maxMessageSize(4096).route(routes).build();
         }
     }
