@@ -101,7 +101,7 @@ static bool transmit(struct coap_peer *peer, struct notification *notification, 
         coap_rest_size(message) + COAP_STREAM_HEADER_MAX > peer_message_max(peer))
         return false;
     const struct coap_option *protected_by = coap_option_find(request, COAP_OSCORE);
-    if (protected_by != NULL && !coap_binding_of(protected_by->value, &peer->binding))
+    if (protected_by != NULL && !protected_bind(peer, protected_by->value))
         return false;
     notification->transmission = peer->layer->send(peer, message, on_transmission_end, notification);
     notification->mid = message->mid;

@@ -138,6 +138,10 @@ bool protected_take_response(struct coap_peer *peer, const struct coap_message *
 struct coap_observation *protected_find_observation(struct coap_peer *peer, struct coap_message *response,
                                                     struct buffer *memory, bool *wanted);
 
+/* What follows are notifications of an observation that a request with this OSCORE option began. False when they can't
+ * be protected. */
+bool protected_bind(struct coap_peer *peer, struct slice option);
+
 /* The exchange is about to go: neither the outer nor the inner one of it has the other any more. */
 void protected_part(struct open_request *open);
 

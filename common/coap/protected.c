@@ -12,14 +12,10 @@ void coap_endpoint_protect(struct coap_endpoint *endpoint, const struct coap_pro
     endpoint->rules.oscore = true;
 }
 
-bool coap_binding_of(struct slice option, struct coap_binding *binding) {
-    *binding = (struct coap_binding){0};
-    if (option.len == 0 || (option.data[0] & 7) == 0 || (option.data[0] & 7) > sizeof binding->piv ||
-        option.len < 1U + (option.data[0] & 7))
-        return false;
-    binding->piv_len = option.data[0] & 7;
-    memcpy(binding->piv, option.data + 1, binding->piv_len);
-    return true;
+bool protected_bind(struct coap_peer *peer, struct slice option) {
+    const struct coap_endpoint *endpoint = peer->endpoint;
+    return peer->link->is_protected &&
+           endpoint->protection->bind(endpoint->protection_arg, peer->link, option, &peer->binding);
 }
 
 /* ---- which link carries which ---- */

@@ -36,6 +36,8 @@ struct coap_protection {
     enum coap_opened (*open_response)(void *arg, struct link *link, const struct coap_binding *binding,
                                       const struct coap_message *outer, struct buffer *memory,
                                       struct coap_message *inner, uint64_t *number);
+    /* The binding, in the present context, of an observation of the peer's that a request with this option began. */
+    bool (*bind)(void *arg, struct link *link, struct slice option, struct coap_binding *binding);
     /* The answer to a request that may be an old one: 4.01 with Echo (RFC 8613 B.1.2). */
     void (*challenge)(void *arg, struct link *link, struct buffer *memory, struct coap_message *response);
 };
@@ -49,8 +51,5 @@ void coap_link_carry(struct coap_endpoint *endpoint, struct link *link, struct l
 
 /* Something can be sent over the link again, which could not (link->closed is not set any more). */
 void coap_link_ready(struct coap_endpoint *endpoint, struct link *link);
-
-/* The binding of an observation of the peer's, from the OSCORE option of the request that began it. */
-bool coap_binding_of(struct slice option, struct coap_binding *binding);
 
 #endif

@@ -112,6 +112,7 @@ static void begin_epoch(struct oscore_channel *channel) {
     channel->epoch++;
     channel->has_echo = false;
     channel->has_r2 = false;
+    channel->begins = false;
     channel->reserving = 0;
     channel->identity.name = oscore_context_recipient_id(&channel->context);
     if (channel->service->handlers.renewed != NULL)
@@ -131,6 +132,7 @@ bool oscore_channel_rederive(struct oscore_channel *channel, bool as_client) {
         return false;
     channel->context.number_limit = OSCORE_NUMBER_END; /* nothing of it outlives this process */
     begin_epoch(channel);
+    channel->begins = true;
     channel->tells = OSCORE_TELLS_NONCES;
     refresh(channel);
     return true;
@@ -334,6 +336,11 @@ static bool close_request(void *arg, struct link *link, const struct coap_messag
         oscore_rederive_wrap(id_context, &out);
         kid_context = buffer_slice(&out);
     }
+    struct coap_message empty;
+    if (channel->begins) { /* the answer is response #1: what the request asks for comes with request #2 */
+        coap_message_init(&empty, inner->type, COAP_GET, inner->mid, inner->token);
+        inner = &empty;
+    }
     enum oscore_result result = oscore_protect_request(&channel->context, kid_context, inner, memory, outer, &request);
     reserve_ahead(channel);
     refresh(channel);
@@ -376,10 +383,24 @@ static enum coap_opened open_response(void *arg, struct link *link, const struct
         return take_nonce(channel, &request, &option, outer, memory);
     if (oscore_open_response(&channel->context, &request, &option, outer, memory, inner, &response) != OSCORE_OK)
         return COAP_NOT_OPENED;
+    if (channel->begins) { /* it derives nothing, and has answered what stood for the request */
+        channel->begins = false;
+        return COAP_ASK_AGAIN;
+    }
     if (channel->tells == OSCORE_TELLS_NONCES) /* the peer has the keys: from now on they need no name (B.2) */
         channel->tells = OSCORE_TELLS_NOTHING;
     *number = response.has_number ? response.number + 1 : 0;
     return COAP_OPENED;
+}
+
+static bool bind_observation(void *arg, struct link *link, struct slice value, struct coap_binding *binding) {
+    const struct oscore_channel *channel = oscore_channel_of(link);
+    struct oscore_request request;
+    (void)arg;
+    if (channel->context.aead == 0 || !oscore_request_of(value, &request))
+        return false;
+    tie(channel, &request, binding);
+    return true;
 }
 
 void oscore_service_start(struct oscore_service *service, const struct oscore_handlers *handlers, void *arg,
@@ -388,6 +409,7 @@ void oscore_service_start(struct oscore_service *service, const struct oscore_ha
                                                       .close_response = close_response,
                                                       .close_request = close_request,
                                                       .open_response = open_response,
+                                                      .bind = bind_observation,
                                                       .challenge = challenge};
     *service = (struct oscore_service){.handlers = *handlers, .arg = arg, .endpoint = endpoint, .clock = clock};
     coap_endpoint_protect(endpoint, &protection, service);

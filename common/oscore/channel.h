@@ -38,6 +38,7 @@ struct oscore_channel {
     bool has_echo, has_r2;   /* told, and not come back yet */
     bool may_rederive;       /* Appendix B.2 is spoken with this peer */
     bool wants_rederivation; /* the next request is answered with nonces (oscore_channel_rederive) */
+    bool begins;             /* as a client: a short message stands for the next request, which is request #1 */
     uint8_t tells;           /* enum oscore_tells */
     uint8_t echo[OSCORE_ECHO_LEN], r2[OSCORE_R_LEN];
 };

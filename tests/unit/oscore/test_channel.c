@@ -456,6 +456,31 @@ static void test_OSC_13_the_client_derives_anew_in_four_messages(void **state) {
     assert_int_equal(last_code, COAP_2_04_CHANGED);
 }
 
+static void test_OSC_13_the_first_request_of_the_client_is_short(void **state) {
+    (void)state;
+    static const uint8_t bytes[400];
+    assert_true(oscore_channel_rederive(&sides[0].channel, true));
+    ask(0, COAP_POST, "rd", slice_of(bytes, sizeof bytes));
+    assert_int_equal(last_code, COAP_2_04_CHANGED);
+    assert_int_equal(sides[1].requests, 1);
+    assert_int_equal(sides[1].request_len, sizeof bytes);
+    assert_true(queue[0].len <= 30);
+    assert_true(queue[2].len > sizeof bytes);
+}
+
+static void test_OSC_13_a_server_that_derives_nothing_gets_the_request_all_the_same(void **state) {
+    (void)state;
+    assert_true(oscore_channel_rederive(&sides[0].channel, true));
+    struct oscore_secrets secrets = sides[1].secrets;
+    secrets.id_context = oscore_context_id_context(&sides[0].channel.context);
+    assert_true(oscore_channel_start(&sides[1].channel, &sides[1].service, &secrets, 0, 0));
+    sides[1].channel.may_rederive = false;
+    ask(0, COAP_POST, "rd", slice_str("hello"));
+    assert_int_equal(last_code, COAP_2_04_CHANGED);
+    assert_string_equal(sides[1].path, "rd");
+    assert_true(slice_is(slice_of(sides[1].request_body, sides[1].request_len), "hello"));
+}
+
 static void test_OSC_13_the_server_derives_anew_with_the_next_request(void **state) {
     (void)state;
     ask(0, COAP_POST, "rd", SLICE_NONE);
@@ -677,6 +702,17 @@ static void test_OSC_09_notifications_are_protected_and_acknowledged(void **stat
     assert_int_equal(delivered, over_datagrams ? COAP_NOTIFY_RESET : (enum coap_notify_result)99);
 }
 
+static void test_OSC_09_OSC_13_notifications_with_a_derived_context(void **state) {
+    (void)state;
+    assert_true(oscore_channel_rederive(&sides[0].channel, true));
+    struct coap_observation *observation = observe();
+    notify("second", COAP_NON);
+    deliver();
+    assert_int_equal(notifications, 1);
+    assert_string_equal(told, "second");
+    coap_observation_forget(observation);
+}
+
 static void test_a_lost_request_is_sent_again_and_a_separate_answer_taken(void **state) {
     (void)state;
     ask(0, COAP_POST, "rd", SLICE_NONE);
@@ -781,6 +817,8 @@ int main(void) {
         over_datagrams(test_OSC_12_calls_wait_for_numbers),
         over_datagrams(test_OSC_14_a_context_without_numbers_left_is_of_no_use),
         over_datagrams(test_OSC_13_the_client_derives_anew_in_four_messages),
+        over_datagrams(test_OSC_13_the_first_request_of_the_client_is_short),
+        over_datagrams(test_OSC_13_a_server_that_derives_nothing_gets_the_request_all_the_same),
         over_datagrams(test_OSC_13_the_server_derives_anew_with_the_next_request),
         over_datagrams(test_OSC_13_a_server_that_has_lost_the_context_begins_again),
         over_datagrams(test_OSC_13_a_replayed_first_request_spoils_nothing),
@@ -788,6 +826,7 @@ int main(void) {
         over_datagrams(test_OSC_17_bodies_go_in_blocks_within),
         over_datagrams(test_OSC_17_a_ciphertext_may_come_in_blocks_from_outside),
         over_datagrams(test_OSC_09_notifications_are_protected_and_acknowledged),
+        over_datagrams(test_OSC_09_OSC_13_notifications_with_a_derived_context),
         over_datagrams(test_a_lost_request_is_sent_again_and_a_separate_answer_taken),
         over_datagrams(test_a_call_without_answer_ends),
         over_datagrams(test_the_peer_is_where_its_newest_request_comes_from),
