@@ -52,7 +52,7 @@ static struct account_figure read_handshake(const struct device *device) {
 
 static const char *session_of(const struct device *device) {
     if (!is_secure(device))
-        return "UDP";
+        return device->protection.channel != NULL ? "OSCORE" : "UDP";
     struct dtls_client_description session = describe(device);
     return session.server_cid.len == 0 ? "DTLS" : session.cid_draft ? "DTLS, draft CID" : "DTLS, CID";
 }

@@ -66,7 +66,8 @@ static void on_opened(void *arg, struct link *link) {
     report_tls(device, link);
     schedule_keepalive(connection);
     /* What waited first, which may be a Register. Otherwise the server learns from an Update where the device is now. */
-    coap_calls_resume(device->coap, device->server);
+    protection_carry(device);
+    coap_calls_resume(device->coap, device_peer(device));
     registration_reconnected(&device->registration);
 }
 
@@ -119,6 +120,7 @@ static bool dial(struct connection *connection) {
     coap_link_opened(device->coap, link);
     if (before != NULL) {
         coap_calls_move(device->coap, before, link);
+        protection_carry(device);
         link_unref(before);
     }
     return true;

@@ -28,8 +28,13 @@ static void on_datagram(void *arg, struct link *link, struct slice datagram) {
     device_receive(arg, link, datagram);
 }
 
+/* With OSCORE, what comes without it is not the server's. */
 static void on_request(void *arg, const struct coap_request *request) {
-    request_answer(arg, request);
+    struct device *device = arg;
+    if (request->link == device_peer(device))
+        request_answer(device, request);
+    else
+        coap_respond_code(request->endpoint, request->exchange, COAP_4_01_UNAUTHORIZED, "OSCORE is needed");
 }
 
 static bool open_link(struct device *device, char *error, size_t error_size) {
@@ -156,7 +161,8 @@ static bool start(struct device *device, char *error, size_t error_size) {
         snprintf(error, error_size, "out of memory");
         return false;
     }
-    return make_objects(device, error, error_size) && open_link(device, error, error_size);
+    return make_objects(device, error, error_size) && open_link(device, error, error_size) &&
+           protection_start(device, error, error_size);
 }
 
 struct device *device_start(uv_loop_t *loop, const struct options *options, FILE *out, char *error, size_t error_size) {
@@ -205,6 +211,7 @@ void device_free(struct device *device) {
     observer_end(&device->observer);
     queue_mode_end(&device->queue_mode);
     cancel_timers(device);
+    protection_end(device);
     if (device->coap != NULL)
         coap_endpoint_free(device->coap);
     device->options->transport->close(device);
@@ -226,7 +233,7 @@ void device_free(struct device *device) {
 struct coap_call *device_call(struct device *device, const struct coap_message *message, coap_call_fn *done,
                               void *arg) {
     queue_mode_touch(&device->queue_mode);
-    return coap_call(device->coap, device->server, message, done, arg);
+    return coap_call(device->coap, device_peer(device), message, done, arg);
 }
 
 void device_add_server_path(const struct device *device, struct coap_message *message, const char *name) {
@@ -256,7 +263,7 @@ static void restart(struct device *device) {
     observer_end(&device->observer);
     attribute_list_free(&device->attributes);
     registration_end(&device->registration);
-    coap_cancel_calls(device->coap, device->server);
+    coap_cancel_calls(device->coap, device_peer(device));
     registration_register(&device->registration);
 }
 

@@ -11,6 +11,7 @@
 #include "client/object.h"
 #include "client/observe.h"
 #include "client/options.h"
+#include "client/protection.h"
 #include "client/queue_mode.h"
 #include "client/register.h"
 #include "client/report.h"
@@ -43,6 +44,7 @@ struct device {
     struct link *server;          /* made by options->transport */
     struct session session;       /* over DTLS */
     struct connection connection; /* over TCP */
+    struct protection protection; /* with OSCORE */
     struct catalogue catalogue;   /* definitions from --object */
     struct object *objects;       /* ascending by id */
     size_t object_count;
@@ -82,6 +84,11 @@ bool device_has_room(const struct device *device, size_t values, size_t bytes);
 
 /* Something at or below this path is another than it was. */
 void device_changed(struct device *device, const struct lwm2m_path *path);
+
+/* Whom requests go to and come from: the server over its transport, or within that by OSCORE. */
+static inline struct link *device_peer(const struct device *device) {
+    return device->protection.channel != NULL ? &device->protection.channel->link : device->server;
+}
 
 /* A message has come over `link`. */
 void device_receive(struct device *device, struct link *link, struct slice message);

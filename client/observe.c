@@ -22,6 +22,7 @@ struct observation {
     uint8_t method, token_len, token[COAP_TOKEN_MAX];
     bool has_block2;
     uint8_t szx;
+    uint8_t protected_by_len, protected_by[OSCORE_OPTION_MAX];
     int format;
     struct attributes asked;
     struct lwm2m_path *paths;
@@ -152,7 +153,7 @@ static void forget(struct observation *observation) {
     struct device *device = observation->observer->device;
     unlink_observation(observation);
     timer_cancel(&device->wheel, &observation->timer);
-    coap_notify_forget(device->coap, device->server, observation);
+    coap_notify_forget(device->coap, device_peer(device), observation);
     history_free(&observation->history);
     free(observation->paths);
     free(observation->samples);
@@ -201,6 +202,8 @@ static void make_request(const struct observation *observation, uint8_t segments
     }
     if (observation->has_block2)
         coap_block_add(request, COAP_BLOCK2, (struct coap_block){.num = 0, .szx = observation->szx}, block);
+    if (observation->protected_by_len > 0)
+        coap_option_add(request, COAP_OSCORE, slice_of(observation->protected_by, observation->protected_by_len));
 }
 
 static bool transmit(struct observation *observation, const struct coap_message *message, enum coap_type type,
@@ -211,7 +214,7 @@ static bool transmit(struct observation *observation, const struct coap_message 
     uint8_t segments[LWM2M_PATH_IDS][8];
     make_request(observation, segments, &block, &request);
     queue_mode_touch(&device->queue_mode);
-    return coap_notify(device->coap, device->server, message, &request, type, done, arg);
+    return coap_notify(device->coap, device_peer(device), message, &request, type, done, arg);
 }
 
 /* An error ends an observation (RFC 7641 §4.2). It is the last word about it, and must arrive. */
@@ -430,6 +433,9 @@ static struct observation *make(struct observer *observer, const struct observed
     observation->token_len = (uint8_t)what->token.len;
     if (what->token.len > 0)
         memcpy(observation->token, what->token.data, what->token.len);
+    observation->protected_by_len = (uint8_t)what->protected_by.len;
+    if (what->protected_by.len > 0)
+        memcpy(observation->protected_by, what->protected_by.data, what->protected_by.len);
     observation->has_block2 = what->has_block2;
     observation->szx = what->szx;
     observation->format = what->format;

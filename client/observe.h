@@ -27,10 +27,11 @@ struct observer {
 struct observed {
     uint8_t method; /* COAP_GET, or COAP_FETCH: a composite */
     const struct lwm2m_path *paths;
-    size_t path_count;       /* 1 unless it is a composite */
-    int format;              /* of notifications */
-    struct attributes asked; /* by the query; they go before those attached (§6.4.1) */
-    struct slice token;      /* of the request */
+    size_t path_count;         /* 1 unless it is a composite */
+    int format;                /* of notifications */
+    struct attributes asked;   /* by the query; they go before those attached (§6.4.1) */
+    struct slice token;        /* of the request */
+    struct slice protected_by; /* its OSCORE option, OSCORE_OPTION_MAX bytes at most, or SLICE_NONE */
     bool has_block2;
     uint8_t szx; /* of the request's Block2 option: no block is larger */
 };

@@ -106,6 +106,17 @@ static bool set_state(struct options *options, const char *value, char problem[P
     return value[0] != '\0' || fail(problem, "must not be empty");
 }
 
+static bool set_oscore(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    return oscore_credential_read(&options->oscore, value, problem);
+}
+
+static bool set_oscore_b2(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)value;
+    (void)problem;
+    options->oscore_b2 = true;
+    return true;
+}
+
 static bool set_endpoint(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
     size_t len = strlen(value);
     if (len == 0 || len > OPTIONS_ENDPOINT_MAX)
@@ -279,7 +290,9 @@ static const struct {
     {"cid-draft", NULL, set_cid_draft, "offer that of the draft (extension 254) instead"},
     {"resume", NULL, set_resume, "abbreviated handshakes where they can be had"},
     {"max-fragment", "BYTES", set_max_fragment, "ask for records of 512, 1024, 2048 or 4096 bytes at most"},
-    {"state", "DIR", set_state, "keep the DTLS session there, and go on with it after a restart"},
+    {"state", "DIR", set_state, "keep the DTLS session and OSCORE numbers there, to go on with after a restart"},
+    {"oscore", "CONTEXT", set_oscore, "sender=HEX,recipient=HEX,secret=HEX[,salt=HEX,...] or @FILE: protect messages"},
+    {"oscore-b2", NULL, set_oscore_b2, "derive the context anew at the start (RFC 8613 Appendix B.2)"},
     {"framing", "FRAMING", set_framing, "of messages over TCP: rfc8323, or pelion, a length before each [rfc8323]"},
     {"keepalive", "DURATION", set_keepalive, "ping the server over TCP when nothing was sent for so long"},
     {"account", NULL, set_account, "print what a session, its resumption, Register and Update cost, and end"},
@@ -369,6 +382,21 @@ static bool take_environment(struct options *options, char problem[PROBLEM_MAX])
     return false;
 }
 
+/* Numbers are used once under a key (RFC 8613 §7.2.1): they are kept, or the keys are new. */
+static bool complete_oscore(struct options *options, char problem[PROBLEM_MAX]) {
+    options->security.keeps_more = options->oscore.given;
+    if (options->oscore_b2 && !options->oscore.given) {
+        snprintf(problem, PROBLEM_MAX, "--oscore-b2 needs --oscore");
+        return false;
+    }
+    if (options->oscore.given && !options->oscore_b2 && options->security.state == NULL) {
+        snprintf(problem, PROBLEM_MAX,
+                 "--oscore needs --state DIR, where it keeps the numbers it has used, or --oscore-b2, for new keys");
+        return false;
+    }
+    return true;
+}
+
 /* Blocks fit into the records that are asked for. */
 static void fit_blocks(struct options *options) {
     while (options->security.max_fragment > 0 &&
@@ -410,7 +438,7 @@ enum options_action options_parse(struct options *options, int argc, char **argv
         fprintf(stderr, "berth-device: '%s' is no option; try --help\n", argv[optind]);
         return OPTIONS_EXIT_USAGE;
     }
-    if (!take_environment(options, problem) ||
+    if (!take_environment(options, problem) || !complete_oscore(options, problem) ||
         !security_complete(&options->security, options->transport->secure, options->server.host, problem)) {
         fprintf(stderr, "berth-device: %s\n", problem);
         return OPTIONS_EXIT_USAGE;
@@ -427,7 +455,7 @@ enum options_action options_parse(struct options *options, int argc, char **argv
     /* The vendor's clients say U over TCP, too. */
     bool is_tcp = link_transport_connects(options->transport->link);
     if (options->transport->link == LINK_TLS &&
-        (options->security.state != NULL || options->security.cid != DTLS_CLIENT_NO_CID)) {
+        ((options->security.state != NULL && !options->oscore.given) || options->security.cid != DTLS_CLIENT_NO_CID)) {
         fprintf(stderr, "berth-device: --state, --cid and --cid-draft are for a --server of coaps://\n");
         return OPTIONS_EXIT_USAGE;
     }

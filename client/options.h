@@ -2,6 +2,7 @@
 #ifndef BERTH_CLIENT_OPTIONS_H
 #define BERTH_CLIENT_OPTIONS_H
 
+#include "client/oscore_credential.h"
 #include "client/security.h"
 #include "client/transport.h"
 #include "common/coap/endpoint.h"
@@ -20,6 +21,8 @@ struct options {
     struct uri server;                 /* points into server_text */
     const struct transport *transport; /* of the scheme */
     struct security_options security;
+    struct oscore_credential oscore;
+    bool oscore_b2; /* its context is derived anew at the start */
     enum link_framing framing;
     uint64_t keepalive_ms; /* 0: no pings */
     char endpoint[OPTIONS_ENDPOINT_MAX + 1];

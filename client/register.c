@@ -168,6 +168,8 @@ static void on_register_answer(void *arg, const struct coap_reply *reply) {
     if (!is_reply(reply, COAP_2_01_CREATED)) {
         if (reply->result == COAP_CALL_NO_ACK)
             device_renew(registration->device);
+        if (reply->result == COAP_CALL_REPLY)
+            protection_heard(registration->device, reply->message->code);
         uint64_t wait_ms =
             is_reply(reply, COAP_5_03_SERVICE_UNAVAILABLE) ? max_age_ms(reply) : back_off_ms(registration);
         report_failure(report_of(registration), event, what, reply, wait_ms);
@@ -294,6 +296,8 @@ static void on_update_answer(void *arg, const struct coap_reply *reply) {
         return;
     }
     report_failure(report_of(registration), "update_failed", "Update", reply, 0);
+    if (reply->result == COAP_CALL_REPLY)
+        protection_heard(registration->device, reply->message->code);
     if (reply->result == COAP_CALL_CLOSED) /* again when there is a connection */
         registration->state = REGISTRATION_REGISTERED;
     else if (renew_session(registration, reply))

@@ -134,6 +134,8 @@ static void observe(struct device *device, const struct coap_message *message, c
         observe_cancel(&device->observer, message->token);
     if (!wants_observe(message, OBSERVE_BEGIN) || answer->code != COAP_2_05_CONTENT)
         return;
+    const struct coap_option *protected_by = coap_option_find(message, COAP_OSCORE);
+    what.protected_by = protected_by == NULL ? SLICE_NONE : protected_by->value;
     what.has_block2 = coap_block_get(message, COAP_BLOCK2, &block);
     what.szx = block.szx;
     answer->has_observe = observe_begin(&device->observer, &what, &answer->observe);

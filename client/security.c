@@ -16,8 +16,7 @@ static bool fail(char problem[SECURITY_PROBLEM_MAX], const char *what) {
 
 /* ---- options ---- */
 
-/* Whatever is behind the first line is not looked at. */
-static bool read_line(const char *path, char *line, size_t size, char problem[SECURITY_PROBLEM_MAX]) {
+bool security_read_line(const char *path, char *line, size_t size, char problem[SECURITY_PROBLEM_MAX]) {
     FILE *file = fopen(path, "re");
     if (file == NULL) {
         snprintf(problem, SECURITY_PROBLEM_MAX, "%s: %s", path, strerror(errno));
@@ -33,7 +32,7 @@ static bool read_line(const char *path, char *line, size_t size, char problem[SE
 bool security_set_psk(struct security_options *security, const char *value, char problem[SECURITY_PROBLEM_MAX]) {
     char line[DTLS_IDENTITY_MAX + 1 + 2 * DTLS_PSK_KEY_MAX + 4];
     struct buffer key = buffer_over(security->key, sizeof security->key);
-    bool good = value[0] != '@' || read_line(value + 1, line, sizeof line, problem);
+    bool good = value[0] != '@' || security_read_line(value + 1, line, sizeof line, problem);
     if (!good)
         return false;
     if (value[0] == '@')
@@ -100,8 +99,9 @@ bool security_complete(struct security_options *security, bool secure, struct sl
     bool some = security->certificate != NULL || security->private_key != NULL || security->authority != NULL;
     bool all = security->certificate != NULL && security->private_key != NULL && security->authority != NULL;
     struct address address;
-    if (!secure && (some || security->has_psk || security->cid != DTLS_CLIENT_NO_CID || security->resume ||
-                    security->state != NULL || security->cipher != NULL || security->max_fragment > 0))
+    if (!secure &&
+        (some || security->has_psk || security->cid != DTLS_CLIENT_NO_CID || security->resume ||
+         (security->state != NULL && !security->keeps_more) || security->cipher != NULL || security->max_fragment > 0))
         return fail(problem, "options of security need --server coaps://... or coaps+tcp://...");
     if (!secure)
         return true;

@@ -20,7 +20,11 @@ struct security_options {
     bool resume;
     uint16_t max_fragment;
     const char *state; /* directory, or NULL */
+    bool keeps_more;   /* it is not only for DTLS */
 };
+
+/* The first line of a file; whatever is behind it is not looked at. False: `problem`. */
+bool security_read_line(const char *path, char *line, size_t size, char problem[SECURITY_PROBLEM_MAX]);
 
 /* Each takes what stands behind the option. False: `problem`. */
 

@@ -34,7 +34,7 @@ static void on_established(void *arg) {
 static void on_failed(void *arg, const struct dtls_failure *failure) {
     struct device *device = ((struct session *)arg)->device;
     report_handshake_failure(&device->report, failure);
-    coap_cancel_calls(device->coap, device->server);
+    coap_cancel_calls(device->coap, device_peer(device));
 }
 
 static void on_closed(void *arg, enum dtls_end end) {

@@ -240,6 +240,11 @@ static void run_forget_session(struct shell *shell, struct slice rest) {
     complain_unless_done(shell, "forget-session", session_forget(&shell->device->session));
 }
 
+static void run_rederive(struct shell *shell, struct slice rest) {
+    (void)rest;
+    complain_unless_done(shell, "rederive", protection_rederive(shell->device) ? NULL : "there is no OSCORE context");
+}
+
 static void run_help(struct shell *shell, struct slice rest);
 
 static void run_quit(struct shell *shell, struct slice rest) {
@@ -267,6 +272,7 @@ static const struct {
     {"handshake", "[resume|full]", run_handshake, "begin a new DTLS session"},
     {"close-notify", NULL, run_close_notify, "end the DTLS session with a goodbye"},
     {"forget-session", NULL, run_forget_session, "end it without a word, and resume it never"},
+    {"rederive", NULL, run_rederive, "derive the OSCORE context anew with the next request"},
     {"clock", "+DURATION", run_clock, "leap forward in time: what is due on the way happens"},
     {"help", NULL, run_help, "print this"},
     {"quit", NULL, run_quit, "de-register and end"},

@@ -24,6 +24,7 @@ class CountingPath:
 
     def __init__(self, berth, listener: int = 1):
         self.ways: dict[tuple[str, int], Way] = {}  # by the device's address, oldest first
+        self.datagrams_up: list[bytes] = []
         self.records_up: list[bytes] = []  # each DTLS record with a CID of 8 bytes that the device has sent
         self._server = ("127.0.0.1", int(berth.listeners[listener].rpartition(":")[2]))
         self._scheme = berth.listeners[listener].partition(":")[0]
@@ -61,6 +62,7 @@ class CountingPath:
             self.ways[device] = Way(self._server)
             self._selector.register(self.ways[device].behind, selectors.EVENT_READ, lambda: self._from_server(device))
         self.ways[device].up.append(len(datagram))
+        self.datagrams_up.append(datagram)
         self.records_up += records(datagram)
         self.ways[device].behind.send(datagram)
 
