@@ -393,6 +393,9 @@ static const struct route_answer developer_answers[] = {
     {200, JSON, "Developer", "A certificate, its key, and the source to be compiled. Nothing of it is kept here."},
     END_ANSWERS};
 static const enum problem_kind developer_problems[] = {PROBLEM_BAD_BODY, PROBLEM_CONFLICT, PROBLEM_KIND_COUNT};
+static const struct route_answer rederive_answers[] = {
+    {204, NULL, NULL, "The next request of the device's begins it; `oscore_derived` tells when it has been done."},
+    END_ANSWERS};
 static const enum problem_kind bootstrap_start_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_CONFLICT,
                                                              PROBLEM_KIND_COUNT};
 static const enum problem_kind credentials_delete_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PROBLEM_STORE,
@@ -476,6 +479,13 @@ static const struct route routes[] = {
      .parameters = server_object_parameters,
      .answers = done_answers,
      .problems = server_object_problems},
+    {.method = "POST",
+     .path = "/v1/devices/{endpoint}/oscore/rederive",
+     .handler = v1_oscore_rederive,
+     .operation = "rederiveOscore",
+     .summary = "Have new keys derived with the device's next request (RFC 8613 Appendix B.2).",
+     .answers = rederive_answers,
+     .problems = bootstrap_start_problems},
     {.method = "PUT",
      .path = "/v1/devices/{endpoint}/mute-send",
      .handler = v1_mute_send,

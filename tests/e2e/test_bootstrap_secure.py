@@ -10,6 +10,7 @@ from bootstrapped_device import BootstrapDevice
 from coapraw import CONTENT_FORMAT, GET, LINK_FORMAT, POST, uint
 from dtls_peer import DtlsPeer, HandshakeFailed
 from lwm2mraw import SENML_CBOR
+from oscore_peer import OscorePeer
 from test_bootstrap import configure
 from test_dtls import COAPS, KEY, LINKS, add_psk, coaps_port, connect, connect_certificate, connect_with, read_from, register
 from test_pki import openssl
@@ -268,6 +269,29 @@ def test_BSC_07_OSCORE_over_DTLS_with_everything_made(berth):
     assert stored["oscore"]["recipient_id_hex"] == given["/21/0/1"].hex()
     assert stored["oscore"]["sender_id_hex"] == given["/21/0/2"].hex()
     assert stored["psk"]["identity"] == "dev1"
+
+
+@pytest.mark.parametrize("pct", [(), ("pct=112",)], ids=["TLV", "SenML CBOR"])
+@pytest.mark.parametrize("salt", [{}, {"master_salt_hex": "9e7ca92223786340", "id_context_hex": "37cbf321"}])
+def test_OSC_01_BSC_07_what_bootstrap_gives_is_registered_with(berth, pct, salt):
+    """From the factory key over object 21 to a registration, an operation and a derived context."""
+    add_psk(berth, "dev1", identity="factory", service="bootstrap")
+    security = {"mode": "oscore", **({"master_secret_hex": "ab" * 16, "sender_id_hex": "02", "recipient_id_hex": "01", **salt} if salt else {})}
+    configure(berth, servers=[{"security": security}])
+    played = BootstrapDevice(connect(berth, "factory"), links=b"</0/0>,</21/0>").run(*pct)
+    path = "/" + played.account()["17"].replace(":", "/")
+    secret, sender, recipient, aead = (played.given[f"{path}/{number}"] for number in range(4))
+    assert aead == 10
+    device = OscorePeer(berth.coap_port, secret, sender, recipient, played.given.get(f"{path}/5", b""),
+                        played.given.get(f"{path}/6"))
+    query = ["ep=dev1", "lt=300", "lwm2m=1.1", "b=U"]
+    answer = device.request(POST, "rd", query, b"</1/0>,</3/0>", [(12, b"\x28")])
+    assert answer.code_text == "2.01", f"{answer.code_text} {answer.payload!r}"
+    assert berth.device("dev1")["security"]["mode"] == "oscore"
+    assert device.rederive(POST, "rd", query, b"</1/0>,</3/0>", [(12, b"\x28")]).code_text == "2.01"
+    refused = berth.peer().request(POST, "rd", query, b"</1/0>,</3/0>", [(12, b"\x28")])
+    assert refused.code_text == "4.03"  # without OSCORE it is not that endpoint
+    device.close()
 
 
 def test_BSC_11_P12_11_any_resource_of_the_account_can_be_written(berth):

@@ -177,6 +177,26 @@ def test_OSC_13_at_will_of_the_device(berth, start):
     try_everything(berth, device)
 
 
+def test_OSC_13_at_will_of_the_server(berth, start):
+    device = start()
+    route = "/v1/devices/dev1/oscore/rederive"
+    for _ in range(3):
+        before, after = security_of(berth)["id_context"], berth.last_event()
+        assert berth.http("POST", route).status == 204
+        assert security_of(berth)["id_context"] == before  # not yet
+        update(device)
+        assert berth.await_event("oscore_derived", "dev1", after=after)["identity"] == "01"
+        assert security_of(berth)["id_context"] not in (None, before)
+    try_everything(berth, device)
+
+
+def test_only_what_speaks_oscore_derives_anew(berth):
+    berth.register("plain")
+    plain, nobody = (berth.http("POST", f"/v1/devices/{name}/oscore/rederive") for name in ("plain", "nobody"))
+    assert (plain.status, plain.problem) == (409, "conflict")
+    assert (nobody.status, nobody.problem) == (404, "not-registered")
+
+
 def test_OSC_13_the_device_derives_again_when_the_server_has_lost_it(berth, start):
     device = start("udp", "--oscore-b2")
     assert berth.http("DELETE", "/v1/credentials/dev1").status == 204

@@ -261,6 +261,8 @@ def test_answers_are_as_described(berth, document, start_device):
         ("delete", "/v1/objects/{id}/{version}", "/v1/objects/3/1.1", None),
         ("get", "/v1/devices/{endpoint}/traffic", "/v1/devices/dev1/traffic", None),
         ("get", "/v1/devices/{endpoint}/traffic", "/v1/devices/nobody/traffic", None),
+            ("post", "/v1/devices/{endpoint}/oscore/rederive", "/v1/devices/dev1/oscore/rederive", None),
+            ("post", "/v1/devices/{endpoint}/oscore/rederive", "/v1/devices/nobody/oscore/rederive", None),
         ("get", "/v1/credentials", "/v1/credentials?mode=x", None),
         ("put", "/v1/credentials/{endpoint}", "/v1/credentials/dev1", {"mode": "psk", "key_hex": "aa"}),
         ("put", "/v1/credentials/{endpoint}", "/v1/credentials/dev1", {"mode": "psk", "key_hex": "bb"}),

@@ -17,6 +17,7 @@ route_fn v1_credentials_list, v1_credentials_get, v1_credentials_put, v1_credent
 route_fn v1_bootstrap_list, v1_bootstrap_get, v1_bootstrap_put, v1_bootstrap_delete;
 route_fn v1_bootstrap_session, v1_bootstrap_start;
 route_fn v1_pki_developer;
+route_fn v1_oscore_rederive;
 route_fn v1_requests_post;
 route_fn v1_queued_get, v1_queued_get_response, v1_queued_delete;
 route_fn v1_queue_get, v1_queue_put, v1_queue_delete;
