@@ -32,8 +32,8 @@ struct entry {
     uint8_t mode, services; /* enum credential_mode; services 0: waits for its commit */
     uint8_t aead;
     bool given : 1, has_fingerprint : 1, sha_512 : 1; /* sha_512: OSCORE's hkdf */
-    uint8_t lens[TEXT_COUNT]; /* of endpoint, identity, key, sender ID, salt and ID context */
-    uint8_t bytes[];          /* these one after the other, then the fingerprint, if there is one */
+    uint8_t lens[TEXT_COUNT];                         /* of endpoint, identity, key, sender ID, salt and ID context */
+    uint8_t bytes[]; /* these one after the other, then the fingerprint, if there is one */
 };
 
 _Static_assert(CREDENTIAL_ENDPOINT_MAX <= UINT8_MAX, "a length fits into a byte");
@@ -69,6 +69,7 @@ struct credentials {
     struct entry **slots;         /* NULL: free */
     uint32_t slot_end, slot_cap, free_hint;
     size_t count;
+    uint32_t generation; /* less one */
     struct change *changes;
     struct view *views; /* VIEWS of them, handed out in turn */
     uint32_t *next_view;
@@ -352,6 +353,10 @@ size_t credentials_count(const struct credentials *all) {
     return all->count;
 }
 
+uint32_t credentials_generation(const struct credentials *all) {
+    return all->generation + 1;
+}
+
 /* Whether another endpoint has what names this one. */
 static bool is_taken(const struct credentials *all, const struct credential *credential) {
     struct slot_search search;
@@ -509,6 +514,11 @@ void credentials_free(struct credentials *all) {
     free(all);
 }
 
+/* What is in force has changed. */
+static void count_change(struct credentials *all) {
+    all->generation = all->generation == UINT32_MAX - 1 ? 0 : all->generation + 1;
+}
+
 static bool is_affected(const struct entry *e, enum credential_mode mode, unsigned services) {
     return (mode == CREDENTIAL_MODE_COUNT || e->mode == mode) && (e->services & services) != 0;
 }
@@ -563,6 +573,8 @@ static void on_changed(void *arg, enum store_result result) {
     while (*link != change)
         link = &(*link)->next;
     *link = change->next;
+    if (result == STORE_OK)
+        count_change(all);
     if (result == STORE_OK && change->added != NULL)
         change->added->services = (uint8_t)change->services;
     if (result == STORE_OK)
@@ -690,6 +702,7 @@ bool credentials_give(struct credentials *all, const struct credential *credenti
             entry_free(e);
         return false;
     }
+    count_change(all);
     take_services(all, credential->endpoint, credential->mode, credential->services, e);
     return true;
 }

@@ -111,6 +111,10 @@ const struct credential *credentials_next(const struct credentials *credentials,
 
 size_t credentials_count(const struct credentials *credentials);
 
+/* Another number after every change of what is in force: as long as it stays, so does every answer that was given. Never
+ * 0; comes again after 2^32 changes. */
+uint32_t credentials_generation(const struct credentials *credentials);
+
 /* "psk" …, "management", "bootstrap" or "both"; and back: false when there is no such name. */
 const char *credential_mode_name(enum credential_mode mode);
 bool credential_mode_parse(struct slice name, enum credential_mode *mode);

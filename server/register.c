@@ -100,6 +100,8 @@ static void keep_replaced(const struct server *server, const struct registration
 /* The link is this registration's from now on. */
 static void take_link(struct server *server, struct registration *r, struct link *link) {
     struct registration *before = server_owner_of(server, link);
+    if (link->owner != r->slot + 1)
+        link->admitted = 0;
     link->owner = r->slot + 1;
     if (before != NULL && before != r)
         contact_displaced(server, before);
@@ -295,10 +297,14 @@ static bool has_changed_identity(const struct registration *r, const struct link
     return r->security != admission_security(link) || !slice_equal(registration_identity(r), admission_identity(link));
 }
 
+/* Whether nothing about whom the link speaks for can have changed since its last Update: it has come with every one. */
+static bool is_still_admitted(const struct server *server, const struct registration *r, const struct link *link) {
+    return r->link == link && link->owner == r->slot + 1 &&
+           link->admitted == credentials_generation(server->credentials);
+}
+
 static bool rewrite(struct server *server, struct registration *r, const struct registration_parameters *p,
                     const struct object_list *list, const struct link *link) {
-    if (list->text == NULL && !p->has_sms && !has_changed_identity(r, link))
-        return true;
     struct registration_content content = {
         .root = list->text == NULL ? registration_root(r) : slice_str(list->root),
         .query = registration_query(r),
@@ -382,7 +388,10 @@ void register_update(struct server *server, const struct coap_request *request, 
         return;
     }
     struct slice endpoint = registration_endpoint(r);
-    struct admission admission = admission_of_change(server, request->link, r);
+    bool admitted = is_still_admitted(server, r, request->link);
+    struct admission admission = {.code = COAP_EMPTY};
+    if (!admitted)
+        admission = admission_of_change(server, request->link, r);
     if (admission.code != COAP_EMPTY) {
         refuse_request(server, request, endpoint, admission.code, admission.why);
         return;
@@ -413,8 +422,8 @@ void register_update(struct server *server, const struct coap_request *request, 
         free(list.text);
         return;
     }
-    bool texts_change = list.text != NULL || p.has_sms || has_changed_identity(r, request->link);
-    bool good = rewrite(server, r, &p, &list, request->link);
+    bool texts_change = list.text != NULL || p.has_sms || (!admitted && has_changed_identity(r, request->link));
+    bool good = !texts_change || rewrite(server, r, &p, &list, request->link);
     free(list.text);
     if (!good) {
         refuse_request(server, request, registration_endpoint(r), COAP_5_03_SERVICE_UNAVAILABLE, "out of memory");
@@ -431,6 +440,7 @@ void register_update(struct server *server, const struct coap_request *request, 
         r->binding = p.binding;
     r->queue_mode = queue_mode;
     bool moved = register_move(server, r, request->link);
+    request->link->admitted = credentials_generation(server->credentials);
     expiry_refresh(server, r);
     struct event event = {.type = EVENT_UPDATED,
                           .endpoint = registration_endpoint(r),

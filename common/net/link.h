@@ -79,13 +79,14 @@ struct link {
     struct address local; /* where its messages came to, so that answers leave from there (port unused) */
     uint32_t refs;
     uint32_t owner;    /* for whoever uses the link: the directory slot + 1 of the registration last seen on it, or 0 */
+    uint32_t admitted; /* likewise: the generation of credentials with which it may speak for `owner`, or 0 */
     uint16_t next_mid; /* of the next message to this peer (RFC 7252 §4.4) */
     uint8_t next_token; /* of the next request to this peer: a byte comes again after 256 requests (RFC 9175 §4) */
-    bool mid_drawn;     /* next_mid and next_token have their random start */
-    uint8_t framing;    /* enum link_framing */
-    bool is_protected;  /* a peer whose messages are protected end to end, see common/coap/protection.h */
-    bool closed;        /* its connection has ended, or was of an earlier run: nothing can be sent over it ever */
-    bool verified;      /* has shown that it receives at its address (an Echo came back, RFC 9175 §2.3) */
+    enum link_framing framing : 3;
+    bool mid_drawn : 1;    /* next_mid and next_token have their random start */
+    bool is_protected : 1; /* a peer whose messages are protected end to end, see common/coap/protection.h */
+    bool closed : 1;       /* its connection has ended, or was of an earlier run: nothing can be sent over it ever */
+    bool verified : 1;     /* has shown that it receives at its address (an Echo came back, RFC 9175 §2.3) */
 };
 
 static inline struct link *link_ref(struct link *link) {

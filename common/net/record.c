@@ -1,9 +1,10 @@
 #include "common/net/record.h"
 
-#include <mbedtls/ccm.h>
 #include <mbedtls/gcm.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/ssl.h>
+
+#include "common/net/ccm.h"
 
 enum {
     EXPLICIT_NONCE = 8,
@@ -88,18 +89,13 @@ static void put_aad(const struct dtls_keys *keys, struct buffer *out, uint8_t ty
 
 static bool ccm(const struct dtls_keys *keys, bool seal, const uint8_t nonce[NONCE], struct slice aad, uint8_t *text,
                 size_t len) {
-    mbedtls_ccm_context context;
-    mbedtls_ccm_init(&context);
-    const uint8_t *key = seal ? keys->write_key : keys->read_key;
-    int error = mbedtls_ccm_setkey(&context, MBEDTLS_CIPHER_ID_AES, key, keys->key_len * 8U);
-    if (error == 0 && seal)
-        error = mbedtls_ccm_encrypt_and_tag(&context, len, nonce, NONCE, aad.data, aad.len, text, text, text + len,
-                                            tag_len(keys));
-    else if (error == 0)
-        error = mbedtls_ccm_auth_decrypt(&context, len, nonce, NONCE, aad.data, aad.len, text, text, text + len,
-                                         tag_len(keys));
-    mbedtls_ccm_free(&context);
-    return error == 0;
+    const struct ccm_params params = {.key = seal ? keys->write_key : keys->read_key,
+                                      .key_len = keys->key_len,
+                                      .nonce = nonce,
+                                      .nonce_len = NONCE,
+                                      .tag_len = (uint8_t)tag_len(keys),
+                                      .aad = aad};
+    return (seal ? ccm_seal : ccm_open)(&params, text, len);
 }
 
 static bool gcm(const struct dtls_keys *keys, bool seal, const uint8_t nonce[NONCE], struct slice aad, uint8_t *text,

@@ -473,7 +473,7 @@ static enum framing_result next_message(struct connection *connection, struct sl
         return FRAMING_WHOLE;
     }
     uint32_t max = streams_of(connection)->options.max_message;
-    enum framing_result result = framing_next((enum link_framing)link->framing, in, max, message, total);
+    enum framing_result result = framing_next(link->framing, in, max, message, total);
     if (result == FRAMING_TOO_LARGE)
         break_off(connection, "a message is larger than is taken");
     else if (result == FRAMING_BROKEN)
@@ -756,7 +756,7 @@ struct link *stream_connect(struct streams *streams, struct listener *listener, 
     struct stream_link *link = new_link(listener);
     if (link == NULL)
         return NULL;
-    link->link.framing = (uint8_t)framing;
+    link->link.framing = framing;
     link->link.peer = *peer;
     link_ref(&link->link); /* the caller's */
     streams->next.link = link;

@@ -1,8 +1,9 @@
 #include "common/oscore/algorithm.h"
 
-#include <mbedtls/ccm.h>
 #include <mbedtls/gcm.h>
 #include <mbedtls/platform_util.h>
+
+#include "common/net/ccm.h"
 
 static const struct oscore_aead aeads[] = {
     {"AES-CCM-16-64-128", 10, 16, 13, 8, false},
@@ -69,23 +70,19 @@ bool oscore_hkdf_named(struct slice name, enum oscore_hkdf *hkdf) {
     return false;
 }
 
-static int ccm(const struct oscore_aead *aead, const uint8_t *key, const uint8_t *nonce, struct slice aad, bool seals,
-               uint8_t *text, size_t len) {
-    mbedtls_ccm_context context;
-    mbedtls_ccm_init(&context);
-    int error = mbedtls_ccm_setkey(&context, MBEDTLS_CIPHER_ID_AES, key, aead->key_len * 8U);
-    if (error == 0 && seals)
-        error = mbedtls_ccm_encrypt_and_tag(&context, len, nonce, aead->nonce_len, aad.data, aad.len, text, text,
-                                            text + len, aead->tag_len);
-    else if (error == 0)
-        error = mbedtls_ccm_auth_decrypt(&context, len, nonce, aead->nonce_len, aad.data, aad.len, text, text,
-                                         text + len, aead->tag_len);
-    mbedtls_ccm_free(&context);
-    return error;
+static bool ccm(const struct oscore_aead *aead, const uint8_t *key, const uint8_t *nonce, struct slice aad, bool seals,
+                uint8_t *text, size_t len) {
+    const struct ccm_params params = {.key = key,
+                                      .key_len = aead->key_len,
+                                      .nonce = nonce,
+                                      .nonce_len = aead->nonce_len,
+                                      .tag_len = aead->tag_len,
+                                      .aad = aad};
+    return (seals ? ccm_seal : ccm_open)(&params, text, len);
 }
 
-static int gcm(const struct oscore_aead *aead, const uint8_t *key, const uint8_t *nonce, struct slice aad, bool seals,
-               uint8_t *text, size_t len) {
+static bool gcm(const struct oscore_aead *aead, const uint8_t *key, const uint8_t *nonce, struct slice aad, bool seals,
+                uint8_t *text, size_t len) {
     mbedtls_gcm_context context;
     mbedtls_gcm_init(&context);
     int error = mbedtls_gcm_setkey(&context, MBEDTLS_CIPHER_ID_AES, key, aead->key_len * 8U);
@@ -96,17 +93,17 @@ static int gcm(const struct oscore_aead *aead, const uint8_t *key, const uint8_t
         error = mbedtls_gcm_auth_decrypt(&context, len, nonce, aead->nonce_len, aad.data, aad.len, text + len,
                                          aead->tag_len, text, text);
     mbedtls_gcm_free(&context);
-    return error;
+    return error == 0;
 }
 
 bool oscore_seal(const struct oscore_aead *aead, const uint8_t *key, const uint8_t *nonce, struct slice aad,
                  uint8_t *text, size_t len) {
-    return (aead->is_gcm ? gcm : ccm)(aead, key, nonce, aad, true, text, len) == 0;
+    return (aead->is_gcm ? gcm : ccm)(aead, key, nonce, aad, true, text, len);
 }
 
 bool oscore_open(const struct oscore_aead *aead, const uint8_t *key, const uint8_t *nonce, struct slice aad,
                  uint8_t *text, size_t len) {
-    if ((aead->is_gcm ? gcm : ccm)(aead, key, nonce, aad, false, text, len) == 0)
+    if ((aead->is_gcm ? gcm : ccm)(aead, key, nonce, aad, false, text, len))
         return true;
     mbedtls_platform_zeroize(text, len);
     return false;

@@ -264,6 +264,7 @@ def test_SEC_22_an_endpoint_with_credentials_must_use_them(berth):
 
 def test_SEC_22_an_update_of_an_endpoint_that_got_credentials_is_refused(berth):
     device = berth.register("dev1")
+    assert device.update().code_text == "2.04"  # what it was allowed to is not remembered for long
     put(berth, "dev1", PSK)
     assert device.update().code_text == "4.00"
     assert device.deregister().code_text == "4.00"

@@ -200,7 +200,7 @@ static bool take_message(struct world *world, struct peer *peer) {
             return false;
         }
     }
-    switch (framing_next((enum link_framing)peer->link.framing, in, OURS_MAX, &message, &total)) {
+    switch (framing_next(peer->link.framing, in, OURS_MAX, &message, &total)) {
     case FRAMING_PARTIAL:
         require(total > in.len && total <= OURS_MAX);
         return false;

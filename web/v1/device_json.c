@@ -169,7 +169,7 @@ json_t *device_json(const struct registration *r) {
     set(device, "id", json_string(device_id_of(registration_endpoint(r)).hex));
     set(device, "state", json_string("registered"));
     set(device, "address", document_address(&r->link->peer));
-    const char *framing = link_framing_name((enum link_framing)r->link->framing);
+    const char *framing = link_framing_name(r->link->framing);
     set(device, "transport", json_string(link_transport_name(r->link->listener->transport)));
     set(device, "framing", framing == NULL ? json_null() : json_string(framing));
     set(device, "reachable", json_boolean(!r->link->closed && !absent_link_is(r->link)));

@@ -167,7 +167,7 @@ static void start_side(size_t i, enum link_framing framing) {
     struct side *side = &sides[i];
     struct coap_params params;
     coap_params_default(&params);
-    *side = (struct side){.link = {.ops = &fake_ops, .refs = 1, .listener = &listener, .framing = (uint8_t)framing},
+    *side = (struct side){.link = {.ops = &fake_ops, .refs = 1, .listener = &listener, .framing = framing},
                           .elsewhere = {.ops = &fake_ops, .refs = 1, .listener = &listener}};
     side->elsewhere.peer.port = 4711;
     side->endpoint = coap_endpoint_new(&params, &coap_handlers, side, &the_clock, &wheel);

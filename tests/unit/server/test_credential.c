@@ -205,8 +205,10 @@ static void test_a_change_is_in_force_only_when_it_is_committed(void **state) {
     put(f, psk("dev1", "id1", "old", CREDENTIAL_EVERY_SERVICE));
     assert_int_equal(begin_put(f, psk("dev1", "id1", "new", CREDENTIAL_EVERY_SERVICE)), CREDENTIAL_ACCEPTED);
     assert_string_equal(key_of(f, "id1", CREDENTIAL_EVERY_SERVICE), "old");
+    uint32_t generation = credentials_generation(f->all);
     turn(f, 2);
     assert_string_equal(key_of(f, "id1", CREDENTIAL_EVERY_SERVICE), "new");
+    assert_int_not_equal(credentials_generation(f->all), generation);
     assert_int_equal(credentials_count(f->all), 1);
 }
 
