@@ -299,8 +299,8 @@ static const struct route_answer wait_answers[] = {
     {200, JSON, "WaitOutcome", "The event; or `events` for count, all and sequence; or `absent`."},
     END_ANSWERS,
 };
-static const enum problem_kind wait_problems[] = {PROBLEM_BAD_BODY, PROBLEM_TIMEOUT, PROBLEM_UNEXPECTED_EVENT,
-                                                  PROBLEM_KIND_COUNT};
+static const enum problem_kind wait_problems[] = {PROBLEM_BAD_BODY, PROBLEM_INVALID_DOCUMENT, PROBLEM_TIMEOUT,
+                                                  PROBLEM_UNEXPECTED_EVENT, PROBLEM_KIND_COUNT};
 static const struct route_answer clock_get_answers[] = {{200, JSON, "Clock", "Protocol time."}, END_ANSWERS};
 static const struct route_answer clock_advance_answers[] = {
     {200, JSON, "Leap", "Time has been advanced, and every timer that became due has run."}, END_ANSWERS};

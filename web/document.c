@@ -1,6 +1,7 @@
 #include "web/document.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -113,6 +114,92 @@ const char *document_unknown_member(const json_t *object, const char *const *nam
             return name;
     }
     return NULL;
+}
+
+bool document_reject(struct document_error *error, const char *pointer, const char *format, ...) {
+    va_list args;
+    snprintf(error->pointer, sizeof error->pointer, "%s", pointer);
+    va_start(args, format);
+    vsnprintf(error->expected, sizeof error->expected, format, args);
+    va_end(args);
+    return false;
+}
+
+/* RFC 6901 §3: ~ is ~0, / is ~1. */
+void document_member_pointer(char pointer[DOCUMENT_POINTER_SIZE], const char *at, const char *member) {
+    struct buffer text = buffer_over(pointer, DOCUMENT_POINTER_SIZE - 1);
+    buffer_put_str(&text, at);
+    buffer_put_u8(&text, '/');
+    for (; *member != '\0'; member++) {
+        if (*member == '~' || *member == '/')
+            buffer_put_str(&text, *member == '~' ? "~0" : "~1");
+        else
+            buffer_put_u8(&text, (uint8_t)*member);
+    }
+    pointer[text.len] = '\0';
+}
+
+void document_entry_pointer(char pointer[DOCUMENT_POINTER_SIZE], const char *at, size_t index) {
+    snprintf(pointer, DOCUMENT_POINTER_SIZE, "%s/%zu", at, index);
+}
+
+/* The member of `value` that a token (RFC 6901 §4) of `len` bytes names. */
+static const json_t *find_token(const json_t *value, const char *token, size_t len) {
+    char name[DOCUMENT_POINTER_SIZE];
+    size_t used = 0;
+    uint64_t index;
+    if (json_is_array(value))
+        return slice_to_u64(slice_of(token, len), SIZE_MAX, &index) && (len == 1 || token[0] != '0')
+                   ? json_array_get(value, index)
+                   : NULL;
+    for (size_t i = 0; i < len && used < sizeof name - 1; i++) {
+        bool is_escape = token[i] == '~' && i + 1 < len && (token[i + 1] == '0' || token[i + 1] == '1');
+        name[used++] = !is_escape ? token[i] : token[i + 1] == '0' ? '~' : '/';
+        i += is_escape;
+    }
+    name[used] = '\0';
+    return json_object_get(value, name);
+}
+
+const json_t *document_find(const json_t *document, const char *pointer) {
+    while (document != NULL && *pointer == '/') {
+        size_t len = strcspn(++pointer, "/");
+        document = find_token(document, pointer, len);
+        pointer += len;
+    }
+    return *pointer == '\0' ? document : NULL;
+}
+
+bool document_check_members(const json_t *object, const char *at, const char *const *names,
+                            struct document_error *error) {
+    char list[256], pointer[DOCUMENT_POINTER_SIZE];
+    struct buffer text = buffer_over(list, sizeof list - 1);
+    for (size_t i = 0; names[i] != NULL; i++)
+        buffer_printf(&text, "%s%s", i == 0 ? "" : ", ", names[i]);
+    list[text.len] = '\0';
+    if (!json_is_object(object))
+        return document_reject(error, at, "an object with members of these is expected: %s", list);
+    const char *unknown = document_unknown_member(object, names);
+    if (unknown == NULL)
+        return true;
+    document_member_pointer(pointer, at, unknown);
+    return document_reject(error, pointer, "there is no such member; there are %s", list);
+}
+
+json_t *document_excerpt(const json_t *value, size_t max) {
+    if (value == NULL)
+        return json_null();
+    size_t len =
+        json_is_string(value) ? json_string_length(value) : json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (len <= max)
+        return json_incref((json_t *)(uintptr_t)value);
+    char *whole = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    const char *text = whole == NULL ? json_string_value(value) : whole;
+    while (max > 0 && ((uint8_t)text[max] & 0xC0) == 0x80) /* not within a character */
+        max--;
+    json_t *excerpt = json_sprintf("%.*s\xE2\x80\xA6", (int)max, text == NULL ? "" : text);
+    free(whole);
+    return excerpt;
 }
 
 struct slice document_string(const json_t *string) {

@@ -31,6 +31,34 @@ const char *document_unknown_member(const json_t *object, const char *const *nam
 /* The bytes of a JSON string. */
 struct slice document_string(const json_t *string);
 
+/* What is wrong with a document: where, as a JSON Pointer (RFC 6901; "" is all of it), and what would be right there, a
+ * sentence. */
+struct document_error {
+    char pointer[256];
+    char expected[512];
+};
+
+/* Always false: `error` says that at `pointer` something else is expected, formatted as printf does. */
+bool document_reject(struct document_error *error, const char *pointer, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+enum { DOCUMENT_POINTER_SIZE = 256 };
+
+/* The pointer to a member of what `at` points to; to the entry `index` of a list. Too long ones are cut. */
+void document_member_pointer(char pointer[DOCUMENT_POINTER_SIZE], const char *at, const char *member);
+void document_entry_pointer(char pointer[DOCUMENT_POINTER_SIZE], const char *at, size_t index);
+
+/* What `pointer` leads to within `document`; NULL when there is nothing. */
+const json_t *document_find(const json_t *document, const char *pointer);
+
+/* True when `object` is an object without members but those in `names`; else `error` says which is too much. */
+bool document_check_members(const json_t *object, const char *at, const char *const *names,
+                            struct document_error *error);
+
+/* `value` as JSON for people to see: as it is when that takes at most `max` bytes, else the beginning of its text. NULL
+ * is null. */
+json_t *document_excerpt(const json_t *value, size_t max);
+
 /* A duration as text (see duration_parse), or a number of seconds. False when `value`, which may be NULL, is neither,
  * or more than `max_ms`. */
 bool document_duration(const json_t *value, uint64_t max_ms, uint64_t *ms);

@@ -50,3 +50,11 @@ json_t *input_body(const struct call *call, const char *const *members) {
     json_decref(body);
     return NULL;
 }
+
+void input_refuse(const struct call *call, const struct document_error *error) {
+    json_t *members = json_object();
+    json_object_set_new(members, "pointer", document_text(slice_str(error->pointer)));
+    json_object_set_new(members, "expected", document_text(slice_str(error->expected)));
+    problem_send_with(call->request, PROBLEM_INVALID_DOCUMENT, members, NULL, "At \"%s\": %s.", error->pointer,
+                      error->expected);
+}

@@ -17,4 +17,9 @@ bool input_timeout(const struct call *call, uint64_t *ms);
 /* The body: a JSON object with no members but those in `members`, a list that ends with NULL. */
 json_t *input_body(const struct call *call, const char *const *members);
 
+struct document_error;
+
+/* Answer that the body is JSON and does not mean anything: 422, with where and what is expected there. */
+void input_refuse(const struct call *call, const struct document_error *error);
+
 #endif

@@ -68,7 +68,9 @@ def test_timeout_is_408_with_near_misses(berth):
     answer = wait(berth, after=0, type="updated", endpoint="dev1", timeout="100ms")
     assert answer.status == 408
     assert answer.problem == "timeout"
-    assert [(event["type"], event["endpoint"]) for event in answer.json["near_misses"]] == [("registered", "dev1")]
+    near = answer.json["near_misses"]
+    assert [(miss["event"]["type"], miss["event"]["endpoint"]) for miss in near] == [("registered", "dev1")]
+    assert near[0]["differs"] == [{"member": "type", "expected": ["updated"], "actual": "registered"}]
     assert (answer.json["events"], answer.json["last"]) == ([], 2)
     assert "0 of 1" in answer.json["detail"]
 
@@ -147,7 +149,8 @@ def test_sequence_out_of_order_is_none(berth):
     device.deregister()
     answer = wait(berth, after=0, sequence=["deregistered", "registered"], timeout="20ms")
     assert [event["type"] for event in answer.json["events"]] == ["deregistered"]
-    assert [event["type"] for event in answer.json["near_misses"]] == ["registered"]
+    assert [(miss["event"]["type"], miss["condition"]) for miss in answer.json["near_misses"]] == [("registered", 1)]
+    assert "before its turn" in answer.json["near_misses"][0]["note"]
 
 
 # ---- none ----
@@ -196,40 +199,35 @@ def test_event_of_a_leap_past_the_timeout_is_still_seen(berth):
     assert later.answer().json["endpoint"] == "dev1"
 
 
-# ---- faults ----
+# ---- what cannot be waited for ----
 
 
 @pytest.mark.parametrize(
-    "body, word",
+    "body, pointer, word",
     [
-        ({"type": "nope"}, "nope"),
-        ({"type": "updated", "types": ["updated"]}, "not both"),
-        ({"tpye": "updated"}, "tpye"),
-        ({"after": -1}, "after"),
-        ({"after": "1"}, "after"),
-        ({"timeout": "soon"}, "timeout"),
-        ({"timeout": "11m"}, "10 minutes"),
-        ({"timeout": None}, "timeout"),
-        ({"count": 0}, "count"),
-        ({"count": 1001}, "count"),
-        ({"count": 2, "absent": True}, "count"),
-        ({"absent": 1}, "absent"),
-        ({"endpoint": 1}, "endpoint"),
-        ({"match": {"lifetme_s": 1}}, "lifetme_s"),
-        ({"match": {"detail": {"regex": "["}}}, "regex"),
-        ({"all": []}, "all"),
-        ({"all": ["updated"] * 33}, "32"),
-        ({"all": ["updated"], "sequence": ["updated"]}, "not both"),
-        ({"all": ["updated"], "type": "updated"}, "type"),
-        ({"all": ["updated"], "count": 2}, "count"),
-        ({"sequence": [{"type": "updated", "count": 2}]}, "count"),
-        ({"sequence": ["nope"]}, "nope"),
-        ({"sequence": [7]}, "entry"),
-        ({"sequence": {}}, "list"),
+        ({"type": "nope"}, "/type", "nope"),
+        ({"tpye": "updated"}, "/tpye", "there are after, type"),
+        ({"after": "1"}, "/after", "number"),
+        ({"timeout": "11m"}, "/timeout", "10 minutes"),
+        ({"timeout": None}, "/timeout", "duration"),
+        ({"count": 1001}, "/count", "1000"),
+        ({"endpoint": 1}, "/endpoint", "string"),
+        ({"match": {"lifetme_s": 1}}, "/match/lifetme_s", "none"),
+        ({"match": {"detail": {"regex": "["}}}, "/match/detail/regex", "missing"),
+        ({"match": {"value": {"gte": []}}}, "/match/value/gte", "a number or a string"),
+        ({"all": ["updated"] * 33}, "/all", "32"),
+        ({"sequence": ["updated", 7]}, "/sequence/1", "object"),
+        ({"sequence": {}}, "/sequence", "list"),
     ],
 )
-def test_fault_is_400_and_named(berth, body, word):
+def test_what_means_nothing_is_422_with_its_place(berth, body, pointer, word):
     answer = berth.http("POST", "/v1/wait", body)
-    assert answer.status == 400
-    assert answer.problem == "bad-body"
-    assert word in answer.json["detail"]
+    assert answer.status == 422
+    assert answer.problem == "invalid-document"
+    assert answer.json["pointer"] == pointer
+    assert word in answer.json["expected"] and answer.json["expected"] in answer.json["detail"]
+
+
+def test_what_is_no_json_object_is_400(berth):
+    assert berth.http("POST", "/v1/wait", b"[]").problem == "bad-body"
+    assert berth.http("POST", "/v1/wait", b"{").problem == "bad-body"

@@ -154,9 +154,9 @@ bool event_types_add(event_types *types, struct slice name) {
     enum event_type type;
     if (!event_type_parse(name, &type))
         return false;
-    *types |= 1u << type;
+    *types |= (event_types)1 << type;
     if (type == EVENT_REGISTERED)
-        *types |= 1u << EVENT_REPLACED;
+        *types |= (event_types)1 << EVENT_REPLACED;
     return true;
 }
 

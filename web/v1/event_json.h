@@ -14,8 +14,8 @@ json_t *event_json(const struct event *event);
 extern const char *const event_json_fields[];
 
 /* A set of types, one bit each. To ask for `registered` is to ask for `replaced` too: it is a registration. */
-typedef uint32_t event_types;
-enum { EVENT_TYPES_ALL = (1 << EVENT_TYPE_COUNT) - 1 };
+typedef uint64_t event_types;
+#define EVENT_TYPES_ALL (((event_types)1 << EVENT_TYPE_COUNT) - 1)
 
 /* Add the type of that name. False when there is none. */
 bool event_types_add(event_types *types, struct slice name);
