@@ -30,7 +30,7 @@ static bool operator_parse(const char *name, enum test_operator *op) {
 
 static bool compile_pattern(const struct matcher *matcher, struct matcher_test *test, const char *at,
                             struct document_error *error) {
-    const char *problem = "";
+    char problem[PATTERN_PROBLEM_MAX];
     size_t where = 0, patterns = 0;
     if (!json_is_string(test->operand))
         return document_reject(error, at, "a regular expression, a string of at most %d bytes, is expected",
@@ -39,7 +39,7 @@ static bool compile_pattern(const struct matcher *matcher, struct matcher_test *
         patterns += matcher->tests[i].op == TEST_REGEX;
     if (patterns == MATCHER_PATTERNS_MAX)
         return document_reject(error, at, "at most %d regular expressions are expected", MATCHER_PATTERNS_MAX);
-    test->pattern = pattern_compile(document_string(test->operand), &problem, &where);
+    test->pattern = pattern_compile(document_string(test->operand), problem, &where);
     return test->pattern != NULL ||
            document_reject(error, at, "a regular expression is expected; of this one, %s, at byte %zu", problem, where);
 }

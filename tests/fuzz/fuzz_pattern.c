@@ -8,8 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const uint8_t *line_end = size == 0 ? NULL : memchr(data, '\n', size);
     size_t len = line_end == NULL ? size : (size_t)(line_end - data), at;
     struct slice text = slice_from(slice_of(data, size), len + 1);
-    const char *problem;
-    struct pattern *pattern = pattern_compile(slice_of(data, len), &problem, &at);
+    char problem[PATTERN_PROBLEM_MAX];
+    struct pattern *pattern = pattern_compile(slice_of(data, len), problem, &at);
     if (pattern == NULL)
         return 0;
     bool found = pattern_found(pattern, text);

@@ -167,7 +167,7 @@ static void test_what_is_wrong_has_its_place(void **state) {
     assert_refused("{\"n\":{\"gt\":[]}}", "/m/n/gt", "a number or a string");
     assert_refused("{\"n\":{\"in\":1}}", "/m/n/in", "a list");
     assert_refused("{\"text\":{\"regex\":1}}", "/m/text/regex", "a string");
-    assert_refused("{\"text\":{\"regex\":\"a(b\"}}", "/m/text/regex", "the ) is missing, at byte 3");
+    assert_refused("{\"text\":{\"regex\":\"a(b\"}}", "/m/text/regex", "missing closing parenthesis, at byte 3");
 }
 
 static void test_tests_are_bounded(void **state) {

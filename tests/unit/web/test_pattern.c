@@ -1,4 +1,3 @@
-#include <regex.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,9 +10,9 @@
 #include "web/pattern.h"
 
 static struct pattern *compiled(const char *text) {
-    const char *problem = "";
+    char problem[PATTERN_PROBLEM_MAX];
     size_t at;
-    struct pattern *pattern = pattern_compile(slice_str(text), &problem, &at);
+    struct pattern *pattern = pattern_compile(slice_str(text), problem, &at);
     if (pattern == NULL)
         fail_msg("%s: %s", text, problem);
     return pattern;
@@ -29,87 +28,22 @@ static bool found(const char *pattern_text, const char *text) {
 }
 
 static void assert_refused(const char *text, const char *because, size_t where) {
-    const char *problem = NULL;
+    char problem[PATTERN_PROBLEM_MAX];
     size_t at;
-    assert_null(pattern_compile(slice_str(text), &problem, &at));
+    assert_null(pattern_compile(slice_str(text), problem, &at));
     assert_string_equal(problem, because);
     assert_int_equal(at, where);
 }
 
-/* Against the C library, which knows the same syntax. */
-static void test_finds_what_posix_finds(void **state) {
-    static const char *const patterns[] = {
-        "",
-        "a",
-        "ab",
-        "a|b",
-        "^a",
-        "a$",
-        "^$",
-        "^a*$",
-        "a+b",
-        "a?b",
-        "(ab)+",
-        "(a|b)*c",
-        "^(a|b)*$",
-        "[ab]c",
-        "[^ab]",
-        "[a-c]{2}",
-        "a{2,}",
-        "^a{1,2}b",
-        "^(ab){2}",
-        "(a|ab)(c|bcd)$",
-        "x*",
-        "[]a]",
-        "[^]a]",
-        "[a-]",
-        "[[:digit:]]",
-        "a.c",
-        "(a*)*b",
-        "(a|)b",
-        "()b",
-        "a||b",
-        "^(a{0,2}){2}$",
-        "(^a|b$)",
-        "((a)|(b))c",
-        "\\.",
-        "\\[a",
-        "^(a+)+$",
-    };
-    static const char *const texts[] = {"",
-                                        "a",
-                                        "b",
-                                        "c",
-                                        "ab",
-                                        "ba",
-                                        "aab",
-                                        "abab",
-                                        "abc",
-                                        "ac",
-                                        "bc",
-                                        "aaa",
-                                        "aaab",
-                                        "]",
-                                        "-",
-                                        "7",
-                                        "a.c",
-                                        ".",
-                                        "[a",
-                                        "abcd",
-                                        "xac",
-                                        "abbb",
-                                        "cab",
-                                        "aaaaaaaaaaaaaaaaaaaaaaaa",
-                                        "aaaaaaaaaaaaaaaaaaaaaaaab"};
+static void test_is_found_anywhere(void **state) {
     (void)state;
-    for (size_t p = 0; p < sizeof patterns / sizeof patterns[0]; p++) {
-        regex_t regex;
-        assert_int_equal(regcomp(&regex, patterns[p], REG_EXTENDED | REG_NOSUB), 0);
-        for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++)
-            if (found(patterns[p], texts[t]) != (regexec(&regex, texts[t], 0, NULL, 0) == 0))
-                fail_msg("%s in %s", patterns[p], texts[t]);
-        regfree(&regex);
-    }
+    assert_true(found("b", "abc"));
+    assert_false(found("^b", "abc"));
+    assert_true(found("c$", "abc"));
+    assert_false(found("c$", "abc\n"));
+    assert_true(found("", ""));
+    assert_true(found("^(ab|c){2}$", "abc"));
+    assert_false(found("a.c", "ABC"));
 }
 
 static void test_letters_behind_a_backslash(void **state) {
@@ -133,42 +67,29 @@ static void test_characters_are_those_of_utf8(void **state) {
 
 static void test_what_is_wrong_has_its_place(void **state) {
     (void)state;
-    assert_refused("(a", "the ) is missing", 2);
-    assert_refused("a)", "the ( is missing", 1);
-    assert_refused("[a", "the ] is missing", 2);
-    assert_refused("*a", "there is nothing to repeat", 0);
-    assert_refused("[z-a]", "the range ends before it begins", 4);
-    assert_refused("a{3,2}", "the repetition ends before it begins", 6);
-    assert_refused("a{x}", "a repetition is {2}, {2,} or {2,5}", 2);
-    assert_refused("(a)\\1", "there are no back-references", 5);
-    assert_refused("a(?=b)", "of what begins with (? only (?: is known", 3);
-    assert_refused("\\q", "there is no such letter behind a backslash", 2);
-    assert_refused("[[:vowel:]]", "there is no such class of characters", 8);
+    assert_refused("(a", "missing closing parenthesis", 2);
+    assert_refused("a)", "unmatched closing parenthesis", 1);
+    assert_refused("*a", "quantifier does not follow a repeatable item", 0);
+    assert_refused("a\\C", "using \\C is disabled by the application", 3);
 }
 
-static void test_what_explodes_is_refused(void **state) {
-    char text[PATTERN_MAX + 2];
-    const char *problem;
+static void test_what_is_large_is_refused(void **state) {
+    char text[PATTERN_MAX + 1], problem[PATTERN_PROBLEM_MAX];
     size_t at;
     (void)state;
     memset(text, 'a', sizeof text);
-    assert_null(pattern_compile(slice_of(text, PATTERN_MAX + 1), &problem, &at));
-    assert_string_equal(problem, "it is longer than 256 bytes");
-    static const char *const exploding[] = {
-        "((a{99}){99}){99}", "((a{,99}){,99}){,99}",           "a{9999}",
-        "a{1001}",           "(((((){99}){99}){99}){99}){99}", "((((((((a|b)+|c)+|d)+|e)+|f)+|g)+|h)+|i)+"};
-    for (size_t i = 0; i < sizeof exploding / sizeof exploding[0]; i++) {
-        assert_null(pattern_compile(slice_str(exploding[i]), &problem, &at));
-        assert_string_equal(problem, "it repeats too much");
-    }
+    assert_null(pattern_compile(slice_of(text, sizeof text), problem, &at));
+    assert_string_equal(problem, "it is too long");
+    assert_int_equal(at, PATTERN_MAX);
+    assert_refused("((a{99}){99}){9}", "it repeats too much", 16);
     memset(text, '(', sizeof text);
-    assert_null(pattern_compile(slice_of(text, PATTERN_MAX), &problem, &at));
-    assert_string_equal(problem, "the groups are nested too deep");
+    assert_null(pattern_compile(slice_of(text, PATTERN_MAX), problem, &at));
+    assert_string_equal(problem, "parentheses are too deeply nested");
 }
 
-/* The C library, and whatever tries one way after the other, does not come back from this. */
-static void test_searching_takes_linear_time(void **state) {
-    static const char *const slow[] = {"^(a|a)*$", "^(a*)*$", "^(a?){300}a{300}$", "(a*a*a*a*)*b", "(.*.*.*.*)x"};
+/* Without an end to it the first two of these would take longer than anybody lives. */
+static void test_a_search_ends(void **state) {
+    static const char *const slow[] = {"^(a|a)*$", "^(a*)*$", "(a*a*a*a*)*b", "(.*.*.*.*)x"};
     char *text = malloc(PATTERN_TEXT_MAX);
     (void)state;
     memset(text, 'a', PATTERN_TEXT_MAX);
@@ -200,12 +121,12 @@ static void test_what_is_behind_the_bound_is_not_looked_at(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_finds_what_posix_finds),
+        cmocka_unit_test(test_is_found_anywhere),
         cmocka_unit_test(test_letters_behind_a_backslash),
         cmocka_unit_test(test_characters_are_those_of_utf8),
         cmocka_unit_test(test_what_is_wrong_has_its_place),
-        cmocka_unit_test(test_what_explodes_is_refused),
-        cmocka_unit_test(test_searching_takes_linear_time),
+        cmocka_unit_test(test_what_is_large_is_refused),
+        cmocka_unit_test(test_a_search_ends),
         cmocka_unit_test(test_what_is_behind_the_bound_is_not_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
