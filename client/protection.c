@@ -142,11 +142,15 @@ bool protection_rederive(struct device *device) {
 }
 
 /* Errors of RFC 8613 §8.2 have no protection: whoever forges them gets a derivation, and those are bounded by how often a
- * device tries to register. */
+ * device tries to register. Some servers (libcoap) know a derived context by its name only, so that is tried first. */
 void protection_heard(struct device *device, uint8_t code) {
     const struct protection *protection = &device->protection;
+    struct oscore_channel *channel = protection->channel;
     bool is_lost = code == COAP_4_00_BAD_REQUEST || code == COAP_4_01_UNAUTHORIZED || code == COAP_4_02_BAD_OPTION;
-    if (is_lost && protection->channel != NULL &&
-        (device->options->oscore_b2 || !is_configured(protection, protection->channel)))
+    if (!is_lost || channel == NULL || (!device->options->oscore_b2 && is_configured(protection, channel)))
+        return;
+    if (channel->tells == OSCORE_TELLS_NOTHING)
+        channel->tells = OSCORE_TELLS_CONTEXT;
+    else
         protection_rederive(device);
 }

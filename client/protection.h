@@ -26,8 +26,8 @@ void protection_end(struct device *device);
 /* device->server is another link than before, or can be sent over again. */
 void protection_carry(struct device *device);
 
-/* The server has answered a request of ours with this code: perhaps it has lost the context, and another is to be derived
- * with the next request. */
+/* The server has answered a request of ours with this code: perhaps it has lost the context. Its name is told with the
+ * next request then, and when that is refused as well, another is derived. */
 void protection_heard(struct device *device, uint8_t code);
 
 /* Derive the context anew with the next request. False: messages are not protected. */

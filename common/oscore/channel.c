@@ -379,8 +379,9 @@ static enum coap_opened open_response(void *arg, struct link *link, const struct
     if (channel->context.aead == 0 || binding->epoch != channel->epoch ||
         !oscore_option_decode(coap_option_find(outer, COAP_OSCORE)->value, &option))
         return COAP_NOT_OPENED;
-    if (option.has_kid_context && option.piv.len > 0)
-        return take_nonce(channel, &request, &option, outer, memory);
+    if (option.has_kid_context && take_nonce(channel, &request, &option, outer, memory) == COAP_ASK_AGAIN)
+        return COAP_ASK_AGAIN;
+    memory->len = 0;
     if (oscore_open_response(&channel->context, &request, &option, outer, memory, inner, &response) != OSCORE_OK)
         return COAP_NOT_OPENED;
     if (channel->begins) { /* it derives nothing, and has answered what stood for the request */

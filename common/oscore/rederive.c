@@ -43,10 +43,16 @@ enum oscore_result oscore_rederive_continue(struct oscore_context *context, cons
     struct coap_message inner;
     struct slice r2;
     enum oscore_result result = OSCORE_MALFORMED;
-    if (!option->has_kid_context || option->piv.len == 0 || !oscore_rederive_unwrap(option->kid_context, &r2) ||
-        r2.len < OSCORE_R_LEN || !derive(&second, secrets, r2, oscore_context_id_context(context)))
+    if (!option->has_kid_context || !oscore_rederive_unwrap(option->kid_context, &r2) || r2.len < OSCORE_R_LEN ||
+        !derive(&second, secrets, r2, oscore_context_id_context(context)))
         return result;
+    size_t before = memory->len;
     result = oscore_open_response(&second, request, option, response, memory, &inner, &about);
+    if (result == OSCORE_BAD && option->piv.len == 0) { /* libcoap has the nonce of the request in every respect */
+        memcpy(second.common_iv, context->common_iv, sizeof second.common_iv);
+        memory->len = before;
+        result = oscore_open_response(&second, request, option, response, memory, &inner, &about);
+    }
     oscore_context_wipe(&second);
     if (result != OSCORE_OK)
         return result;

@@ -200,6 +200,39 @@ static void test_OSC_13_a_false_response_changes_nothing(void **state) {
                      OSCORE_OK);
 }
 
+/* Under the Common IV of the second context, or as libcoap has it under that of the first. */
+static void take_response_with_nonce_of_request(bool of_first) {
+    struct oscore_secrets client_secrets = secrets(false), server_secrets = secrets(true);
+    struct oscore_context client, second;
+    struct oscore_request request;
+    struct buffer memory = buffer_over(memory_a, sizeof memory_a), more = buffer_over(memory_b, sizeof memory_b);
+    struct coap_message inner, response;
+    uint8_t id_context[16];
+    assert_true(oscore_rederive_begin(&client, &client_secrets, r1));
+    protect(&client, slice_of(r1, 8), &request);
+    memcpy(id_context, r2, 8);
+    memcpy(id_context + 8, r1, 8);
+    server_secrets.id_context = slice_of(id_context, sizeof id_context);
+    assert_true(oscore_context_derive(&second, &server_secrets));
+    if (of_first)
+        memcpy(second.common_iv, client.common_iv, sizeof second.common_iv);
+    coap_message_init(&inner, COAP_ACK, COAP_4_01_UNAUTHORIZED, 7, SLICE_NONE);
+    assert_int_equal(oscore_protect_response(&second, &request, OSCORE_NONCE_OF_REQUEST,
+                                             kit_bytes("482222222222222222"), &inner, &memory, &response),
+                     OSCORE_OK);
+    struct oscore_option option = option_of(&response);
+    assert_int_equal(option.piv.len, 0);
+    assert_int_equal(oscore_rederive_continue(&client, &client_secrets, r3, &request, &option, &response, &more),
+                     OSCORE_OK);
+    assert_int_equal(client.id_context_len, 16);
+}
+
+static void test_OSC_13_a_response_with_the_nonce_of_its_request_is_taken(void **state) {
+    (void)state;
+    take_response_with_nonce_of_request(false);
+    take_response_with_nonce_of_request(true);
+}
+
 static void test_OSC_13_a_replayed_request_gets_the_same_bytes(void **state) {
     (void)state;
     struct oscore_secrets client_secrets = secrets(false), server_secrets = secrets(true);
@@ -240,6 +273,7 @@ int main(void) {
         cmocka_unit_test(test_OSC_13_the_server_begins_under_the_context_that_is),
         cmocka_unit_test(test_OSC_13_a_request_that_does_not_verify_gets_no_nonce),
         cmocka_unit_test(test_OSC_13_a_false_response_changes_nothing),
+        cmocka_unit_test(test_OSC_13_a_response_with_the_nonce_of_its_request_is_taken),
         cmocka_unit_test(test_OSC_13_a_replayed_request_gets_the_same_bytes),
         cmocka_unit_test(test_kid_contexts_that_are_no_nonces),
     };
