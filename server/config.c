@@ -74,14 +74,22 @@ static bool read_bool(const char *value, bool *out, char problem[PROBLEM_MAX]) {
 
 /* ---- options ---- */
 
+static bool read_role(struct slice value, enum listener_role *role, char problem[PROBLEM_MAX]) {
+    if (!slice_is(value, "management") && !slice_is(value, "bootstrap"))
+        return fail(problem, "role must be management or bootstrap");
+    *role = slice_is(value, "bootstrap") ? LISTENER_BOOTSTRAP : LISTENER_MANAGEMENT;
+    return true;
+}
+
 static bool read_listener_query(struct slice query, struct listener *listener, char problem[PROBLEM_MAX]) {
     struct slice name, value;
     size_t at = 0;
     while (uri_query_next(query, &at, &name, &value)) {
         if (slice_is(name, "role")) {
-            if (!slice_is(value, "management") && !slice_is(value, "bootstrap"))
-                return fail(problem, "role must be management or bootstrap");
-            listener->role = slice_is(value, "bootstrap") ? LISTENER_BOOTSTRAP : LISTENER_MANAGEMENT;
+            enum listener_role role;
+            if (!read_role(value, &role, problem))
+                return false;
+            listener->role = (uint8_t)role;
             continue;
         }
         if (!slice_is(name, "strict"))
@@ -126,32 +134,59 @@ static bool add_listener(struct config *config, struct slice text, char problem[
     return true;
 }
 
-/* One URI; in the environment several, with spaces or commas between them. */
-static bool set_listen(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+static const char http_help[] = "must be off or a URI like http://127.0.0.1:8080";
+
+static bool add_http(struct config *config, struct slice text, char problem[PROBLEM_MAX]) {
+    const char *error = "";
+    struct uri uri;
+    struct slice name, value;
+    size_t at = 0;
+    if (config->http_count == CONFIG_HTTP_MAX)
+        return fail(problem, "at most 4 listeners for HTTP");
+    struct http_listener *listener = &config->http[config->http_count];
+    *listener = (struct http_listener){.role = LISTENER_EVERYTHING};
+    if (!uri_parse(text, &uri, &error) || !slice_is(uri.scheme, "http") || uri.path.len > 0)
+        return fail(problem, http_help);
+    while (uri_query_next(uri.query, &at, &name, &value)) {
+        if (!slice_is(name, "role"))
+            return fail(problem, "knows only role=… behind the ?");
+        if (!read_role(value, &listener->role, problem))
+            return false;
+    }
+    if (!uri_resolve(&uri, 8080, &listener->address, &error))
+        return fail(problem, error);
+    config->http_count++;
+    return true;
+}
+
+typedef bool add_fn(struct config *config, struct slice text, char problem[PROBLEM_MAX]);
+
+/* Add each of a list, with spaces or commas between them; `none` is the problem of an empty one. */
+static bool add_each(struct config *config, const char *value, add_fn *add, const char *none,
+                     char problem[PROBLEM_MAX]) {
     static const char separators[] = ", ";
     size_t count = 0;
     for (const char *at = value + strspn(value, separators); *at != '\0'; at += strspn(at, separators)) {
         size_t len = strcspn(at, separators);
-        if (!add_listener(config, slice_of(at, len), problem))
+        if (!add(config, slice_of(at, len), problem))
             return false;
         at += len;
         count++;
     }
-    return count > 0 || fail(problem, "must be a URI like coap://0.0.0.0:5683");
+    return count > 0 || fail(problem, none);
 }
 
+/* One URI; in the environment several. */
+static bool set_listen(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return add_each(config, value, add_listener, "must be a URI like coap://0.0.0.0:5683", problem);
+}
+
+/* Likewise, or off. */
 static bool set_http(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
-    const char *error = "";
-    struct uri uri;
-    config->http_enabled = strcmp(value, "off") != 0;
-    if (!config->http_enabled)
-        return true;
-    if (!uri_parse(slice_str(value), &uri, &error) || !slice_is(uri.scheme, "http") || uri.path.len > 0 ||
-        uri.query.len > 0)
-        return fail(problem, "must be off or a URI like http://127.0.0.1:8080");
-    if (!uri_resolve(&uri, 8080, &config->http, &error))
-        return fail(problem, error);
-    return true;
+    config->http_off = strcmp(value, "off") == 0;
+    if (config->http_off)
+        config->http_count = 0;
+    return config->http_off || add_each(config, value, add_http, http_help, problem);
 }
 
 static bool set_data(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
@@ -542,7 +577,7 @@ struct setting {
 
 static const struct setting settings[] = {
     {"listen", "URI", set_listen, "serve devices there; several [coap(+tcp)://:5683, coaps(+tcp)://:5684]"},
-    {"http", "URI", set_http, "serve the HTTP API there, or off [http://127.0.0.1:8080]"},
+    {"http", "URI", set_http, "serve the HTTP API there (again for more), or off [http://127.0.0.1:8080]"},
     {"data", "DIR", set_data, "where the database lies [./berth-data]"},
     {"key-file", "FILE", set_key_file, "seals secrets in the database; made when missing [DATA/berth.key]"},
     {"nosec", "open|known|off", set_nosec, "who may register without security [open]"},
@@ -625,8 +660,6 @@ enum {
 
 static void set_defaults(struct config *config) {
     *config = (struct config){
-        .http = {.family = ADDRESS_IPV4, .port = 8080, .ip = {127, 0, 0, 1}},
-        .http_enabled = true,
         .data = "berth-data",
         .log_level = LOG_INFO,
         .grace_s = 93,
@@ -689,6 +722,13 @@ static bool is_loopback(const struct address *address) {
     return address->family == ADDRESS_IPV4 ? address->ip[0] == 127 : memcmp(address->ip, loopback6, 16) == 0;
 }
 
+bool config_is_reached_by_others(const struct config *config) {
+    bool is_reached = false;
+    for (size_t i = 0; i < config->http_count; i++)
+        is_reached = is_reached || !is_loopback(&config->http[i].address);
+    return is_reached;
+}
+
 static bool add_default_listeners(struct config *config, char problem[PROBLEM_MAX]) {
     static const char *const uris[] = {"coap://:5683", "coap+tcp://:5683", "coaps://:5684", "coaps+tcp://:5684"};
     for (size_t i = 0; i < sizeof uris / sizeof uris[0]; i++) {
@@ -704,12 +744,17 @@ static enum config_action finish(struct config *config) {
         fprintf(stderr, "berth-server: --listen: %s\n", problem);
         return CONFIG_EXIT_USAGE;
     }
+    if (config->http_count == 0 && !config->http_off &&
+        !add_http(config, slice_str("http://127.0.0.1:8080"), problem)) {
+        fprintf(stderr, "berth-server: --http: %s\n", problem);
+        return CONFIG_EXIT_USAGE;
+    }
     if (config->certificate_count != config->key_count) {
         fprintf(stderr, "berth-server: --cert and --key come in pairs, and there are %zu and %zu\n",
                 config->certificate_count, config->key_count);
         return CONFIG_EXIT_USAGE;
     }
-    if (config->require_api_key && config->api_key == NULL && config->http_enabled && !is_loopback(&config->http)) {
+    if (config->require_api_key && config->api_key == NULL && config_is_reached_by_others(config)) {
         fprintf(stderr, "berth-server: --http names an address that others can reach, and --require-api-key is given: "
                         "--api-key is needed\n");
         return CONFIG_EXIT_USAGE;
@@ -732,8 +777,7 @@ enum config_action config_parse(struct config *config, int argc, char **argv) {
     set_defaults(config);
     if (!read_environment(config))
         return CONFIG_EXIT_USAGE;
-    size_t from_environment = config->listener_count;
-    bool healthcheck = false, first_listen = true;
+    bool healthcheck = false, first_listen = true, first_http = true;
     optind = 1;
     int chosen;
     while ((chosen = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -754,8 +798,12 @@ enum config_action config_parse(struct config *config, int argc, char **argv) {
         const struct setting *setting = &settings[chosen - OPTION_SETTINGS];
         char problem[PROBLEM_MAX];
         if (setting->set == set_listen && first_listen) { /* options win over the environment */
-            config->listener_count -= from_environment;
+            config->listener_count = 0;
             first_listen = false;
+        }
+        if (setting->set == set_http && first_http) {
+            config->http_count = 0;
+            first_http = false;
         }
         if (!setting->set(config, optarg, problem)) {
             fprintf(stderr, "berth-server: --%s: %s\n", setting->name, problem);

@@ -11,6 +11,7 @@
 
 enum {
     CONFIG_LISTENERS_MAX = 16,
+    CONFIG_HTTP_MAX = 4,
     CONFIG_PSKS_MAX = 64,
     CONFIG_CERTIFICATES_MAX = 16,
     CONFIG_HOSTS_MAX = 16,
@@ -22,6 +23,12 @@ enum nosec_policy { NOSEC_OPEN, NOSEC_KNOWN, NOSEC_OFF };
 /* Who is bootstrapped: everyone, whoever has a bootstrap configuration or a credential for bootstrap, nobody. */
 enum bootstrap_policy { BOOTSTRAP_OPEN, BOOTSTRAP_KNOWN, BOOTSTRAP_OFF };
 
+/* Where HTTP is served, and for which of the services. */
+struct http_listener {
+    struct address address;
+    enum listener_role role;
+};
+
 /* --psk: the endpoint of this name has this identity and key. */
 struct config_psk {
     struct slice identity;
@@ -32,8 +39,9 @@ struct config_psk {
 struct config {
     struct listener listeners[CONFIG_LISTENERS_MAX]; /* default: the four standard ports */
     size_t listener_count;
-    struct address http;  /* default 127.0.0.1:8080 */
-    bool http_enabled;    /* --http off */
+    struct http_listener http[CONFIG_HTTP_MAX]; /* default: 127.0.0.1:8080 */
+    size_t http_count;
+    bool http_off;        /* then there is none */
     const char *data;     /* default ./berth-data */
     const char *key_file; /* NULL: berth.key in the data directory */
     enum nosec_policy nosec;
@@ -84,5 +92,8 @@ enum config_action { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_USAGE, CONFIG_HEALT
 
 /* Fill `config` from the arguments and the environment. --help and --version print and give CONFIG_EXIT_OK. */
 enum config_action config_parse(struct config *config, int argc, char **argv);
+
+/* Whether HTTP is served at an address that is not this machine's own alone. */
+bool config_is_reached_by_others(const struct config *config);
 
 #endif

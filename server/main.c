@@ -21,8 +21,8 @@ static void on_signal(uv_signal_t *signal, int number) {
 static void print_listeners(const struct server *server, const struct web *web) {
     for (size_t i = 0; i < server->config->listener_count; i++)
         printf("listening %s\n", server->listeners[i].uri);
-    if (web != NULL)
-        printf("listening %s\n", web_uri(web));
+    for (size_t i = 0; web != NULL && i < server->config->http_count; i++)
+        printf("listening %s\n", web_uri(web, i));
     printf("ready\n");
     fflush(stdout);
 }
@@ -33,7 +33,7 @@ static int fail(const char *error) {
 }
 
 static void warn_of_open_http(const struct config *config) {
-    if (config->http_enabled && config->api_key == NULL && config->http.ip[0] != 127)
+    if (config->api_key == NULL && config_is_reached_by_others(config))
         log_write(LOG_WARN, "http", "the API can be used by anybody who reaches it; --api-key KEY protects it");
 }
 
@@ -48,7 +48,7 @@ static int run(const struct config *config, struct catalogue *catalogue) {
         return fail(error);
     }
     struct web *web = NULL;
-    if (config->http_enabled && (web = web_start(server, error, sizeof error)) == NULL) {
+    if (!config->http_off && (web = web_start(server, error, sizeof error)) == NULL) {
         server_stop(server);
         uv_loop_close(&loop);
         return fail(error);
@@ -106,7 +106,7 @@ int main(int argc, char **argv) {
     case CONFIG_EXIT_USAGE:
         return 2;
     case CONFIG_HEALTHCHECK:
-        return healthcheck(&config.http) ? EXIT_SUCCESS : EXIT_FAILURE;
+        return !config.http_off && healthcheck(&config.http[0].address) ? EXIT_SUCCESS : EXIT_FAILURE;
     case CONFIG_RUN:
         break;
     }

@@ -136,8 +136,18 @@ static void put_events(struct buffer *out, const struct server *server) {
     put_number(out, "berth_events_last", "gauge", "Number of the last event.", event_last_id(server->events));
 }
 
+static void add_counters(struct http_counters *sum, const struct http_counters *http) {
+    sum->accepted += http->accepted;
+    sum->bytes_in += http->bytes_in;
+    sum->connections += http->connections;
+    for (unsigned status = 0; status < sizeof sum->responses / sizeof sum->responses[0]; status++)
+        sum->responses[status] += http->responses[status];
+}
+
 static void put_http(struct buffer *out, const struct web *web) {
-    const struct http_counters *http = http_counters(web->http);
+    struct http_counters sum = {.accepted = 0}, *http = &sum;
+    for (size_t i = 0; i < web->server->config->http_count; i++)
+        add_counters(&sum, http_counters(web->listeners[i].http));
     describe(out, "berth_http_requests_total", "counter", "HTTP requests answered.");
     for (unsigned status = 0; status < sizeof http->responses / sizeof http->responses[0]; status++)
         if (http->responses[status] > 0)

@@ -3,6 +3,7 @@
 #ifndef BERTH_WEB_ROUTE_H
 #define BERTH_WEB_ROUTE_H
 
+#include "common/net/link.h"
 #include "web/http.h"
 #include "web/problem.h"
 #include "web/query.h"
@@ -14,6 +15,7 @@ struct web;
 /* One request on its way into its handler. Lives through the handler's call; `request`, until it is answered. */
 struct call {
     struct web *web;
+    enum listener_role role; /* of the listener it came to */
     struct http_request *request;
     struct slice args[ROUTE_ARGS_MAX]; /* what the segments in braces took, decoded */
     struct query query;                /* every name in it is one of the route's parameters, and there once */

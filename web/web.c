@@ -7,6 +7,7 @@
 
 #include "web/api.h"
 #include "web/http.h"
+#include "web/inner.h"
 #include "web/probes.h"
 #include "web/v1/replay.h"
 
@@ -76,8 +77,8 @@ static bool is_from_elsewhere(const struct http_request *request) {
     return scheme == 0 || !slice_equal(slice_from(origin, scheme), host);
 }
 
-void web_handle(void *arg, struct http_request *request) {
-    struct call call = {.web = arg, .request = request};
+void web_handle(struct web *web, enum listener_role role, struct http_request *request) {
+    struct call call = {.web = web, .role = role, .request = request};
     struct route_path path;
     uint8_t decoded[DECODED_MAX + 1], allow[ROUTE_ALLOW_MAX + 1];
     struct buffer memory = buffer_over(decoded, sizeof decoded), allowed = buffer_over(allow, sizeof allow - 1);
@@ -115,6 +116,11 @@ void web_handle(void *arg, struct http_request *request) {
         send_not_allowed(request, (const char *)allow);
 }
 
+static void handle(void *arg, struct http_request *request) {
+    const struct web_listener *listener = arg;
+    web_handle(listener->web, listener->role, request);
+}
+
 static void refused(void *arg, struct http_request *request, unsigned status, const char *detail) {
     (void)arg;
     problem_send(request, problem_of_status(status), "%s", detail);
@@ -130,19 +136,51 @@ static void free_when_closed(struct web *web) {
 }
 
 static void on_http_closed(void *arg) {
-    free_when_closed(arg);
+    free_when_closed(((struct web_listener *)arg)->web);
 }
 
 static void on_heartbeat_closed(uv_handle_t *handle) {
     free_when_closed(handle->data);
 }
 
-static void write_uri(struct web *web) {
-    struct address address = http_address(web->http);
-    struct buffer uri = buffer_over(web->uri, sizeof web->uri - 1);
+static void write_uri(struct web_listener *listener) {
+    struct address address = http_address(listener->http);
+    struct buffer uri = buffer_over(listener->uri, sizeof listener->uri - 1);
     buffer_put_str(&uri, "http://");
     address_put(&uri, &address);
-    web->uri[uri.len] = '\0';
+    listener->uri[uri.len] = '\0';
+}
+
+static bool listen_at(struct web *web, size_t number, char *error, size_t error_size) {
+    const struct config *config = web->server->config;
+    struct web_listener *listener = &web->listeners[number];
+    listener->web = web;
+    listener->role = config->http[number].role;
+    listener->http = http_listen(web->server->loop,
+                                 &(struct http_options){.address = config->http[number].address,
+                                                        .max_connections = config->http_max_connections,
+                                                        .idle_s = config->http_idle_s,
+                                                        .max_body = config->http_max_body,
+                                                        .handle = handle,
+                                                        .refused = refused,
+                                                        .closed = on_http_closed,
+                                                        .arg = listener},
+                                 error, error_size);
+    if (listener->http == NULL)
+        return false;
+    web->handles++;
+    write_uri(listener);
+    return true;
+}
+
+static void close_listeners(struct web *web) {
+    for (size_t i = 0; i < CONFIG_HTTP_MAX && web->listeners[i].http != NULL; i++)
+        http_close(web->listeners[i].http);
+}
+
+static void web_end(struct web *web) {
+    close_listeners(web);
+    uv_close((uv_handle_t *)&web->heartbeat, on_heartbeat_closed);
 }
 
 struct web *web_start(struct server *server, char *error, size_t error_size) {
@@ -157,36 +195,26 @@ struct web *web_start(struct server *server, char *error, size_t error_size) {
     web->server = server;
     web->openapi = openapi;
     web->started_s = (uint64_t)time(NULL);
-    web->http = http_listen(server->loop,
-                            &(struct http_options){.address = server->config->http,
-                                                   .max_connections = server->config->http_max_connections,
-                                                   .idle_s = server->config->http_idle_s,
-                                                   .max_body = server->config->http_max_body,
-                                                   .handle = web_handle,
-                                                   .refused = refused,
-                                                   .closed = on_http_closed,
-                                                   .arg = web},
-                            error, error_size);
-    if (web->http == NULL) {
-        free(openapi);
-        free(web);
-        return NULL;
-    }
     uv_timer_init(server->loop, &web->heartbeat);
     web->heartbeat.data = web;
-    web->handles = 2;
-    write_uri(web);
+    web->handles = 1;
+    for (size_t i = 0; i < server->config->http_count; i++) {
+        if (!listen_at(web, i, error, error_size)) {
+            web_end(web);
+            return NULL;
+        }
+    }
     queue_set_runner(server, replay_run, web);
     return web;
 }
 
-const char *web_uri(const struct web *web) {
-    return web->uri;
+const char *web_uri(const struct web *web, size_t number) {
+    return web->listeners[number].uri;
 }
 
 void web_stop(struct web *web) {
     queue_set_runner(web->server, NULL, NULL);
     replay_end_all(web);
-    http_close(web->http);
-    uv_close((uv_handle_t *)&web->heartbeat, on_heartbeat_closed);
+    inner_end_all(web);
+    web_end(web);
 }

@@ -8,29 +8,36 @@
 struct event_stream;
 struct http;
 struct http_request;
+struct inner;  /* web/inner.h */
 struct replay; /* web/v1/replay.h */
 
 struct web {
     struct server *server;
-    struct http *http;
-    char uri[128];
+    struct web_listener {
+        struct web *web;
+        struct http *http;
+        enum listener_role role;
+        char uri[128];
+    } listeners[CONFIG_HTTP_MAX];
     char *openapi;        /* the document, written once */
     uint64_t started_s;   /* Unix time of the wall clock */
     uv_timer_t heartbeat; /* runs while there are streams */
     struct event_stream *streams;
     struct replay *replays; /* queued requests that are being run */
+    struct inner *inners;   /* calls of the API from within */
     unsigned waiting;       /* requests whose answer waits for an event (waiters) or a device (device calls) */
     unsigned handles;       /* not closed yet */
 };
 
-/* Listen on server->config->http. NULL with one line in `error`. */
+/* Listen wherever server->config->http says. NULL with one line in `error`. */
 struct web *web_start(struct server *server, char *error, size_t error_size);
 
-/* Answer a request: find its route, see whether it may, and call the handler. What the program asks itself may. */
-void web_handle(void *web, struct http_request *request);
+/* Answer a request: find its route, see whether it may, and call the handler. What the program asks itself may. `role` is
+ * of where it has come. */
+void web_handle(struct web *web, enum listener_role role, struct http_request *request);
 
-/* "http://127.0.0.1:8080", with the real port; lives as long as `web`. */
-const char *web_uri(const struct web *web);
+/* "http://127.0.0.1:8080", with the real port, of the listener of that number; lives as long as `web`. */
+const char *web_uri(const struct web *web, size_t number);
 
 /* Close the port and every connection. Call it before server_stop, whose commits end the last requests, and run the
  * loop once more after both. */

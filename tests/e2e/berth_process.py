@@ -124,9 +124,8 @@ class Berth:
                 env={**environment, **self.env},
                 preexec_fn=self.preexec_fn,
             )
-        listening = [
-            line.split(" ", 1)[1] for line in self._lines_until("ready", timeout) if line.startswith("listening ")
-        ]
+        self.said = self._lines_until("ready", timeout)
+        listening = [line.split(" ", 1)[1] for line in self.said if line.startswith("listening ")]
         # From now on the same ports, so that devices find a restarted server where it was.
         self.listen = tuple(uri for uri in listening if uri.startswith("coap"))
         self.web = next((uri for uri in listening if uri.startswith("http")), self.web)

@@ -45,6 +45,7 @@ WRONG_VALUES = [
     ("listen", "coap://127.0.0.1:0/" + "x" * 200),
     ("http", "ftp://127.0.0.1:8080"),
     ("http", "http://127.0.0.1:0/path"),
+    ("http", "http://127.0.0.1:0?role=none"),
     ("durability", "high"),
     ("grace", "abc"),
     ("grace", "-1s"),
@@ -143,6 +144,16 @@ def test_port_in_use_is_exit_code_1(tmp_path, scheme):
         run = run_server(*listen, *web, cwd=tmp_path)
     assert run.returncode == 1 and str(port) in run.stderr and "in use" in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+def test_the_second_port_of_http_in_use_is_exit_code_1(tmp_path):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        web = ["--http", "http://127.0.0.1:0", "--http", f"http://127.0.0.1:{port}"]
+        run = run_server("--listen", "coap://127.0.0.1:0", *web, cwd=tmp_path)
+    assert run.returncode == 1 and str(port) in run.stderr and run.stderr.count("\n") == 1
 
 
 # ---- the environment ----

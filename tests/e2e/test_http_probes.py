@@ -129,3 +129,13 @@ def test_refusal_of_a_post_leaves_the_connection_usable(guarded):
         wire.send(b"POST /v1/clock HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n" + b'{"advance":1}')
         assert wire.answer().status == 401
         assert wire.get("/healthz").answer().status == 200
+
+
+def test_http_is_served_at_every_port_given(start_berth):
+    berth = start_berth("--http", "http://127.0.0.1:0?role=bootstrap")
+    listening = [line.split()[-1] for line in berth.said if line.startswith("listening http")]
+    ports = [int(uri.rpartition(":")[2]) for uri in listening]
+    assert len(ports) == 2 and ports[0] == berth.http_port
+    berth.http_port = ports[1]
+    assert berth.get("/readyz") == {"status": "ok"}
+    assert samples(berth)['berth_http_requests_total{code="200"}'] >= 1

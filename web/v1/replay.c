@@ -90,7 +90,7 @@ void replay_run(void *arg, const struct queued_request *queued) {
     if (replay->next != NULL)
         replay->next->link = &replay->next;
     web->replays = replay;
-    web_handle(web, &replay->request);
+    web_handle(web, LISTENER_EVERYTHING, &replay->request);
 }
 
 bool replay_is(const struct http_request *request) {

@@ -56,9 +56,10 @@ static void test_defaults(void **state) {
     assert_int_equal(config.tcp_idle_ms, 60000);
     assert_int_equal(config.coap.max_message_size, 16384);
     assert_false(config.listeners[0].strict);
-    assert_true(config.http_enabled);
-    assert_int_equal(config.http.port, 8080);
-    assert_int_equal(config.http.ip[0], 127);
+    assert_false(config.http_off);
+    assert_int_equal(config.http_count, 1);
+    assert_int_equal(config.http[0].address.port, 8080);
+    assert_int_equal(config.http[0].address.ip[0], 127);
     assert_string_equal(config.data, "berth-data");
     assert_int_equal(config.grace_s, 93);
     assert_int_equal(config.coap.max_body, 16 << 20);
@@ -130,7 +131,7 @@ static void test_values_of_every_kind(void **state) {
     assert_int_equal(config.queue_delay_ms, 500);
     assert_int_equal(config.awake_window_ms, 93000);
     assert_int_equal(parse("--http=off", "--durability=full", "--log-format=json"), CONFIG_RUN);
-    assert_false(config.http_enabled);
+    assert_true(config.http_off);
     assert_int_equal(config.durability, STORE_FULL);
     assert_true(config.log_json);
 }
@@ -138,19 +139,33 @@ static void test_values_of_every_kind(void **state) {
 static void test_mistakes_are_one_line(void **state) {
     (void)state;
     static const char *const bad[] = {
-        "--grace=1.5s",      "--grace=-1",
-        "--max-body=1",      "--max-body=x",
-        "--block-size=100",  "--ack-random-factor=0",
-        "--ack-timeout=0",   "--durability=maybe",
-        "--log-level=all",   "--log-format=xml",
-        "--nstart=0",        "--max-exchanges=1",
-        "--http=127.0.0.1",  "--http=ftp://x",
-        "--api-key=",        "--nonsense",
-        "--http-max-body=0", "--transfer-timeout=1s",
-        "--data=",           "stray",
-        "--objects=",        "--awake-window=0",
-        "--queue-limit=0",   "--queue-expiry=31d",
+        "--grace=1.5s",
+        "--grace=-1",
+        "--max-body=1",
+        "--max-body=x",
+        "--block-size=100",
+        "--ack-random-factor=0",
+        "--ack-timeout=0",
+        "--durability=maybe",
+        "--log-level=all",
+        "--log-format=xml",
+        "--nstart=0",
+        "--max-exchanges=1",
+        "--http=127.0.0.1",
+        "--http=ftp://x",
+        "--api-key=",
+        "--nonsense",
+        "--http-max-body=0",
+        "--transfer-timeout=1s",
+        "--data=",
+        "stray",
+        "--objects=",
+        "--awake-window=0",
+        "--queue-limit=0",
+        "--queue-expiry=31d",
         "--queue-delay=2m",
+        "--http=http://127.0.0.1:9?role=all",
+        "--http=http://127.0.0.1:9?strict=1",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect_usage(bad[i], NULL);
@@ -170,7 +185,28 @@ static void test_help_version_and_healthcheck(void **state) {
     assert_int_equal(parse("--version", NULL, NULL), CONFIG_EXIT_OK);
     assert_non_null(strstr(said, BERTH_VERSION));
     assert_int_equal(parse("--http=http://127.0.0.1:9", "--healthcheck", NULL), CONFIG_HEALTHCHECK);
-    assert_int_equal(config.http.port, 9);
+    assert_int_equal(config.http[0].address.port, 9);
+}
+
+static void test_http_is_served_in_several_places(void **state) {
+    (void)state;
+    assert_int_equal(parse("--http=http://127.0.0.1:8080", "--http=http://127.0.0.1:8081?role=bootstrap", NULL),
+                     CONFIG_RUN);
+    assert_int_equal(config.http_count, 2);
+    assert_int_equal(config.http[0].role, LISTENER_EVERYTHING);
+    assert_int_equal(config.http[1].address.port, 8081);
+    assert_int_equal(config.http[1].role, LISTENER_BOOTSTRAP);
+    assert_int_equal(parse("--http=http://:1,http://:2,http://:3,http://:4", NULL, NULL), CONFIG_RUN);
+    expect_usage("--http=http://:1,http://:2,http://:3,http://:4,http://:5", NULL);
+    setenv("BERTH_HTTP", "http://127.0.0.1:1 http://127.0.0.1:2", true);
+    assert_int_equal(parse(NULL, NULL, NULL), CONFIG_RUN);
+    assert_int_equal(config.http_count, 2);
+    assert_int_equal(parse("--http=http://127.0.0.1:3", NULL, NULL), CONFIG_RUN);
+    assert_int_equal(config.http_count, 1);
+    assert_int_equal(config.http[0].address.port, 3);
+    assert_int_equal(parse("--http=off", NULL, NULL), CONFIG_RUN);
+    assert_int_equal(config.http_count, 0);
+    unsetenv("BERTH_HTTP");
 }
 
 static void test_pre_shared_keys(void **state) {
@@ -238,6 +274,7 @@ static void test_certificates_come_with_their_keys(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_http_is_served_in_several_places),
         cmocka_unit_test(test_pre_shared_keys),
         cmocka_unit_test(test_options_of_dtls),
         cmocka_unit_test(test_who_may_do_without_security),
