@@ -245,6 +245,16 @@ static bool has_echo(const struct oscore_channel *channel, const struct coap_mes
            mbedtls_ct_memcmp(echo->value.data, channel->echo, OSCORE_ECHO_LEN) == 0;
 }
 
+/* Mostly the one that came over this link last. */
+static struct oscore_channel *find_channel(const struct oscore_service *service, const struct link *base,
+                                           const struct oscore_option *option) {
+    struct oscore_channel *last = base->carried == NULL ? NULL : oscore_channel_of(base->carried);
+    if (last != NULL && last->context.aead != 0 &&
+        slice_equal(option->kid, oscore_context_recipient_id(&last->context)))
+        return last;
+    return service->handlers.find(service->arg, option->kid, option->kid_context);
+}
+
 static enum coap_opened open_request(void *arg, struct link *base, const struct coap_message *outer,
                                      struct buffer *memory, struct coap_message *inner, struct link **link,
                                      struct coap_binding *binding) {
@@ -255,7 +265,7 @@ static enum coap_opened open_request(void *arg, struct link *base, const struct 
     if (!oscore_option_decode(coap_option_find(outer, COAP_OSCORE)->value, &option) || !option.has_kid ||
         option.piv.len == 0)
         return refuse_result(inner, OSCORE_MALFORMED);
-    struct oscore_channel *channel = service->handlers.find(service->arg, option.kid, option.kid_context);
+    struct oscore_channel *channel = find_channel(service, base, &option);
     if (channel == NULL || channel->context.aead == 0)
         return refuse_unknown(inner);
     *link = &channel->link;

@@ -7,8 +7,13 @@
 
 enum { INFO_MAX = 96 };
 
+static const mbedtls_md_info_t *digest_of(const struct oscore_secrets *secrets) {
+    return mbedtls_md_info_from_type(secrets->hkdf == OSCORE_HKDF_SHA_512 ? MBEDTLS_MD_SHA512 : MBEDTLS_MD_SHA256);
+}
+
 /* §3.2.1: info = [id, id_context, alg_aead, type, L]. */
-static bool derive(const struct oscore_secrets *secrets, struct slice id, const char *type, uint8_t *out, size_t len) {
+static bool derive(const struct oscore_secrets *secrets, struct slice key, struct slice id, const char *type,
+                   uint8_t *out, size_t len) {
     uint8_t memory[INFO_MAX];
     struct buffer info = buffer_over(memory, sizeof memory);
     cbor_put_array(&info, 5);
@@ -20,11 +25,21 @@ static bool derive(const struct oscore_secrets *secrets, struct slice id, const 
     cbor_put_unsigned(&info, secrets->aead);
     cbor_put_text(&info, slice_str(type));
     cbor_put_unsigned(&info, len);
-    const mbedtls_md_info_t *md =
-        mbedtls_md_info_from_type(secrets->hkdf == OSCORE_HKDF_SHA_512 ? MBEDTLS_MD_SHA512 : MBEDTLS_MD_SHA256);
     return !info.overflow &&
-           mbedtls_hkdf(md, secrets->master_salt.data, secrets->master_salt.len, secrets->master_secret.data,
-                        secrets->master_secret.len, info.data, info.len, out, len) == 0;
+           mbedtls_hkdf_expand(digest_of(secrets), key.data, key.len, info.data, info.len, out, len) == 0;
+}
+
+static bool derive_all(struct oscore_context *c, const struct oscore_secrets *s, const struct oscore_aead *aead) {
+    const mbedtls_md_info_t *md = digest_of(s);
+    uint8_t bytes[MBEDTLS_MD_MAX_SIZE];
+    struct slice key = slice_of(bytes, mbedtls_md_get_size(md));
+    bool derived = mbedtls_hkdf_extract(md, s->master_salt.data, s->master_salt.len, s->master_secret.data,
+                                        s->master_secret.len, bytes) == 0 &&
+                   derive(s, key, s->sender_id, "Key", c->sender_key, aead->key_len) &&
+                   derive(s, key, s->recipient_id, "Key", c->recipient_key, aead->key_len) &&
+                   derive(s, key, SLICE_NONE, "IV", c->common_iv, aead->nonce_len);
+    mbedtls_platform_zeroize(bytes, sizeof bytes);
+    return derived;
 }
 
 static void keep(struct slice from, uint8_t *to, uint8_t *len) {
@@ -40,9 +55,7 @@ bool oscore_context_derive(struct oscore_context *c, const struct oscore_secrets
         s->recipient_id.len > oscore_id_max(aead) || s->id_context.len > OSCORE_ID_CONTEXT_MAX ||
         slice_equal(s->sender_id, s->recipient_id))
         return false;
-    if (!derive(s, s->sender_id, "Key", c->sender_key, aead->key_len) ||
-        !derive(s, s->recipient_id, "Key", c->recipient_key, aead->key_len) ||
-        !derive(s, SLICE_NONE, "IV", c->common_iv, aead->nonce_len)) {
+    if (!derive_all(c, s, aead)) {
         oscore_context_wipe(c);
         return false;
     }

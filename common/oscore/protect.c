@@ -2,9 +2,7 @@
 
 #include <mbedtls/platform_util.h>
 
-#include "common/base/cbor.h"
-
-enum { AAD_MAX = 64, HEADER = 4 };
+enum { AAD_MAX = 48, HEADER = 4 };
 
 /* ---- classes of options (§4.1) ---- */
 
@@ -15,26 +13,35 @@ static bool is_outer_only(uint16_t number) {
 
 /* ---- the AEAD's input (§5.3, §5.4) ---- */
 
+static uint8_t *put_string(uint8_t *at, struct slice bytes) {
+    *at++ = (uint8_t)(0x40 | bytes.len);
+    if (bytes.len > 0)
+        memcpy(at, bytes.data, bytes.len);
+    return at + bytes.len;
+}
+
 /* Enc_structure ["Encrypt0", h'', external_aad], where external_aad = [1, [alg_aead], request_kid, request_piv, options]
- * and there are no Class I options. */
+ * and there are no Class I options. It is made for every message, and nothing in it is longer than 23 bytes but an
+ * algorithm's number: so it is written byte by byte. */
 static struct slice make_aad(const struct oscore_context *c, struct slice request_kid, struct slice request_piv,
                              uint8_t memory[AAD_MAX]) {
-    uint8_t external_memory[AAD_MAX];
-    struct buffer external = buffer_over(external_memory, sizeof external_memory);
-    struct buffer aad = buffer_over(memory, AAD_MAX);
-    cbor_put_array(&external, 5);
-    cbor_put_unsigned(&external, 1);
-    cbor_put_array(&external, 1);
-    cbor_put_unsigned(&external, c->aead);
-    cbor_put_bytes(&external, request_kid);
-    cbor_put_bytes(&external, request_piv);
-    cbor_put_bytes(&external, SLICE_NONE);
-    cbor_put_array(&aad, 3);
-    cbor_put_text(&aad, slice_str("Encrypt0"));
-    cbor_put_bytes(&aad, SLICE_NONE);
-    cbor_put_bytes(&aad, buffer_slice(&external));
-    return buffer_slice(&aad);
+    static const uint8_t head[] = {0x83, 0x68, 'E', 'n', 'c', 'r', 'y', 'p', 't', '0', 0x40};
+    uint8_t *length = memory + sizeof head, *at = length + 1;
+    memcpy(memory, head, sizeof head);
+    *at++ = 0x85;
+    *at++ = 1;
+    *at++ = 0x81;
+    if (c->aead >= 24)
+        *at++ = 0x18;
+    *at++ = c->aead;
+    at = put_string(at, request_kid);
+    at = put_string(at, request_piv);
+    *at++ = 0x40;
+    *length = (uint8_t)(0x40 | (at - length - 1));
+    return slice_of(memory, (size_t)(at - memory));
 }
+
+_Static_assert(3 + 2 + 2 + OSCORE_ID_MAX + 1 + OSCORE_PIV_MAX + 1 < 24, "the length of external_aad is in one byte");
 
 /* One message to seal or open: whose key, whose nonce, and for which request. */
 struct cover {

@@ -759,6 +759,7 @@ static void test_an_error_without_protection_is_an_answer_and_a_success_is_not(v
     (void)state;
     ask(0, COAP_POST, "rd", SLICE_NONE);
     sides[0].is_unknown = true;
+    coap_link_carry(sides[0].endpoint, &sides[0].channel.link, NULL);
     ask(1, COAP_GET, "3", SLICE_NONE);
     assert_int_equal(last_code, COAP_4_01_UNAUTHORIZED);
     assert_int_equal(sides[1].oddities, 1);
