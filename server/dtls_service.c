@@ -150,6 +150,7 @@ static void on_failed(void *arg, const struct dtls_failure *failure) {
 static void on_moved(void *arg, struct link *link, const struct address *old) {
     struct server *server = arg;
     struct registration *r = server_owner_of(server, link);
+    dtls_sessions_moved(server->dtls_sessions, link);
     if (r == NULL)
         return;
     register_tell_address(server, r, old);
@@ -182,8 +183,7 @@ static void on_touched(void *arg, struct link *link) {
 }
 
 static void on_forget(void *arg, struct link *link, uint64_t id) {
-    (void)link;
-    dtls_sessions_forget(((struct server *)arg)->dtls_sessions, id);
+    dtls_sessions_forget(((struct server *)arg)->dtls_sessions, link, id);
 }
 
 static void on_resume_put(void *arg, struct slice session_id, const struct link_identity *identity, struct slice secret,

@@ -14,7 +14,8 @@
 
 enum {
     STATES_AT_ONCE = 256,
-    NOTES_AT_ONCE = WINDOW_JOURNAL_NOTES / 2,
+    WRITTEN_EVERY_S = 60,
+    PLACES_MIN = 1024,
     DROPPED_MAX = 16,
     RESUMPTIONS_MAX = 65536,
     UNCOMMITTED_MAX = 1024,
@@ -42,13 +43,24 @@ struct uncommitted {
     uint8_t plain[]; /* as in the row */
 };
 
+/* Ids of sessions, some perhaps twice. */
+struct id_list {
+    uint64_t *ids;
+    size_t count, cap;
+};
+
 struct dtls_sessions {
     struct server *server;
     struct dtls *dtls;
     struct window_journal *journal;
-    uint64_t *touched; /* ids of sessions whose windows have moved, some perhaps twice */
-    size_t touched_count, touched_cap;
-    size_t noted;                                         /* in the journal, since windows were last written */
+    uint32_t *written_s; /* by slot of the journal: when the session was last written to the database */
+    uint32_t written_cap;
+    bool writes_all; /* --durability full */
+    struct id_list
+        moved;          /* whose windows have moved in this turn of the loop, from turn_begin on, and the one before */
+    struct id_list due; /* whose windows have moved and are to be written with the next flush (persist.c) */
+    size_t turn_begin;
+    uint64_t turn_ms;                                     /* when it began */
     uint8_t dropped[DROPPED_MAX][CREDENTIAL_FINGERPRINT]; /* pinned certificates that were good until lately; a ring */
     size_t dropped_count;
     struct hash_key key;
@@ -76,19 +88,39 @@ static struct store_session_state state_of(const struct dtls_session_row *row) {
                                         .peer = row->peer};
 }
 
-static void touch(struct dtls_sessions *sessions, uint64_t id) {
-    if (sessions->touched_count > 0 && sessions->touched[sessions->touched_count - 1] == id)
-        return;
-    if (sessions->touched_count == sessions->touched_cap) {
-        size_t cap = sessions->touched_cap == 0 ? STATES_AT_ONCE : 2 * sessions->touched_cap;
-        uint64_t *touched = realloc(sessions->touched, cap * sizeof *touched);
-        if (touched == NULL)
-            return;
-        sessions->touched = touched;
-        sessions->touched_cap = cap;
+/* False: out of memory. */
+static bool add_id(struct id_list *list, uint64_t id) {
+    if (list->count > 0 && list->ids[list->count - 1] == id)
+        return true;
+    if (list->count == list->cap) {
+        size_t cap = list->cap == 0 ? STATES_AT_ONCE : 2 * list->cap;
+        uint64_t *ids = realloc(list->ids, cap * sizeof *ids);
+        if (ids == NULL)
+            return false;
+        list->ids = ids;
+        list->cap = cap;
     }
-    sessions->touched[sessions->touched_count++] = id;
+    list->ids[list->count++] = id;
+    return true;
+}
+
+static void write_soon(struct dtls_sessions *sessions, uint64_t id) {
+    add_id(&sessions->due, id); /* without memory it goes with a later one */
     persist_windows_soon(sessions->server);
+}
+
+/* What a message changes is put to the store while it is looked at, or by a timer without length behind it: in this turn
+ * of the loop or in the next one. Windows of those before can wait. */
+static void leave_old_turns(struct dtls_sessions *sessions) {
+    struct id_list *moved = &sessions->moved;
+    uint64_t now_ms = clock_now_ms(&sessions->server->clock);
+    if (now_ms == sessions->turn_ms || sessions->writes_all)
+        return;
+    sessions->turn_ms = now_ms;
+    moved->count -= sessions->turn_begin;
+    if (moved->count > 0)
+        memmove(moved->ids, moved->ids + sessions->turn_begin, moved->count * sizeof *moved->ids);
+    sessions->turn_begin = moved->count;
 }
 
 /* Windows that are on their way to the store. */
@@ -102,7 +134,7 @@ struct writing {
 static void on_written(void *arg, enum store_result result) {
     struct writing *writing = arg;
     for (size_t i = 0; result != STORE_OK && i < writing->count; i++)
-        touch(writing->sessions, writing->ids[i]);
+        write_soon(writing->sessions, writing->ids[i]);
     free(writing);
 }
 
@@ -130,29 +162,75 @@ static bool write_some(struct dtls_sessions *sessions, const uint64_t *ids, size
     return queued || count == 0;
 }
 
-bool dtls_sessions_write(struct dtls_sessions *sessions) {
-    if (sessions == NULL || sessions->touched_count == 0)
-        return true;
-    qsort(sessions->touched, sessions->touched_count, sizeof sessions->touched[0], compare_ids);
-    while (sessions->touched_count > 0) {
-        size_t count = sessions->touched_count < STATES_AT_ONCE ? sessions->touched_count : STATES_AT_ONCE;
-        if (!write_some(sessions, sessions->touched + sessions->touched_count - count, count))
+/* Many at once, ordered by id, lie in few pages of the database. */
+static bool write_list(struct dtls_sessions *sessions, struct id_list *list) {
+    qsort(list->ids, list->count, sizeof list->ids[0], compare_ids);
+    while (list->count > 0) {
+        size_t count = list->count < STATES_AT_ONCE ? list->count : STATES_AT_ONCE;
+        if (!write_some(sessions, list->ids + list->count - count, count))
             return false;
-        sessions->touched_count -= count;
+        list->count -= count;
     }
-    sessions->noted = 0;
     return true;
 }
 
+/* Ahead of what their messages change. */
+static bool write_moved(struct dtls_sessions *sessions) {
+    leave_old_turns(sessions);
+    sessions->turn_begin = 0;
+    return sessions->moved.count == 0 || write_list(sessions, &sessions->moved);
+}
+
+bool dtls_sessions_write(struct dtls_sessions *sessions) {
+    if (sessions == NULL)
+        return true;
+    return write_moved(sessions) && (sessions->due.count == 0 || write_list(sessions, &sessions->due));
+}
+
 void dtls_sessions_touched(struct dtls_sessions *sessions, struct link *link) {
-    struct dtls_session_row row;
-    if (!dtls_session_row(link, &row, NULL))
+    struct dtls_window window;
+    if (!dtls_session_window(link, &window) || window.place == 0)
         return;
-    window_journal_note(sessions->journal, row.id, row.window_top, row.window_bits);
-    /* Many at once, ordered by id, lie in few pages of the database; and all are there before the notes go round. */
-    if (++sessions->noted >= NOTES_AT_ONCE)
-        dtls_sessions_write(sessions);
-    touch(sessions, row.id);
+    window_journal_note(sessions->journal, window.place - 1, window.top, window.bits);
+    leave_old_turns(sessions);
+    add_id(&sessions->moved, window.id);
+    uint32_t *written_s = &sessions->written_s[window.place - 1];
+    uint32_t now_s = (uint32_t)(clock_now_ms(&sessions->server->clock) / 1000);
+    if (now_s - *written_s >= WRITTEN_EVERY_S) {
+        *written_s = now_s;
+        write_soon(sessions, window.id);
+    } else if (sessions->writes_all) {
+        persist_windows_soon(sessions->server);
+    }
+}
+
+void dtls_sessions_moved(struct dtls_sessions *sessions, struct link *link) {
+    struct dtls_window window;
+    if (dtls_session_window(link, &window))
+        write_soon(sessions, window.id);
+}
+
+/* ---- places in the journal ---- */
+
+/* Give a session the slot it had, or another one. False: there is none. */
+static bool give_place(struct dtls_sessions *sessions, struct link *link, uint64_t id, uint32_t slot) {
+    if (slot == WINDOW_JOURNAL_NONE)
+        slot = window_journal_take(sessions->journal, id);
+    if (slot == WINDOW_JOURNAL_NONE)
+        return false;
+    if (slot >= sessions->written_cap) {
+        uint32_t cap = slot < PLACES_MIN / 2 ? PLACES_MIN : 2 * slot;
+        uint32_t *grown = realloc(sessions->written_s, cap * sizeof *grown);
+        if (grown == NULL) {
+            window_journal_give_back(sessions->journal, slot);
+            return false;
+        }
+        sessions->written_s = grown;
+        sessions->written_cap = cap;
+    }
+    sessions->written_s[slot] = (uint32_t)(clock_now_ms(&sessions->server->clock) / 1000);
+    dtls_set_place(link, slot + 1);
+    return true;
 }
 
 /* ---- numbers ---- */
@@ -228,7 +306,7 @@ void dtls_sessions_save(struct dtls_sessions *sessions, struct link *link) {
     struct dtls_session_row row;
     struct saving *saving = NULL;
     bool is_queued = false;
-    if (dtls_session_row(link, &row, &secret) &&
+    if (dtls_session_row(link, &row, &secret) && give_place(sessions, link, row.id, WINDOW_JOURNAL_NONE) &&
         seal_close(sessions->server->seal, context_of_session(row.id, context), row.secret, &sealed)) {
         struct store_session session = {.state = state_of(&row),
                                         .listener = row.listener,
@@ -242,13 +320,36 @@ void dtls_sessions_save(struct dtls_sessions *sessions, struct link *link) {
     mbedtls_platform_zeroize(secret_memory, sizeof secret_memory);
     if (is_queued)
         return;
-    /* When the queue is full it is not kept: after a restart the device makes a new one. */
+    /* When the queue is full, or the disk, it is not kept: after a restart the device makes a new one. */
     free(saving);
     dtls_saved(sessions->dtls, row.id);
 }
 
-void dtls_sessions_forget(struct dtls_sessions *sessions, uint64_t id) {
-    store_delete_sessions(sessions->server->store, &id, 1, NULL, NULL);
+/* A session whose row is being deleted. */
+struct forgetting {
+    struct dtls_sessions *sessions;
+    uint32_t slot;
+};
+
+/* Only now: until then it may come back, and must have its window. */
+static void on_forgotten(void *arg, enum store_result result) {
+    struct forgetting *forgetting = arg;
+    if (result == STORE_OK)
+        window_journal_give_back(forgetting->sessions->journal, forgetting->slot);
+    free(forgetting);
+}
+
+void dtls_sessions_forget(struct dtls_sessions *sessions, struct link *link, uint64_t id) {
+    uint32_t place = dtls_place(link);
+    struct forgetting *forgetting = place == 0 ? NULL : malloc(sizeof *forgetting);
+    if (forgetting == NULL) { /* the slot, if there is one, is free after the next start */
+        store_delete_sessions(sessions->server->store, &id, 1, NULL, NULL);
+        return;
+    }
+    *forgetting = (struct forgetting){sessions, place - 1};
+    enum store_result result = store_delete_sessions(sessions->server->store, &id, 1, on_forgotten, forgetting);
+    if (result != STORE_OK)
+        on_forgotten(forgetting, result);
 }
 
 /* Whether what a session rests on is still there. */
@@ -289,7 +390,7 @@ static void load_session(void *arg, const struct store_session *stored) {
                                    .window_bits = stored->state.window_bits,
                                    .used_ms = stored->state.used_ms};
     struct link *link = NULL;
-    bool raised = window_journal_raise(sessions->journal, row.id, &row.window_top, &row.window_bits);
+    uint32_t slot = window_journal_raise(sessions->journal, row.id, &row.window_top, &row.window_bits);
     if (stored->local.len == sizeof row.local)
         memcpy(&row.local, stored->local.data, sizeof row.local);
     struct listener *listener = listener_of(server, stored->listener);
@@ -298,14 +399,16 @@ static void load_session(void *arg, const struct store_session *stored) {
         row.secret = buffer_slice(&secret);
         link = dtls_restore(sessions->dtls, listener, &row);
     }
+    if (link != NULL && !give_place(sessions, link, row.id, slot)) {
+        dtls_drop(link);
+        link = NULL;
+    }
     mbedtls_platform_zeroize(secret_memory, sizeof secret_memory);
     if (link == NULL) {
         loading->skipped++;
         store_delete_sessions(server->store, &stored->state.id, 1, NULL, NULL);
     } else if (!is_still_good(sessions, link->identity, (stored->flags & FLAG_PINNED) != 0)) {
         dtls_drop(link);
-    } else if (raised) {
-        touch(sessions, row.id);
     }
 }
 
@@ -598,6 +701,7 @@ struct dtls_sessions *dtls_sessions_new(struct server *server, char *error, size
         return NULL;
     }
     sessions->server = server;
+    sessions->writes_all = server->config->durability == STORE_FULL;
     sessions->key = hash_key_random();
     snprintf(path, sizeof path, "%s/berth.windows", server->config->data);
     sessions->journal = window_journal_open(path, error, error_size);
@@ -615,13 +719,15 @@ void dtls_sessions_free(struct dtls_sessions *sessions) {
         drop_uncommitted(sessions->uncommitted);
     slot_table_free(&sessions->resumptions);
     window_journal_close(sessions->journal);
-    free(sessions->touched);
+    free(sessions->moved.ids);
+    free(sessions->due.ids);
+    free(sessions->written_s);
     free(sessions->ring);
     free(sessions);
 }
 
 static bool write_windows_first(void *arg) {
-    return dtls_sessions_write(arg);
+    return write_moved(arg);
 }
 
 void dtls_sessions_serve(struct dtls_sessions *sessions, struct dtls *dtls) {

@@ -2,8 +2,9 @@
  * session has them; what moves with every message, record numbers and replay windows, is written in the open beside them.
  *
  * A window that has moved is noted in a journal before its message is handed on (db/window_journal.h), so that the death of
- * the process brings no record back. It is written to the database ahead of any other write, hence with the effect of the
- * message, or within half a second (persist.c): that is what a power loss leaves. */
+ * the process brings no record back. What a power loss leaves is in the database, too: windows are written there ahead of
+ * what their messages change, in the same transaction, and otherwise once a minute while they move; with --durability full
+ * within half a second. */
 #ifndef BERTH_SERVER_DTLS_SESSIONS_H
 #define BERTH_SERVER_DTLS_SESSIONS_H
 
@@ -25,7 +26,7 @@ void dtls_sessions_serve(struct dtls_sessions *sessions, struct dtls *dtls);
  * `error`. */
 bool dtls_sessions_load(struct dtls_sessions *sessions, char *error, size_t error_size);
 
-/* Write the windows that have moved. False: not all of them, the queue is full. */
+/* Write the windows that are to be in the database by now. False: not all of them, the queue is full. */
 bool dtls_sessions_write(struct dtls_sessions *sessions);
 
 /* Nothing resumes with this identity any more. */
@@ -36,7 +37,8 @@ void dtls_sessions_forget_identity(struct dtls_sessions *sessions, const struct 
 void dtls_sessions_save(struct dtls_sessions *sessions, struct link *link);
 void dtls_sessions_reserve(struct dtls_sessions *sessions, struct link *link, uint64_t id, uint64_t number_limit);
 void dtls_sessions_touched(struct dtls_sessions *sessions, struct link *link);
-void dtls_sessions_forget(struct dtls_sessions *sessions, uint64_t id);
+void dtls_sessions_moved(struct dtls_sessions *sessions, struct link *link);
+void dtls_sessions_forget(struct dtls_sessions *sessions, struct link *link, uint64_t id);
 void dtls_sessions_resume_put(struct dtls_sessions *sessions, struct slice session_id,
                               const struct link_identity *identity, struct slice secret, uint64_t expires_ms);
 bool dtls_sessions_resume_get(struct dtls_sessions *sessions, struct slice session_id, struct buffer *secret);

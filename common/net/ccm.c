@@ -76,7 +76,7 @@ static void mix(struct ccm *ccm, size_t at, const uint8_t *bytes, size_t len) {
     }
 }
 
-static void authenticate(struct ccm *ccm, const struct ccm_params *params, const uint8_t *text, size_t len) {
+static void authenticate_outside(struct ccm *ccm, const struct ccm_params *params, size_t len) {
     uint8_t first[BLOCK];
     struct slice aad = params->aad;
     begin_block(params, (uint8_t)((aad.len > 0 ? HAS_AAD : 0) | (params->tag_len - 2) / 2 << 3), first);
@@ -87,7 +87,6 @@ static void authenticate(struct ccm *ccm, const struct ccm_params *params, const
         ccm->mac[1] ^= (uint8_t)aad.len;
         mix(ccm, 2, aad.data, aad.len);
     }
-    mix(ccm, 0, text, len);
 }
 
 /* ---- encryption (RFC 3610 §2.3) ---- */
@@ -97,13 +96,10 @@ static void find_stream(struct ccm *ccm, size_t number) {
     encrypt(ccm, ccm->counter, ccm->stream);
 }
 
-static void crypt_text(struct ccm *ccm, uint8_t *text, size_t len) {
-    for (size_t done = 0; done < len; done += BLOCK) {
-        size_t n = len - done < BLOCK ? len - done : BLOCK;
-        find_stream(ccm, done / BLOCK + 1);
-        for (size_t i = 0; i < n; i++)
-            text[done + i] ^= ccm->stream[i];
-    }
+static void crypt_block(struct ccm *ccm, size_t number, uint8_t *text, size_t len) {
+    find_stream(ccm, number);
+    for (size_t i = 0; i < len; i++)
+        text[i] ^= ccm->stream[i];
 }
 
 static void put_tag(struct ccm *ccm, const struct ccm_params *params, uint8_t tag[CCM_TAG_MAX]) {
@@ -115,12 +111,29 @@ static void put_tag(struct ccm *ccm, const struct ccm_params *params, uint8_t ta
 
 /* ---- both ---- */
 
+/* The text, block by block: its MAC and its encryption don't wait for each other in the processor then. */
+static void seal_text(struct ccm *ccm, uint8_t *text, size_t len) {
+    for (size_t done = 0; done < len; done += BLOCK) {
+        size_t n = len - done < BLOCK ? len - done : BLOCK;
+        mix(ccm, 0, text + done, n);
+        crypt_block(ccm, done / BLOCK + 1, text + done, n);
+    }
+}
+
+static void open_text(struct ccm *ccm, uint8_t *text, size_t len) {
+    for (size_t done = 0; done < len; done += BLOCK) {
+        size_t n = len - done < BLOCK ? len - done : BLOCK;
+        crypt_block(ccm, done / BLOCK + 1, text + done, n);
+        mix(ccm, 0, text + done, n);
+    }
+}
+
 bool ccm_seal(const struct ccm_params *params, uint8_t *text, size_t len) {
     struct ccm ccm;
     if (!begin(&ccm, params, len))
         return false;
-    authenticate(&ccm, params, text, len);
-    crypt_text(&ccm, text, len);
+    authenticate_outside(&ccm, params, len);
+    seal_text(&ccm, text, len);
     put_tag(&ccm, params, text + len);
     end(&ccm);
     return true;
@@ -131,8 +144,8 @@ bool ccm_open(const struct ccm_params *params, uint8_t *text, size_t len) {
     uint8_t tag[CCM_TAG_MAX];
     bool good = begin(&ccm, params, len);
     if (good) {
-        crypt_text(&ccm, text, len);
-        authenticate(&ccm, params, text, len);
+        authenticate_outside(&ccm, params, len);
+        open_text(&ccm, text, len);
         put_tag(&ccm, params, tag);
         good = mbedtls_ct_memcmp(tag, text + len, params->tag_len) == 0;
         end(&ccm);

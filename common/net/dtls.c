@@ -255,7 +255,8 @@ void dtls_unfeed(struct dtls *dtls, struct handshake *hs) {
 void dtls_feed(struct dtls *dtls, struct handshake *hs, const struct arrival *arrival) {
     if (hs->session == NULL) {
         hs->traffic.handshake_in += (uint32_t)arrival->len;
-        hs->traffic.handshake_datagrams_in += arrival->first;
+        if (arrival->first)
+            hs->traffic.handshake_datagrams_in++;
     }
     handshake_hold(hs, arrival->peer, slice_of(arrival->bytes, arrival->len));
     if (hs->is_fed)

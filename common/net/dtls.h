@@ -9,7 +9,7 @@
  *
  * What it never does: know credentials, a database or CoAP. Those are asked through `struct dtls_handlers`, always on the
  * loop's thread. From `receive`, `established`, `failed`, `moved` and `closed` anything here may be called but dtls_close;
- * from the others only dtls_session_row, dtls_describe, dtls_saved and dtls_reserved.
+ * from the others only dtls_session_row, dtls_session_window, dtls_describe, dtls_saved and dtls_reserved.
  *
  * Surviving a crash. A record number must never be used twice with a key, and no record be accepted twice:
  *  - `save` comes when a session has keys of its own. Its row tells up to which number it may send (`number_limit`);
@@ -117,7 +117,8 @@ const char *dtls_end_name(enum dtls_end end);
 
 /* Bytes of UDP payload of one session, and of the messages in it. They wrap. */
 struct dtls_traffic {
-    uint32_t handshake_in, handshake_out, handshake_datagrams_in, handshake_datagrams_out;
+    uint32_t handshake_in, handshake_out;
+    uint16_t handshake_datagrams_in, handshake_datagrams_out;
     uint32_t records_in, records_out; /* records after the handshake, whole */
     uint32_t content_in, content_out; /* of them application data */
 };
@@ -142,6 +143,12 @@ struct dtls_session_row {
     uint64_t window_top, window_bits; /* replay window: newest number, and bit n: newest - n was seen */
     uint64_t used_ms;
     struct slice secret; /* keys, CIDs, identity; to be sealed. Empty when not asked for */
+};
+
+/* The part of it that moves with every message. */
+struct dtls_window {
+    uint64_t id, top, bits;
+    uint32_t place; /* what the owner has set */
 };
 
 struct dtls_handlers {
@@ -218,6 +225,13 @@ void dtls_describe(const struct link *link, struct dtls_description *description
 
 /* The session as it is to be kept. `secret` may be NULL. False: it is not one that is kept (live, or ended). */
 bool dtls_session_row(const struct link *link, struct dtls_session_row *row, struct buffer *secret);
+
+/* The same of its window. */
+bool dtls_session_window(const struct link *link, struct dtls_window *window);
+
+/* A number of the owner's, 0 at first, that stays with the session until its link is freed. */
+void dtls_set_place(struct link *link, uint32_t place);
+uint32_t dtls_place(const struct link *link);
 
 /* Bring back a session at start, from its row. Nothing is sent before numbers have been reserved: it asks with the first
  * message, or dtls_reserved is called at once by an owner that has raised all rows in one go (by DTLS_NUMBERS_STEP). The

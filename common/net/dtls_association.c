@@ -488,7 +488,8 @@ static void feed(struct dtls *dtls, struct dtls_session *session, const struct a
         session->traffic.records_in += (uint32_t)arrival->len;
     else {
         session->traffic.handshake_in += (uint32_t)arrival->len;
-        session->traffic.handshake_datagrams_in += arrival->first;
+        if (arrival->first)
+            session->traffic.handshake_datagrams_in++;
     }
     if (!session->live->live) /* else mbedtls shows what it is, or drops it */
         link_tell_watcher(&session->link, false, SLICE_NONE, arrival->len);
@@ -676,6 +677,21 @@ bool dtls_session_row(const struct link *link, struct dtls_session_row *row, str
     mbedtls_platform_zeroize(&keys, sizeof keys);
     row->secret = buffer_slice(secret);
     return !secret->overflow;
+}
+
+bool dtls_session_window(const struct link *link, struct dtls_window *window) {
+    const struct dtls_session *session = session_of(link);
+    *window = (struct dtls_window){
+        .id = session->id, .top = session->keys.window_top, .bits = session->keys.window_bits, .place = session->place};
+    return session->dtls != NULL && session->saved;
+}
+
+void dtls_set_place(struct link *link, uint32_t place) {
+    session_of(link)->place = place;
+}
+
+uint32_t dtls_place(const struct link *link) {
+    return session_of(link)->place;
 }
 
 struct link *dtls_restore(struct dtls *dtls, struct listener *listener, const struct dtls_session_row *row) {

@@ -213,7 +213,8 @@ static void fail_handshake(struct dtls_client *client) {
 static int send_datagram(struct dtls_client *client, struct slice datagram) {
     bool in_session = client->established;
     *(in_session ? &client->traffic.records_out : &client->traffic.handshake_out) += (uint32_t)datagram.len;
-    client->traffic.handshake_datagrams_out += !in_session;
+    if (!in_session)
+        client->traffic.handshake_datagrams_out++;
     return client->handlers.send(client->arg, datagram);
 }
 
@@ -486,7 +487,8 @@ void dtls_client_receive(struct dtls_client *client, uint8_t *datagram, size_t l
     if (client->closing || (!client->established && client->hs == NULL))
         return;
     *(client->established ? &client->traffic.records_in : &client->traffic.handshake_in) += (uint32_t)len;
-    client->traffic.handshake_datagrams_in += !client->established;
+    if (!client->established)
+        client->traffic.handshake_datagrams_in++;
     if (client->hs != NULL)
         feed_handshake(client, slice_of(datagram, len));
     else if (client->established)

@@ -57,6 +57,7 @@ struct dtls_session {
     uint64_t established_ms, used_ms;
     struct dtls_traffic traffic;
     struct lingering *lingering; /* NULL: is not going to end */
+    uint32_t place;              /* the owner's (dtls_set_place) */
     uint32_t credit;             /* bytes that may be sent to an address that has not proven that it receives */
     uint16_t suite;              /* IANA's number */
     bool sent_unproven : 1;      /* and some have been */

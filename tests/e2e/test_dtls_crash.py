@@ -33,7 +33,8 @@ def numbers(datagrams):
 
 @pytest.fixture
 def berth(start_berth):
-    return start_berth("--psk", f"dev1:{KEY.hex()}", listen=("coaps://127.0.0.1:0",))
+    keys = ("--psk", f"dev1:{KEY.hex()}", "--psk", f"dev2:{KEY.hex()}")
+    return start_berth(*keys, listen=("coaps://127.0.0.1:0",))
 
 
 @pytest.fixture
@@ -49,8 +50,8 @@ def connect(berth, wire):
     return peer
 
 
-def register(peer):
-    query = ["lt=300", "lwm2m=1.1", "b=U", "ep=dev1"]
+def register(peer, endpoint="dev1"):
+    query = ["lt=300", "lwm2m=1.1", "b=U", f"ep={endpoint}"]
     answer = peer.request(POST, "/rd", query, b"</1/0>,</3/0>", [(CONTENT_FORMAT, uint(LINK_FORMAT))])
     assert answer.code_text == "2.01"
     return answer.location
@@ -184,6 +185,24 @@ def test_CID_15_an_answer_whose_observation_is_stored_is_not_accepted_again_afte
     recorded = wire.to_server[before:]
     lose_power(berth)
     assert send_again_after_a_crash(berth, wire, device.peer, device.registered.location, recorded) == 0
+
+
+def test_CID_15_a_mere_refresh_is_not_accepted_again_after_power_loss_once_a_minute(berth, wire):
+    peer = connect(berth, wire)
+    location = register(peer)
+    other = DtlsPeer(int(berth.listeners[0].rpartition(":")[2]), psk=("dev2", KEY))
+    berth.peers.append(other)
+    other_location = register(other, "dev2")
+    berth.leap("61s")
+    before = len(wire.to_server)
+    assert peer.request(POST, location).code_text == "2.04"
+    recorded = wire.to_server[before:]
+    for _ in range(2):  # what is written with the other one's change is of its own turn
+        assert other.request(POST, other_location).code_text == "2.04"
+    berth.leap("1s")
+    assert other.request(POST, other_location, ["lt=400"]).code_text == "2.04"  # committed, and all before it
+    lose_power(berth)
+    assert send_again_after_a_crash(berth, wire, peer, location, recorded) == 0
 
 
 def test_CID_15_a_swarm_of_devices_goes_on_over_25_kills():

@@ -40,20 +40,28 @@ static struct window_journal *open_journal(void) {
     return journal;
 }
 
-static void assert_raised(struct window_journal *journal, uint64_t id, uint64_t top, uint64_t bits, uint64_t to_top,
+/* What comes of a window of the database. Whether the session has a slot. */
+static bool assert_raised(struct window_journal *journal, uint64_t id, uint64_t top, uint64_t bits, uint64_t to_top,
                           uint64_t to_bits) {
-    bool changes = top != to_top || bits != to_bits;
-    assert_int_equal(window_journal_raise(journal, id, &top, &bits), changes);
+    uint32_t slot = window_journal_raise(journal, id, &top, &bits);
     assert_int_equal(top, to_top);
     assert_int_equal(bits, to_bits);
+    return slot != WINDOW_JOURNAL_NONE;
+}
+
+/* A slot with one note in it. */
+static uint32_t noted(struct window_journal *journal, uint64_t id, uint64_t top, uint64_t bits) {
+    uint32_t slot = window_journal_take(journal, id);
+    assert_int_not_equal(slot, WINDOW_JOURNAL_NONE);
+    window_journal_note(journal, slot, top, bits);
+    return slot;
 }
 
 static void test_a_new_one_raises_nothing(void **state) {
     (void)state;
     struct window_journal *journal = open_journal();
     struct stat status;
-    assert_raised(journal, 1, 5, 1, 5, 1);
-    assert_raised(journal, 0, 0, 0, 0, 0);
+    assert_false(assert_raised(journal, 1, 5, 1, 5, 1));
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0600);
     assert_int_equal(status.st_blocks * 512 >= status.st_size, 1); /* its pages can always be written */
@@ -65,28 +73,33 @@ static void test_CID_15_what_a_process_noted_outlives_sigkill(void **state) {
     pid_t child = fork();
     if (child == 0) {
         struct window_journal *journal = window_journal_open(path, error, sizeof error);
-        window_journal_note(journal, 7, 10, 0x3);
-        window_journal_note(journal, 8, 1, 0x1);
-        window_journal_note(journal, 7, 12, 0xd);
+        uint32_t slot = noted(journal, 7, 10, 0x3);
+        noted(journal, 8, 1, 0x1);
+        window_journal_note(journal, slot, 12, 0xd);
+        window_journal_take(journal, 9);
         kill(getpid(), SIGKILL);
     }
     int how;
     assert_int_equal(waitpid(child, &how, 0), child);
     assert_true(WIFSIGNALED(how));
     struct window_journal *journal = open_journal();
-    assert_raised(journal, 7, 9, 0x1, 12, 0xd);
-    assert_raised(journal, 8, 0, 0, 1, 1);
-    assert_raised(journal, 9, 4, 1, 4, 1);
+    assert_true(assert_raised(journal, 7, 9, 0x1, 12, 0xd));
+    assert_true(assert_raised(journal, 8, 0, 0, 1, 1));
+    assert_true(assert_raised(journal, 9, 4, 1, 4, 1)); /* nothing was noted */
+    assert_false(assert_raised(journal, 10, 4, 1, 4, 1));
     window_journal_loaded(journal);
-    assert_raised(journal, 7, 9, 0x1, 9, 0x1);
+    assert_false(assert_raised(journal, 7, 9, 0x1, 9, 0x1));
+    window_journal_close(journal);
+    journal = open_journal();
+    assert_true(assert_raised(journal, 7, 9, 0x1, 12, 0xd)); /* it still has it */
     window_journal_close(journal);
 }
 
 static void test_windows_are_united(void **state) {
     (void)state;
     struct window_journal *journal = open_journal();
-    window_journal_note(journal, 1, 100, 0x5);
-    window_journal_note(journal, 2, 100, UINT64_MAX);
+    noted(journal, 1, 100, 0x5);
+    noted(journal, 2, 100, UINT64_MAX);
     window_journal_close(journal);
     journal = open_journal();
     assert_raised(journal, 1, 100, 0x2, 100, 0x7);
@@ -99,22 +112,49 @@ static void test_windows_are_united(void **state) {
     window_journal_close(journal);
 }
 
-static void test_a_ring_goes_round_and_goes_on_behind_the_last_note(void **state) {
+static void test_the_newest_note_counts_whatever_its_turn(void **state) {
     (void)state;
     struct window_journal *journal = open_journal();
-    for (uint64_t i = 1; i <= WINDOW_JOURNAL_NOTES + 10; i++)
-        window_journal_note(journal, i, i, 1);
+    uint64_t top = 0, bits = 1;
+    uint32_t slot = noted(journal, 1, top, bits);
+    for (int i = 0; i < 50; i++) {
+        bool late = i % 3 == 1; /* an older record: the newest number stays */
+        bits = late ? bits | (uint64_t)1 << 40 : bits << 2 | 1;
+        top += late ? 0 : 2;
+        window_journal_note(journal, slot, top, bits);
+        window_journal_close(journal);
+        journal = open_journal();
+        assert_true(assert_raised(journal, 1, 0, 0, top, bits));
+    }
+    window_journal_close(journal);
+}
+
+/* Sessions by the thousand, which the file grows for, and slots that are given again. */
+static void test_slots_are_given_again_without_what_was_in_them(void **state) {
+    (void)state;
+    enum { MANY = 10000 };
+    struct window_journal *journal = open_journal();
+    for (uint64_t id = 1; id <= MANY; id++)
+        noted(journal, id, 1000 + id, 1);
     window_journal_close(journal);
     journal = open_journal();
-    assert_raised(journal, 10, 0, 0, 0, 0); /* overwritten */
-    assert_raised(journal, 11, 0, 0, 11, 1);
-    assert_raised(journal, WINDOW_JOURNAL_NOTES + 10, 0, 0, WINDOW_JOURNAL_NOTES + 10, 1);
-    window_journal_note(journal, 5, 5, 1);
+    for (uint64_t id = MANY; id > 0; id -= 2) /* those with odd ids have gone with the database's rows */
+        assert_true(assert_raised(journal, id, 0, 0, 1000 + id, 1));
+    window_journal_loaded(journal);
+    struct stat before, after;
+    assert_int_equal(stat(path, &before), 0);
+    for (uint64_t id = 1; id < MANY; id += 2)
+        assert_int_not_equal(window_journal_take(journal, MANY + id), WINDOW_JOURNAL_NONE);
+    window_journal_give_back(journal, window_journal_take(journal, 5));
+    assert_int_equal(stat(path, &after), 0);
+    assert_int_equal(before.st_size, after.st_size);
     window_journal_close(journal);
     journal = open_journal();
-    assert_raised(journal, 11, 0, 0, 0, 0);
-    assert_raised(journal, 12, 0, 0, 12, 1);
-    assert_raised(journal, 5, 0, 0, 5, 1);
+    for (uint64_t id = 1; id < MANY; id += 2) {
+        assert_false(assert_raised(journal, id, 0, 0, 0, 0));
+        assert_true(assert_raised(journal, MANY + id, 0, 0, 0, 0));
+        assert_true(assert_raised(journal, id + 1, 0, 0, 1001 + id, 1));
+    }
     window_journal_close(journal);
 }
 
@@ -128,28 +168,30 @@ static void write_at(long at, const char *bytes, size_t len) {
 static void test_a_note_that_was_not_finished_does_not_count(void **state) {
     (void)state;
     struct window_journal *journal = open_journal();
-    window_journal_note(journal, 3, 30, 1);
-    window_journal_note(journal, 3, 31, 3);
+    uint32_t slot = noted(journal, 3, 30, 1);
+    window_journal_note(journal, slot, 31, 3);
     window_journal_close(journal);
-    write_at(16 + 32 + 8, "\xff\xff", 2); /* in the second one's number */
+    write_at(8 + 40 * slot + 8 + 16 + 8, "\xff\xff",
+             2); /* the second one's bits: behind magic, id, the first, its number */
     journal = open_journal();
-    assert_raised(journal, 3, 0, 0, 30, 1);
+    assert_true(assert_raised(journal, 3, 0, 0, 30, 1));
     window_journal_close(journal);
 }
 
 static void test_a_file_that_is_no_journal_is_begun_anew(void **state) {
     (void)state;
     struct window_journal *journal = open_journal();
-    window_journal_note(journal, 3, 30, 1);
+    noted(journal, 3, 30, 1);
     window_journal_close(journal);
     write_at(0, "x", 1);
     journal = open_journal();
-    assert_raised(journal, 3, 1, 1, 1, 1);
-    window_journal_note(journal, 4, 40, 1);
+    assert_false(assert_raised(journal, 3, 1, 1, 1, 1));
+    window_journal_loaded(journal);
+    noted(journal, 4, 40, 1);
     window_journal_close(journal);
     assert_int_equal(truncate(path, 100), 0);
     journal = open_journal();
-    assert_raised(journal, 4, 1, 1, 1, 1);
+    assert_false(assert_raised(journal, 4, 1, 1, 1, 1));
     window_journal_close(journal);
 }
 
@@ -165,7 +207,8 @@ int main(void) {
         JOURNAL_TEST(test_a_new_one_raises_nothing),
         JOURNAL_TEST(test_CID_15_what_a_process_noted_outlives_sigkill),
         JOURNAL_TEST(test_windows_are_united),
-        JOURNAL_TEST(test_a_ring_goes_round_and_goes_on_behind_the_last_note),
+        JOURNAL_TEST(test_the_newest_note_counts_whatever_its_turn),
+        JOURNAL_TEST(test_slots_are_given_again_without_what_was_in_them),
         JOURNAL_TEST(test_a_note_that_was_not_finished_does_not_count),
         JOURNAL_TEST(test_a_file_that_is_no_journal_is_begun_anew),
         JOURNAL_TEST(test_what_cant_be_opened_is_said),
