@@ -13,6 +13,8 @@
 #include "server/bootstrap.h"
 #include "server/contact.h"
 #include "server/dtls_sessions.h"
+#include "server/fault.h"
+#include "server/fault_wire.h"
 #include "server/issuer.h"
 #include "server/own_pki.h"
 #include "server/persist.h"
@@ -20,7 +22,13 @@
 #include "server/register.h"
 #include "server/traffic.h"
 
-enum { FILE_MAX = 65536, FACTS_MAX = 768, ALERT_CERTIFICATE_EXPIRED = 45, ALERT_UNKNOWN_CA = 48 };
+enum {
+    FILE_MAX = 65536,
+    FACTS_MAX = 768,
+    ALERT_CERTIFICATE_EXPIRED = 45,
+    ALERT_UNKNOWN_CA = 48,
+    ALERT_ACCESS_DENIED = 49
+};
 
 /* ---- identities (handlers) ---- */
 
@@ -38,9 +46,9 @@ static unsigned services_of(const struct listener *listener) {
 }
 
 static bool on_psk(void *arg, const struct listener *listener, struct slice identity, struct buffer *key) {
-    const struct server *server = arg;
+    struct server *server = arg;
     const struct credential *c = credentials_find_psk(server->credentials, identity, services_of(listener));
-    if (c == NULL)
+    if (c == NULL || fault_refuses(server, FAULT_REFUSE_HANDSHAKE, c->endpoint))
         return false;
     buffer_put_slice(key, c->key);
     return !key->overflow;
@@ -48,7 +56,11 @@ static bool on_psk(void *arg, const struct listener *listener, struct slice iden
 
 /* Good when an authority has signed it or a credential has its fingerprint (SEC-13); dates are judged in both cases. */
 static int on_certificate(void *arg, const struct listener *listener, const struct dtls_peer_certificate *certificate) {
-    const struct server *server = arg;
+    struct server *server = arg;
+    struct slice endpoint = SLICE_NONE;
+    admission_endpoint(server, certificate->identity, services_of(listener), &endpoint);
+    if (fault_refuses(server, FAULT_REFUSE_HANDSHAKE, endpoint))
+        return ALERT_ACCESS_DENIED;
     bool pinned = credentials_find_fingerprint(server->credentials, certificate->identity->fingerprint,
                                                services_of(listener)) != NULL;
     if (!certificate->chain_trusted && !pinned)
@@ -197,8 +209,13 @@ static bool on_resume_get(void *arg, struct slice session_id, struct buffer *sec
 
 static bool on_permitted(void *arg, const struct listener *listener, const struct link_identity *identity,
                          bool chain_trusted) {
-    const struct server *server = arg;
-    struct slice endpoint;
+    struct server *server = arg;
+    struct slice endpoint = SLICE_NONE;
+    if (server->provoked) {
+        admission_endpoint(server, identity, services_of(listener), &endpoint);
+        if (fault_refuses(server, FAULT_REFUSE_RESUMPTION, endpoint))
+            return false;
+    }
     bool has_service =
         listener->role == LISTENER_EVERYTHING || admission_endpoint(server, identity, services_of(listener), &endpoint);
     return has_service && dtls_sessions_permitted(server->dtls_sessions, identity, chain_trusted);
@@ -258,12 +275,18 @@ static void on_datagram(void *arg, struct listener *listener, const struct addre
                         uint8_t *datagram, size_t len) {
     struct server *server = arg;
     clock_update(&server->clock);
-    dtls_receive(server->dtls, listener, peer, local, datagram, len);
+    if (server->provoked)
+        fault_wire_receive_datagram(server, listener, peer, local, slice_of(datagram, len));
+    else
+        dtls_receive(server->dtls, listener, peer, local, datagram, len);
 }
 
 static int on_send(void *arg, struct listener *listener, const struct address *peer, const struct address *local,
                    struct slice datagram) {
-    return udp_send(((struct server *)arg)->udp, listener, peer, local, datagram);
+    struct server *server = arg;
+    if (server->provoked)
+        return fault_wire_send_datagram(server, listener, peer, local, datagram);
+    return udp_send(server->udp, listener, peer, local, datagram);
 }
 
 static void on_message(void *arg, struct link *link, struct slice message) {

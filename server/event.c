@@ -90,6 +90,7 @@ static const char *const type_names[EVENT_TYPE_COUNT] = {
     [EVENT_BOOTSTRAP_STEP] = "bootstrap_step",
     [EVENT_BOOTSTRAP_FINISHED] = "bootstrap_finished",
     [EVENT_BOOTSTRAP_FAILED] = "bootstrap_failed",
+    [EVENT_FAULT] = "fault",
 };
 
 struct event_log *event_log_new(const struct clock *clock, uint64_t first_id, size_t max_bytes) {
@@ -449,6 +450,10 @@ static const struct {
     [EVENT_FACT_QUERY] = {"query", EVENT_FACT_TEXT},
     [EVENT_FACT_DIAGNOSTIC] = {"diagnostic", EVENT_FACT_TEXT},
     [EVENT_FACT_RTT_MS] = {"rtt_ms", EVENT_FACT_NUMBER},
+    [EVENT_FACT_FAULT] = {"fault", EVENT_FACT_NUMBER},
+    [EVENT_FACT_ACTION] = {"action", EVENT_FACT_TEXT},
+    [EVENT_FACT_MESSAGE] = {"message", EVENT_FACT_TEXT},
+    [EVENT_FACT_DIRECTION] = {"direction", EVENT_FACT_TEXT},
 };
 
 void event_fact_put(struct buffer *facts, enum event_fact fact, struct slice text) {

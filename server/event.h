@@ -36,6 +36,7 @@ enum event_type {
     EVENT_BOOTSTRAP_STEP,     /* a command was answered, or not: facts, its path in `node`, the answer in `coap_code` */
     EVENT_BOOTSTRAP_FINISHED, /* the device has what it needs */
     EVENT_BOOTSTRAP_FAILED,   /* `detail` says why; facts */
+    EVENT_FAULT,              /* a fault that was ordered has acted: facts, the code it answered with in `coap_code` */
     EVENT_TYPE_COUNT,
 };
 
@@ -65,6 +66,10 @@ enum event_fact {
     EVENT_FACT_QUERY,     /* further parameters of the request, joined by & */
     EVENT_FACT_DIAGNOSTIC,
     EVENT_FACT_RTT_MS,
+    EVENT_FACT_FAULT,     /* its number */
+    EVENT_FACT_ACTION,    /* "drop" … */
+    EVENT_FACT_MESSAGE,   /* "register" … */
+    EVENT_FACT_DIRECTION, /* "in", "out" */
     EVENT_FACT_COUNT,
 };
 

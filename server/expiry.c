@@ -3,9 +3,8 @@
 #include "server/contact.h"
 #include "server/persist.h"
 
-static void on_expired(struct timer *timer, void *arg) {
-    struct server *server = arg;
-    struct registration *r = TIMER_OWNER(timer, struct registration, expiry);
+void expiry_now(struct server *server, struct registration *r) {
+    timer_cancel(&server->wheel, &r->expiry);
     struct event event = {.type = EVENT_EXPIRED,
                           .endpoint = registration_endpoint(r),
                           .location = registration_location(r),
@@ -15,6 +14,10 @@ static void on_expired(struct timer *timer, void *arg) {
     contact_ended(server, r, EVENT_EXPIRED);
     persist_deletion(server, r->id);
     directory_remove(server->directory, r);
+}
+
+static void on_expired(struct timer *timer, void *arg) {
+    expiry_now(arg, TIMER_OWNER(timer, struct registration, expiry));
 }
 
 void expiry_resume(struct server *server, struct registration *r) {

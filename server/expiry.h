@@ -11,4 +11,7 @@ void expiry_refresh(struct server *server, struct registration *registration);
 /* Set the timer by expires_at_ms, as read from the store. */
 void expiry_resume(struct server *server, struct registration *registration);
 
+/* It expires this moment, whatever its lifetime. `registration` is gone then. */
+void expiry_now(struct server *server, struct registration *registration);
+
 #endif

@@ -12,6 +12,7 @@
 
 #include "server/awake.h"
 #include "server/dealings.h"
+#include "server/fault.h"
 #include "server/persist.h"
 #include "server/queue_settings.h"
 
@@ -557,6 +558,8 @@ enum queue_refusal queue_put(struct server *server, struct slice endpoint, struc
         return QUEUE_NOT_REGISTERED;
     const struct device_queue *before = queue_of(r);
     if (before != NULL && before->count >= queue_settings_of(server, endpoint).limit)
+        return QUEUE_FULL;
+    if (fault_refuses(server, FAULT_FILL_QUEUE, endpoint))
         return QUEUE_FULL;
     size_t needed = sizeof(struct queue_entry) + endpoint.len + job.len;
     if (queues->bytes - queues->result_bytes + needed > QUEUE_BYTES_MAX)

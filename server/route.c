@@ -2,6 +2,7 @@
 
 #include "common/coap/option.h"
 #include "server/bootstrap.h"
+#include "server/fault_wire.h"
 #include "server/refusal.h"
 #include "server/register.h"
 #include "server/send.h"
@@ -91,6 +92,8 @@ static bool serves(const struct listener *listener, struct slice first) {
 }
 
 void route_request(struct server *server, const struct coap_request *request) {
+    if (server->provoked && fault_wire_answer(server, request))
+        return;
     struct request_path path = read_path(request->message);
     bool strict = request->link->listener->strict;
     if (path.slash_at_end && strict) {

@@ -11,6 +11,8 @@
 #include "server/contact.h"
 #include "server/dtls_service.h"
 #include "server/expiry.h"
+#include "server/fault.h"
+#include "server/fault_wire.h"
 #include "server/issuer.h"
 #include "server/key_file.h"
 #include "server/names.h"
@@ -64,6 +66,13 @@ static void on_ping(void *arg, struct link *link) {
 }
 
 void server_receive(struct server *server, struct link *link, struct slice message) {
+    if (server->provoked)
+        fault_wire_receive(server, link, message);
+    else
+        server_deliver(server, link, message);
+}
+
+void server_deliver(struct server *server, struct link *link, struct slice message) {
     coap_receive(server->coap, link, message);
     struct registration *r = server_owner_of(server, link);
     if (r != NULL)
@@ -324,6 +333,7 @@ static bool start(struct server *server, char *error, size_t error_size) {
     server->udp = udp_new(server->loop, on_datagram, server);
     connections_start(server);
     traffic_watch(server);
+    bool can_fault = faults_start(server);
     ticker_start(&server->ticker, server->loop, &server->clock, &server->wheel);
     server->observing = observing_new();
     server->bootstrap_configs = bootstrap_configs_new(server->store, server->seal);
@@ -331,7 +341,7 @@ static bool start(struct server *server, char *error, size_t error_size) {
     server->bootstrap = bootstrap_new(server);
     if (server->events == NULL || server->directory == NULL || server->coap == NULL || server->observing == NULL ||
         server->credentials == NULL || server->bootstrap_configs == NULL || server->issuer == NULL ||
-        server->bootstrap == NULL) {
+        server->bootstrap == NULL || !can_fault) {
         snprintf(error, error_size, "out of memory");
         return false;
     }
@@ -349,6 +359,7 @@ static bool start(struct server *server, char *error, size_t error_size) {
 
 /* Everything in the reverse order of start(), as far as that came. */
 static void stop(struct server *server) {
+    faults_stop(server);
     bootstrap_stop(server->bootstrap);
     if (server->coap != NULL) /* what ends with them is stored */
         coap_end_calls(server->coap);
@@ -531,6 +542,8 @@ static void on_reset(void *arg, enum store_result result) {
         queue_drop_before(server, pending->before_request_id);
         queue_settings_clear(server);
     }
+    if (result == STORE_OK && (pending->scopes & SERVER_RESET_FAULTS) != 0)
+        fault_clear(server, SLICE_NONE);
     if (result == STORE_OK && (pending->scopes & SERVER_RESET_EVENTS) != 0)
         event_log_clear(server->events);
     pending->done(pending->arg, result);

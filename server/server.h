@@ -26,6 +26,8 @@ struct unsaved_ids {
 struct queues;               /* server/queue.h */
 struct queue_settings_table; /* server/queue_settings.h */
 
+struct faults;
+struct fault_wire;
 struct dtls_sessions;
 struct tls;
 struct oscore_keeper;
@@ -72,6 +74,9 @@ struct server {
     struct queues *queues;                            /* requests that wait for their devices */
     struct queue_settings_table *queue_settings;      /* NULL: none */
     size_t awake_count;                               /* devices in queue mode that are awake */
+    struct faults *faults;                            /* what tests have ordered to go wrong (fault.h) … */
+    struct fault_wire *fault_wire;
+    bool provoked; /* … and whether anything is to be asked for it */
     uint64_t started_at_ms;
 };
 
@@ -83,13 +88,13 @@ struct server *server_start(uv_loop_t *loop, const struct config *config, struct
 /* Stop listening, commit everything, free everything. Run the loop once more afterwards for close callbacks. */
 void server_stop(struct server *server);
 
-/* A CoAP message has come over `link`, which lives through the call. */
-void server_receive(struct server *server, struct link *link, struct slice message);
-
 /* ---- for what brings messages ---- */
 
-/* A message has come from a device. */
+/* A message has come from a device, over `link`, which lives through the call. */
 void server_receive(struct server *server, struct link *link, struct slice message);
+
+/* Likewise, past the faults that are ordered. */
+void server_deliver(struct server *server, struct link *link, struct slice message);
 
 /* The registration last seen on a link, NULL when there is none. */
 struct registration *server_owner_of(const struct server *server, const struct link *link);
@@ -109,8 +114,8 @@ size_t server_leap(struct server *server, uint64_t by_ms);
 /* Take a registration out of the directory and say so (DEREGISTERED); its deletion is stored or on its way. */
 void server_drop(struct server *server, struct registration *registration, enum event_type type);
 
-/* A clean slate: forget all devices, their queued requests and what is set for them (no events), and/or the event log. Answers after the commit. */
-enum server_reset { SERVER_RESET_DEVICES = 1, SERVER_RESET_EVENTS = 2 };
+/* A clean slate: forget all devices, their queued requests and what is set for them (no events), the event log, the faults that are ordered. Answers after the commit. */
+enum server_reset { SERVER_RESET_DEVICES = 1, SERVER_RESET_EVENTS = 2, SERVER_RESET_FAULTS = 4 };
 void server_reset(struct server *server, unsigned scopes, store_done_fn *done, void *arg);
 
 /* NULL when the server can take registrations, else why not (a sentence). */

@@ -312,6 +312,20 @@ static const struct route_parameter reset_parameters[] = {
 };
 static const enum problem_kind store_problems[] = {PROBLEM_STORE, PROBLEM_KIND_COUNT};
 
+/* ---- faults ---- */
+
+static const struct route_answer faults_list_answers[] = {
+    {200, JSON, "FaultList", "The faults, oldest first, with those that have ended lately."}, END_ANSWERS};
+static const struct route_answer fault_answers[] = {{200, JSON, "Fault", "The fault."}, END_ANSWERS};
+static const struct route_answer faults_put_answers[] = {
+    {204, NULL, NULL, "It is ordered, or done; Location names it."}, END_ANSWERS};
+static const struct route_answer faults_clear_answers[] = {
+    {204, NULL, NULL, "They have gone; what they held back goes on its way."}, END_ANSWERS};
+static const enum problem_kind faults_put_problems[] = {PROBLEM_BAD_BODY, PROBLEM_CONFLICT, PROBLEM_KIND_COUNT};
+static const enum problem_kind device_faults_put_problems[] = {PROBLEM_BAD_BODY, PROBLEM_NOT_REGISTERED,
+                                                               PROBLEM_CONFLICT, PROBLEM_KIND_COUNT};
+static const enum problem_kind fault_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_KIND_COUNT};
+
 /* ---- object definitions ---- */
 
 static const struct route_parameter objects_list_parameters[] = {
@@ -900,6 +914,60 @@ static const struct route routes[] = {
      .parameters = reset_parameters,
      .answers = stored_answers,
      .problems = store_problems},
+    {.method = "GET",
+     .path = "/v1/faults",
+     .handler = v1_faults_list,
+     .operation = "listFaults",
+     .summary = "What is ordered to go wrong.",
+     .answers = faults_list_answers},
+    {.method = "PUT",
+     .path = "/v1/faults",
+     .handler = v1_faults_put,
+     .operation = "orderFault",
+     .summary = "Order a fault for every device, and for whoever is none yet.",
+     .body = "FaultOrder",
+     .answers = faults_put_answers,
+     .problems = faults_put_problems},
+    {.method = "DELETE",
+     .path = "/v1/faults",
+     .handler = v1_faults_clear,
+     .operation = "clearFaults",
+     .summary = "Clear all faults, of single devices too.",
+     .answers = faults_clear_answers},
+    {.method = "GET",
+     .path = "/v1/faults/{id}",
+     .handler = v1_faults_get,
+     .operation = "getFault",
+     .summary = "A fault and its counts.",
+     .answers = fault_answers,
+     .problems = fault_problems},
+    {.method = "DELETE",
+     .path = "/v1/faults/{id}",
+     .handler = v1_faults_delete,
+     .operation = "deleteFault",
+     .summary = "Clear one fault.",
+     .answers = faults_clear_answers,
+     .problems = fault_problems},
+    {.method = "GET",
+     .path = "/v1/devices/{endpoint}/faults",
+     .handler = v1_device_faults_list,
+     .operation = "listDeviceFaults",
+     .summary = "What is ordered to go wrong with one device.",
+     .answers = faults_list_answers},
+    {.method = "PUT",
+     .path = "/v1/devices/{endpoint}/faults",
+     .handler = v1_device_faults_put,
+     .operation = "orderDeviceFault",
+     .summary = "Order a fault for one device; also before it registers.",
+     .body = "FaultOrder",
+     .answers = faults_put_answers,
+     .problems = device_faults_put_problems},
+    {.method = "DELETE",
+     .path = "/v1/devices/{endpoint}/faults",
+     .handler = v1_device_faults_clear,
+     .operation = "clearDeviceFaults",
+     .summary = "Clear the faults of one device.",
+     .answers = faults_clear_answers},
     {.method = "GET",
      .path = "/v1/objects",
      .handler = v1_objects_list,

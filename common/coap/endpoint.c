@@ -86,6 +86,11 @@ struct coap_counters coap_endpoint_counters(const struct coap_endpoint *endpoint
     return endpoint->counters;
 }
 
+void coap_endpoint_divert(struct coap_endpoint *endpoint, coap_divert_fn *divert, void *arg) {
+    endpoint->divert = divert;
+    endpoint->divert_arg = arg;
+}
+
 /* ---- requests ---- */
 
 /* What the answer will need, read once the options have been judged. */

@@ -100,6 +100,15 @@ struct coap_counters coap_endpoint_counters(const struct coap_endpoint *endpoint
 /* A message has come over `link`: a datagram, what a length prefix stood before, or a frame of RFC 8323. */
 void coap_receive(struct coap_endpoint *endpoint, struct link *link, struct slice message);
 
+/* ---- faults that are ordered ---- */
+
+/* What would be sent over `link` is handed to whoever stands between: it sends with link_send what it likes of it, when it
+ * likes. `message` lives through the call. */
+typedef void coap_divert_fn(void *arg, struct link *link, struct slice message);
+
+/* From now on, or no longer (NULL). Without it a message costs one branch more. */
+void coap_endpoint_divert(struct coap_endpoint *endpoint, coap_divert_fn *divert, void *arg);
+
 /* ---- connections ---- */
 
 /* A connection that we have opened is there: an RFC 8323 one begins with our CSM. (One that the peer has opened gets it

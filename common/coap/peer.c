@@ -98,7 +98,10 @@ void peer_send(struct coap_peer *peer, struct slice datagram) {
         return;
     peer->endpoint->counters.messages_out++;
     peer->endpoint->counters.bytes_out += datagram.len;
-    link_send(peer->link, datagram);
+    if (peer->endpoint->divert != NULL)
+        peer->endpoint->divert(peer->endpoint->divert_arg, peer->link, datagram);
+    else
+        link_send(peer->link, datagram);
 }
 
 void peer_send_empty(struct coap_peer *peer, enum coap_type type, uint16_t mid) {

@@ -34,6 +34,8 @@ struct coap_endpoint {
     struct coap_option_rules rules;
     const struct coap_protection *protection; /* NULL: none */
     void *protection_arg;
+    coap_divert_fn *divert; /* NULL: none */
+    void *divert_arg;
 };
 
 /* Exists while the peer has an exchange, call, transmission or transfer, and as long as an RFC 8323 connection; holds a

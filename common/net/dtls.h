@@ -255,6 +255,13 @@ void dtls_hang_up(struct link *link);
 /* Forget the session at once, without a word. */
 void dtls_drop(struct link *link);
 
+/* Likewise, after a fatal alert (RFC 5246 §7.2.2). */
+void dtls_drop_with_alert(struct link *link, uint8_t alert);
+
+/* The peer's records with the CID that was agreed on are nobody's from now on, until the program ends; the session itself
+ * stays, and can be sent to. False: none was agreed on, the session has ended, or no message has come in it yet. */
+bool dtls_forget_cid(struct link *link);
+
 /* Forget all sessions and pending handshakes of an identity (compared by security and, for PSK, name, for certificates,
  * fingerprint or, when that is all zero, name). Returns how many sessions there were. */
 size_t dtls_drop_identity(struct dtls *dtls, const struct link_identity *identity);

@@ -614,6 +614,27 @@ void dtls_drop(struct link *link) {
     association_end(session_of(link), DTLS_END_DROPPED, NULL);
 }
 
+void dtls_drop_with_alert(struct link *link, uint8_t alert) {
+    struct dtls_session *session = session_of(link);
+    struct dtls *dtls = session->dtls;
+    const uint8_t content[2] = {MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert};
+    if (dtls == NULL)
+        return;
+    if (session->live != NULL)
+        handshake_send_alert(session->live, content[0], alert);
+    else
+        seal_and_send(dtls, session, RECORD_ALERT, slice_of(content, sizeof content));
+    association_end(session, DTLS_END_DROPPED, NULL);
+}
+
+bool dtls_forget_cid(struct link *link) {
+    struct dtls_session *session = session_of(link);
+    if (session->dtls == NULL || session->live != NULL || session->keys.cid_len == 0)
+        return false;
+    session_table_forget_cid(&session->dtls->sessions, session);
+    return true;
+}
+
 void dtls_hang_up(struct link *link) {
     struct dtls_session *session = session_of(link);
     struct dtls *dtls = session->dtls;

@@ -437,11 +437,15 @@ bool handshake_is_under_way(const struct handshake *hs) {
     return hs->ssl.MBEDTLS_PRIVATE(state) != MBEDTLS_SSL_HANDSHAKE_OVER;
 }
 
-void handshake_say_bye(struct handshake *hs) {
+void handshake_send_alert(struct handshake *hs, uint8_t level, uint8_t alert) {
     if (hs->busy)
         return;
-    hs->layer->send_alert(&hs->ssl, MBEDTLS_SSL_ALERT_LEVEL_WARNING, MBEDTLS_SSL_ALERT_MSG_CLOSE_NOTIFY);
+    hs->layer->send_alert(&hs->ssl, level, alert);
     send_out(hs);
+}
+
+void handshake_say_bye(struct handshake *hs) {
+    handshake_send_alert(hs, MBEDTLS_SSL_ALERT_LEVEL_WARNING, MBEDTLS_SSL_ALERT_MSG_CLOSE_NOTIFY);
 }
 
 struct handshake_record *handshake_take_all(struct handshake_queue *queue) {

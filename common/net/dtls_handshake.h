@@ -142,6 +142,9 @@ bool handshake_is_under_way(const struct handshake *hs);
 /* Send a close_notify, unless a step is on the pool. */
 void handshake_say_bye(struct handshake *hs);
 
+/* Any alert (RFC 5246 §7.2): `level` is 1 or 2. */
+void handshake_send_alert(struct handshake *hs, uint8_t level, uint8_t alert);
+
 /* Everything that waits in a queue, in order, as a list that the caller frees. */
 struct handshake_record *handshake_take_all(struct handshake_queue *queue);
 

@@ -3,6 +3,8 @@
 #include <mbedtls/platform_util.h>
 #include <stdlib.h>
 
+#include "common/base/random.h"
+
 enum { BUCKETS_MIN = 64 };
 
 /* ---- where a session is found ---- */
@@ -242,6 +244,12 @@ void session_table_move(struct session_table *table, struct dtls_session *sessio
     take(table, SESSION_BY_ADDRESS, session);
     session->link.peer = *peer;
     put(table, SESSION_BY_ADDRESS, session);
+}
+
+void session_table_forget_cid(struct session_table *table, struct dtls_session *session) {
+    take(table, SESSION_BY_CID, session);
+    random_bytes(session->keys.bytes, session->keys.cid_len);
+    put(table, SESSION_BY_CID, session);
 }
 
 struct dtls_session *session_find_id(const struct session_table *table, uint64_t id) {

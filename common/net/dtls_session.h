@@ -119,6 +119,9 @@ void session_table_set_lean(struct session_table *table, struct dtls_session *se
 /* Its peer has another address from now on. */
 void session_table_move(struct session_table *table, struct dtls_session *session, const struct address *peer);
 
+/* It is known by another CID, that nobody has been told. */
+void session_table_forget_cid(struct session_table *table, struct dtls_session *session);
+
 struct dtls_session *session_find_id(const struct session_table *table, uint64_t id);
 struct dtls_session *session_find_cid(const struct session_table *table, struct slice cid);
 

@@ -64,6 +64,7 @@ struct connection {
     char *why;               /* it ends, and has not been told so yet */
     uint32_t partial_len, partial_cap;
     bool is_ending, is_dialled, is_open; /* is_open: `opened` was told */
+    bool is_stalled;                     /* nothing is read */
 };
 
 struct port {
@@ -225,6 +226,38 @@ static void close_over(struct link *link, const char *why) {
     connection->carrier->finish(connection);
 }
 
+/* The open connection of a link, or NULL. */
+static struct connection *open_connection(struct link *link) {
+    struct connection *connection = NULL;
+    if (link->ops == &link_ops)
+        connection = ((struct stream_link *)(void *)link)->connection;
+    return connection == NULL || connection->is_ending || connection->tcp.closing ? NULL : connection;
+}
+
+void stream_reset(struct link *link, const char *why) {
+    struct connection *connection = open_connection(link);
+    if (connection == NULL)
+        return;
+    end(connection, why);
+    tcp_reset(&connection->tcp);
+}
+
+void stream_cut(struct link *link, const char *why) {
+    struct connection *connection = open_connection(link);
+    if (connection == NULL)
+        return;
+    end(connection, why);
+    tcp_finish(&connection->tcp);
+}
+
+void stream_stall(struct link *link, bool stalled) {
+    struct connection *connection = open_connection(link);
+    if (connection == NULL)
+        return;
+    connection->is_stalled = stalled;
+    tcp_set_reading(&connection->tcp, !stalled);
+}
+
 static void on_closed(struct tcp_connection *tcp) {
     struct connection *connection = connection_of(tcp);
     const char *why = connection->why != NULL ? connection->why : "closed";
@@ -292,7 +325,7 @@ static void write_message(struct connection *connection, struct slice message) {
 }
 
 static void on_drained(struct tcp_connection *tcp) {
-    if (!connection_of(tcp)->is_ending)
+    if (!connection_of(tcp)->is_ending && !connection_of(tcp)->is_stalled)
         tcp_set_reading(tcp, true);
 }
 
@@ -552,7 +585,7 @@ static void on_tls_send(void *user, struct slice bytes) {
 
 static void on_tls_set_reading(void *user, bool reading) {
     struct connection *connection = user;
-    if (!connection->is_ending && (!reading || tcp_queued(&connection->tcp) <= PAUSE_QUEUED))
+    if (!connection->is_ending && !connection->is_stalled && (!reading || tcp_queued(&connection->tcp) <= PAUSE_QUEUED))
         tcp_set_reading(&connection->tcp, reading);
 }
 

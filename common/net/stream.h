@@ -59,6 +59,18 @@ bool stream_listen(struct streams *streams, struct listener *listener, char *err
 struct link *stream_connect(struct streams *streams, struct listener *listener, const struct address *peer,
                             enum link_framing framing);
 
+/* ---- for faults that are ordered; nothing happens when the link is no open connection ---- */
+
+/* End it with a reset, or with the end of the stream alone: over TLS without the goodbye (close_notify) that link_close
+ * sends. */
+void stream_reset(struct link *link, const char *why);
+void stream_cut(struct link *link, const char *why);
+
+/* Half-open: nothing is read from it any more, until it is let go; whoever sends does not get through. */
+void stream_stall(struct link *link, bool stalled);
+
+/* ---- */
+
 /* When something was last sent over it, in protocol time; since it was opened. */
 uint64_t stream_sent_ms(const struct link *link);
 

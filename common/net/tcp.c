@@ -65,6 +65,14 @@ void tcp_close(struct tcp_connection *connection) {
     uv_close((uv_handle_t *)&connection->handle, connection_closed);
 }
 
+void tcp_reset(struct tcp_connection *connection) {
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    int fd;
+    if (!connection->closing && uv_fileno((uv_handle_t *)&connection->handle, &fd) == 0)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    tcp_close(connection);
+}
+
 /* ---- input ---- */
 
 static void lend_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {

@@ -82,4 +82,7 @@ void tcp_finish(struct tcp_connection *connection);
 /* Close now; `closed` follows from the loop. */
 void tcp_close(struct tcp_connection *connection);
 
+/* Likewise, with a reset: what was sent and has not arrived yet is lost. */
+void tcp_reset(struct tcp_connection *connection);
+
 #endif

@@ -12,7 +12,8 @@ const char *const event_json_fields[] = {
     "detail",      "coap_code", "path",    "value",      "value_type",     "time",     "observation", "sequence",
     "confirmable", "stale",     "request", "state",      "status",         "security", "identity",    "cipher_suite",
     "cid",         "cid_draft", "reason",  "alert_sent", "alert_received", "bytes_in", "bytes_out",   "tls_version",
-    "operation",   "procedure", "format",  "query",      "diagnostic",     "rtt_ms",   NULL};
+    "operation",   "procedure", "format",  "query",      "diagnostic",     "rtt_ms",   "fault",       "action",
+    "message",     "direction", NULL};
 
 static void set(json_t *object, const char *name, json_t *value) {
     json_object_set_new(object, name, value);

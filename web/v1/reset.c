@@ -10,8 +10,8 @@ static bool scopes_of(struct slice name, unsigned *scopes) {
     } known[] = {
         {"devices", SERVER_RESET_DEVICES},
         {"events", SERVER_RESET_EVENTS},
-        {"faults", 0}, /* none can be ordered yet */
-        {"all", SERVER_RESET_DEVICES | SERVER_RESET_EVENTS},
+        {"faults", SERVER_RESET_FAULTS},
+        {"all", SERVER_RESET_DEVICES | SERVER_RESET_EVENTS | SERVER_RESET_FAULTS},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (slice_is(name, known[i].name)) {
@@ -30,8 +30,5 @@ void v1_reset_post(const struct call *call) {
                      (const char *)scope.data);
         return;
     }
-    if (scopes == 0)
-        answer_stored(stored_request(call), STORE_OK);
-    else
-        server_reset(call->web->server, scopes, answer_stored, stored_request(call));
+    server_reset(call->web->server, scopes, answer_stored, stored_request(call));
 }

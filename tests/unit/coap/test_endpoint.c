@@ -24,6 +24,42 @@ static int stop(void **state) {
 
 static const char *const get_a = "41017d3455b161"; /* CON GET /a, MID 7d34, token 55 */
 
+/* ---- what stands between it and its links ---- */
+
+static size_t diverted;
+
+static void divert_twice(void *arg, struct link *link, struct slice message) {
+    (void)arg;
+    diverted++;
+    link_send(link, message);
+    link_send(link, message);
+}
+
+static void divert_to_nowhere(void *arg, struct link *link, struct slice message) {
+    (void)arg;
+    (void)link;
+    (void)message;
+    diverted++;
+}
+
+static void test_what_is_sent_can_be_diverted(void **state) {
+    (void)state;
+    diverted = 0;
+    coap_endpoint_divert(rig.endpoint, divert_twice, NULL);
+    rig_hear(&rig, "40007d34");
+    rig_next_is(&rig, "70007d34");
+    rig_next_is(&rig, "70007d34");
+    rig_silent(&rig);
+    coap_endpoint_divert(rig.endpoint, divert_to_nowhere, NULL);
+    rig_hear(&rig, "40007d35");
+    rig_silent(&rig);
+    assert_int_equal(diverted, 2);
+    coap_endpoint_divert(rig.endpoint, NULL, NULL);
+    rig_hear(&rig, "40007d36");
+    rig_next_is(&rig, "70007d36");
+    assert_int_equal(diverted, 2);
+}
+
 /* ---- being asked ---- */
 
 static void test_MSG_01_short_datagrams_are_dropped(void **state) {
@@ -625,6 +661,7 @@ static void test_MSG_36_times_follow_the_parameters(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(test_what_is_sent_can_be_diverted),
         TEST(test_MSG_01_short_datagrams_are_dropped),
         TEST(test_MSG_02_other_versions_are_dropped),
         TEST(test_MSG_03_ping_is_reset),
