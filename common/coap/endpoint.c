@@ -58,7 +58,20 @@ struct coap_endpoint *coap_endpoint_new(const struct coap_params *params, const 
     return endpoint;
 }
 
+/* What one peer sends may be on its way as a transmission of another, which carries it. */
+static void forget_notifications(struct coap_endpoint *endpoint) {
+    for (struct coap_peer *peer = endpoint->peers, *next; peer != NULL; peer = next) {
+        peer->busy++;
+        notify_forget_all(peer);
+        next = peer->next;
+        peer->busy--;
+        peer_settle(peer);
+    }
+}
+
 void coap_endpoint_free(struct coap_endpoint *endpoint) {
+    coap_end_calls(endpoint);
+    forget_notifications(endpoint);
     while (endpoint->peers != NULL) {
         struct coap_peer *peer = endpoint->peers;
         peer->busy++;

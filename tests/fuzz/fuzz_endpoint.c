@@ -274,7 +274,7 @@ static void act(struct world *world, unsigned how) {
             end_or_move(world, how >> 1);
         return;
     }
-    if ((how & 0x2000) != 0) {
+    if ((how & 0x1000) != 0) {
         notify(world, how);
         return;
     }

@@ -713,6 +713,22 @@ static void test_OSC_09_OSC_13_notifications_with_a_derived_context(void **state
     coap_observation_forget(observation);
 }
 
+/* A notification of the carried peer's is a transmission of its carrier's. */
+static void test_what_is_under_way_goes_with_the_endpoint(void **state) {
+    (void)state;
+    static const struct coap_handlers nobody = {.request = NULL};
+    struct coap_params params;
+    coap_params_default(&params);
+    struct coap_observation *observation = observe();
+    advance(
+        300000); /* what the carrier remembered is forgotten: it is made after the carried one, and goes before it */
+    notify("second", COAP_CON);
+    coap_endpoint_free(sides[0].endpoint);
+    assert_int_equal(sides[0].link.refs, 2); /* the channel is carried still */
+    sides[0].endpoint = coap_endpoint_new(&params, &nobody, NULL, &the_clock, &wheel);
+    coap_observation_forget(observation);
+}
+
 static void test_a_lost_request_is_sent_again_and_a_separate_answer_taken(void **state) {
     (void)state;
     ask(0, COAP_POST, "rd", SLICE_NONE);
@@ -828,6 +844,7 @@ int main(void) {
         over_datagrams(test_OSC_17_a_ciphertext_may_come_in_blocks_from_outside),
         over_datagrams(test_OSC_09_notifications_are_protected_and_acknowledged),
         over_datagrams(test_OSC_09_OSC_13_notifications_with_a_derived_context),
+        over_datagrams(test_what_is_under_way_goes_with_the_endpoint),
         over_datagrams(test_a_lost_request_is_sent_again_and_a_separate_answer_taken),
         over_datagrams(test_a_call_without_answer_ends),
         over_datagrams(test_the_peer_is_where_its_newest_request_comes_from),
