@@ -261,6 +261,19 @@ def test_OSC_12_both_restart(berth, start):
     try_everything(berth, device)
 
 
+@pytest.mark.parametrize("over", ["tcp", "pelion", "tls"])
+@pytest.mark.parametrize("b2", [(), ("--oscore-b2",)], ids=["as configured", "B.2"])
+def test_OSC_12_the_context_outlives_connections_and_the_server(berth, start, over, b2):
+    device = start(over, *b2)
+    before = security_of(berth)["id_context"]
+    berth.kill()
+    berth.start()
+    device.line("Disconnected", timeout=20, partly=True)
+    device.line("Registration updated", timeout=30)  # over a new connection, and challenged
+    assert security_of(berth)["id_context"] == before
+    try_everything(berth, device)
+
+
 def test_other_keys_have_other_numbers(berth, start, state):
     """Keys that come back go on where their numbers ended, though others were used in between."""
     other = {**CREDENTIAL, "master_secret_hex": "ff" * 16}

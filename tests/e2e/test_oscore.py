@@ -161,6 +161,22 @@ def test_OSC_16_without_oscore_the_registration_is_somebody_elses(berth, device)
     assert device.once(POST, plain.location).code_text == "4.00"
 
 
+def test_OSC_16_nothing_of_a_registration_is_changed_without_oscore(berth, device):
+    location = register(device)
+    before = berth.last_event()
+    peer = berth.peer()
+    for method, path, options, payload in (
+        (POST, location, [], b""),
+        (POST, location, LINK_FORMAT, LINKS),
+        (4, location, [], b""),
+        (POST, "dp", [(CONTENT_FORMAT, b"\x70")], bytes.fromhex("81a2006733302f302f3902185f")),
+    ):
+        answer = peer.request(method, path, payload=payload, options=options)
+        assert answer.code_text[0] == "4", f"{method} {path}: {answer.code_text}"
+    assert {event["type"] for event in berth.events_after(before)} <= {"rejected"}
+    assert device.once(POST, location).code_text == "2.04"
+
+
 def test_a_device_moves_with_its_context(berth, device):
     location = register(device)
     before = berth.device("dev1")["address"]
