@@ -109,7 +109,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                         " window_bits = ?5, used_at = ?6 WHERE id = ?1",
     [DELETE_SESSION] = "DELETE FROM session WHERE id = ?",
     [DELETE_SESSION_STATE] = "DELETE FROM session_state WHERE id = ?",
-    [PUT_RESUMPTION] = "INSERT OR REPLACE INTO resumption (session_id, expires_at, sealed) VALUES (?, ?, ?)",
+    [PUT_RESUMPTION] = "INSERT OR REPLACE INTO resumption (session_id, expires_at, identity, sealed)"
+                       " VALUES (?, ?, ?, ?)",
     [DELETE_RESUMPTION] = "DELETE FROM resumption WHERE session_id = ?",
     [PUT_OSCORE_CONTEXT] = "INSERT OR REPLACE INTO oscore_context (digest, id_context, static_limit, number_limit)"
                            " VALUES (?, ?, ?, ?)",
@@ -605,16 +606,19 @@ struct each_resumption {
 
 static bool load_resumption(sqlite3_stmt *row, void *arg) {
     const struct each_resumption *to = arg;
-    struct store_resumption r = {.session_id = column_slice(row, 0), .sealed = column_slice(row, 2)};
+    struct store_resumption r = {.session_id = column_slice(row, 0),
+                                 .identity = (uint64_t)sqlite3_column_int64(row, 2)};
     if (!column_number(row, 1, INT64_MAX, &r.expires_ms) || r.session_id.len == 0)
         return false;
+    if (sqlite3_column_count(row) > 3)
+        r.sealed = column_slice(row, 3);
     to->each(to->arg, &r);
     return true;
 }
 
 bool sqlite_load_resumptions(struct sqlite *db, store_resumption_fn *each, void *arg, char *error, size_t error_size) {
     struct each_resumption to = {each, arg};
-    return load_rows(db, "SELECT session_id, expires_at, sealed FROM resumption ORDER BY expires_at", "a resumption",
+    return load_rows(db, "SELECT session_id, expires_at, identity FROM resumption ORDER BY expires_at", "a resumption",
                      load_resumption, &to, error, error_size);
 }
 
@@ -1023,7 +1027,8 @@ bool sqlite_put_resumption(struct sqlite *db, const struct store_resumption *res
     sqlite3_stmt *statement = db->statements[PUT_RESUMPTION];
     bind_blob(statement, 1, resumption->session_id);
     bind_number(statement, 2, resumption->expires_ms);
-    bind_blob(statement, 3, resumption->sealed);
+    bind_bits(statement, 3, resumption->identity);
+    bind_blob(statement, 4, resumption->sealed);
     return run(db, PUT_RESUMPTION);
 }
 
@@ -1050,7 +1055,8 @@ static bool open_reader(struct sqlite *db) {
     bool opened =
         sqlite3_open_v2(path, &db->reader, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
         execute(db->reader, pragmas) &&
-        sqlite3_prepare_v3(db->reader, "SELECT session_id, expires_at, sealed FROM resumption WHERE session_id = ?", -1,
+        sqlite3_prepare_v3(db->reader,
+                           "SELECT session_id, expires_at, identity, sealed FROM resumption WHERE session_id = ?", -1,
                            SQLITE_PREPARE_PERSISTENT, &db->find_resumption, NULL) == SQLITE_OK;
     if (opened)
         return true;

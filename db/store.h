@@ -130,6 +130,7 @@ struct store_session {
 struct store_resumption {
     struct slice session_id;
     uint64_t expires_ms;
+    uint64_t identity; /* hashes of whose it is, the owner's business */
     struct slice sealed;
 };
 
@@ -201,6 +202,7 @@ bool store_load_bootstraps(struct store *store, store_bootstrap_fn *each, void *
 /* Every session, and everything that resumes one, by time of expiry. Otherwise like the above. */
 typedef void store_session_fn(void *arg, const struct store_session *session);
 bool store_load_sessions(struct store *store, store_session_fn *each, void *arg, char *error, size_t error_size);
+/* In the order in which they expire; store_load_resumptions leaves out what is sealed. */
 typedef void store_resumption_fn(void *arg, const struct store_resumption *resumption);
 bool store_load_resumptions(struct store *store, store_resumption_fn *each, void *arg, char *error, size_t error_size);
 

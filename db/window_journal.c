@@ -266,6 +266,10 @@ uint32_t window_journal_raise(struct window_journal *journal, uint64_t id, uint6
     return found->slot;
 }
 
+size_t window_journal_found(const struct window_journal *journal) {
+    return journal->found_count;
+}
+
 void window_journal_loaded(struct window_journal *journal) {
     for (size_t i = 0; i < journal->found_count; i++) {
         if (!journal->found[i].is_claimed)

@@ -33,6 +33,9 @@ void window_journal_note(struct window_journal *journal, uint32_t slot, uint64_t
  * the database has. Before window_journal_loaded, and best in the order of ids. */
 uint32_t window_journal_raise(struct window_journal *journal, uint64_t id, uint64_t *top, uint64_t *bits);
 
+/* How many sessions had one. Until window_journal_loaded. */
+size_t window_journal_found(const struct window_journal *journal);
+
 /* All have been asked for: slots that nobody asked for are free. */
 void window_journal_loaded(struct window_journal *journal);
 

@@ -217,6 +217,21 @@ static struct slice name_of(const struct credential *c) {
     return kind_of(c) == NAMED_BY_FINGERPRINT ? slice_of(c->fingerprint, sizeof c->fingerprint) : c->identity;
 }
 
+static enum name_kind kind_of_entry(const struct entry *e) {
+    return kind_of(&(struct credential){.mode = (enum credential_mode)e->mode,
+                                        .has_fingerprint = e->has_fingerprint,
+                                        .identity = slice_of(NULL, e->lens[1])});
+}
+
+static struct slice name_of_entry(const struct entry *e) {
+    if (kind_of_entry(e) != NAMED_BY_FINGERPRINT)
+        return slice_of(e->bytes + e->lens[0], e->lens[1]);
+    size_t at = 0;
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        at += e->lens[i];
+    return slice_of(e->bytes + at, CREDENTIAL_FINGERPRINT);
+}
+
 static uint32_t hash_name(const struct credentials *all, enum name_kind kind, struct slice name) {
     return (uint32_t)(hash_slice(&all->key, name) >> 32) + (uint32_t)kind;
 }
@@ -297,11 +312,11 @@ static const struct credential *find(const struct credentials *all, enum name_ki
     const struct entry *found = NULL;
     for (uint32_t slot = slot_search_first(&search, &all->identities, hash_name(all, kind, name)); slot != SLOT_NONE;
          slot = slot_search_next(&search)) {
-        const struct credential c = credential_of(all->slots[slot]);
-        if (kind_of(&c) != kind || !slice_equal(name_of(&c), name) || (c.services & services) == 0)
+        const struct entry *e = all->slots[slot];
+        if (kind_of_entry(e) != kind || !slice_equal(name_of_entry(e), name) || (e->services & services) == 0)
             continue;
-        if (found == NULL || (c.services & services & CREDENTIAL_MANAGEMENT) != 0)
-            found = all->slots[slot];
+        if (found == NULL || (e->services & services & CREDENTIAL_MANAGEMENT) != 0)
+            found = e;
     }
     return show(all, found);
 }

@@ -63,7 +63,7 @@ struct dtls_sessions {
     uint64_t turn_ms;                                     /* when it began */
     uint8_t dropped[DROPPED_MAX][CREDENTIAL_FINGERPRINT]; /* pinned certificates that were good until lately; a ring */
     size_t dropped_count;
-    struct hash_key key;
+    struct hash_key key, identity_key;
     struct slot_table resumptions; /* by session ID: slots of the ring */
     struct resumption *ring;       /* RESUMPTIONS_MAX places */
     uint32_t oldest, used;         /* places in use: `used` from `oldest` on */
@@ -422,14 +422,18 @@ static struct slice id_of(const struct resumption *r) {
     return slice_of(r->session_id, sizeof r->session_id);
 }
 
-/* Two that have the same one by chance cost a device a whole handshake when the other loses its credential. */
+/* By the key of the file, since the database has them too. Two that have the same one by chance cost a device a whole handshake when the other loses its credential. */
 static uint32_t hash_name(const struct dtls_sessions *sessions, const struct link_identity *identity) {
-    return hash_of(sessions, identity->name) + (uint32_t)identity->security;
+    return (uint32_t)(hash_slice(&sessions->identity_key, identity->name) >> 32) + (uint32_t)identity->security;
 }
 
 static uint32_t hash_fingerprint(const struct dtls_sessions *sessions, const struct link_identity *identity) {
-    return hash_of(sessions, slice_of(identity->fingerprint, sizeof identity->fingerprint)) +
-           (uint32_t)identity->security;
+    uint64_t hash = hash_siphash(&sessions->identity_key, identity->fingerprint, sizeof identity->fingerprint);
+    return (uint32_t)(hash >> 32) + (uint32_t)identity->security;
+}
+
+static uint64_t hash_identity(const struct dtls_sessions *sessions, const struct link_identity *identity) {
+    return (uint64_t)hash_name(sessions, identity) << 32 | hash_fingerprint(sessions, identity);
 }
 
 static uint32_t find_slot(const struct dtls_sessions *sessions, struct slice session_id) {
@@ -466,10 +470,10 @@ static void make_room(struct dtls_sessions *sessions) {
     }
 }
 
-static bool add_resumption(struct dtls_sessions *sessions, struct slice session_id,
-                           const struct link_identity *identity, uint64_t expires_ms) {
+static bool add_resumption(struct dtls_sessions *sessions, struct slice session_id, uint64_t identity,
+                           uint64_t expires_ms) {
     uint32_t hash = hash_of(sessions, session_id);
-    if (session_id.len != SESSION_ID_BYTES || identity->name.len > DTLS_IDENTITY_MAX || expires_ms == 0)
+    if (session_id.len != SESSION_ID_BYTES || expires_ms == 0)
         return false;
     if (sessions->ring == NULL && (sessions->ring = calloc(RESUMPTIONS_MAX, sizeof *sessions->ring)) == NULL)
         return false;
@@ -482,8 +486,8 @@ static bool add_resumption(struct dtls_sessions *sessions, struct slice session_
     uint32_t slot = (sessions->oldest + sessions->used++) % RESUMPTIONS_MAX;
     struct resumption *r = &sessions->ring[slot];
     r->expires_ms = expires_ms;
-    r->by_name = hash_name(sessions, identity);
-    r->by_fingerprint = hash_fingerprint(sessions, identity);
+    r->by_name = (uint32_t)(identity >> 32);
+    r->by_fingerprint = (uint32_t)identity;
     memcpy(r->session_id, session_id.data, sizeof r->session_id);
     slot_table_insert(&sessions->resumptions, hash, slot);
     sessions->resumption_count++;
@@ -580,12 +584,14 @@ void dtls_sessions_resume_put(struct dtls_sessions *sessions, struct slice sessi
     struct buffer plain = buffer_over(plain_memory, sizeof plain_memory);
     struct buffer sealed = buffer_over(sealed_memory, sizeof sealed_memory);
     put_plain(&plain, identity, is_pinned(sessions, identity), secret);
-    struct uncommitted *held = plain.overflow ? NULL : hold_uncommitted(sessions, session_id, buffer_slice(&plain));
+    uint64_t hashes = hash_identity(sessions, identity);
+    bool fits = !plain.overflow && identity->name.len <= DTLS_IDENTITY_MAX;
+    struct uncommitted *held = !fits ? NULL : hold_uncommitted(sessions, session_id, buffer_slice(&plain));
     if (held != NULL &&
         seal_close(sessions->server->seal, context_of_resumption(session_id, context), held_plain(held), &sealed) &&
-        add_resumption(sessions, session_id, identity, expires_ms)) {
+        add_resumption(sessions, session_id, hashes, expires_ms)) {
         struct store_resumption row = {
-            .session_id = session_id, .expires_ms = expires_ms, .sealed = buffer_slice(&sealed)};
+            .session_id = session_id, .expires_ms = expires_ms, .identity = hashes, .sealed = buffer_slice(&sealed)};
         enum store_result result = store_put_resumption(sessions->server->store, &row, on_resumption_put, held);
         if (result != STORE_OK)
             on_resumption_put(held, result);
@@ -672,26 +678,24 @@ size_t dtls_sessions_resumable(const struct dtls_sessions *sessions) {
     return sessions->resumption_count;
 }
 
+/* Whether it is good is asked when somebody wants to use it. */
 static void load_resumption(void *arg, const struct store_resumption *stored) {
     struct loading *loading = arg;
     struct dtls_sessions *sessions = loading->sessions;
-    uint8_t plain_memory[PLAIN_MAX];
-    struct buffer plain = buffer_over(plain_memory, sizeof plain_memory);
-    struct opening opening = {.sessions = sessions, .plain = &plain};
-    struct link_identity identity;
-    struct slice secret;
-    bool pinned = false;
-    open_resumption(&opening, stored);
-    bool kept = opening.opened && stored->expires_ms > clock_now_ms(&sessions->server->clock) &&
-                read_plain(buffer_slice(&plain), &identity, &pinned, &secret) &&
-                is_still_good(sessions, &identity, pinned) &&
-                add_resumption(sessions, stored->session_id, &identity, stored->expires_ms);
-    mbedtls_platform_zeroize(plain_memory, sizeof plain_memory);
-    if (!kept)
+    if (stored->expires_ms <= clock_now_ms(&sessions->server->clock) ||
+        !add_resumption(sessions, stored->session_id, stored->identity, stored->expires_ms))
         store_delete_resumption(sessions->server->store, stored->session_id, NULL, NULL);
 }
 
 /* ---- life ---- */
+
+static bool derive_identity_key(struct dtls_sessions *sessions) {
+    uint8_t key[SEAL_KEY_BYTES];
+    bool derived = seal_derive(sessions->server->seal, slice_str("identities of resumptions"), key);
+    memcpy(&sessions->identity_key, key, sizeof sessions->identity_key);
+    mbedtls_platform_zeroize(key, sizeof key);
+    return derived;
+}
 
 struct dtls_sessions *dtls_sessions_new(struct server *server, char *error, size_t error_size) {
     struct dtls_sessions *sessions = calloc(1, sizeof *sessions);
@@ -703,6 +707,11 @@ struct dtls_sessions *dtls_sessions_new(struct server *server, char *error, size
     sessions->server = server;
     sessions->writes_all = server->config->durability == STORE_FULL;
     sessions->key = hash_key_random();
+    if (!derive_identity_key(sessions)) {
+        snprintf(error, error_size, "DTLS can't be set up: a key can't be derived");
+        dtls_sessions_free(sessions);
+        return NULL;
+    }
     snprintf(path, sizeof path, "%s/berth.windows", server->config->data);
     sessions->journal = window_journal_open(path, error, error_size);
     if (sessions->journal == NULL) {
@@ -738,9 +747,14 @@ void dtls_sessions_serve(struct dtls_sessions *sessions, struct dtls *dtls) {
 bool dtls_sessions_load(struct dtls_sessions *sessions, char *error, size_t error_size) {
     struct loading loading = {.sessions = sessions};
     struct store *store = sessions->server->store;
-    bool loaded = store_load_sessions(store, load_session, &loading, error, error_size) &&
-                  store_load_resumptions(store, load_resumption, &loading, error, error_size);
-    window_journal_loaded(sessions->journal);
+    /* A start without coaps brings none back, and keeps their rows and windows for one that has it. */
+    bool loaded = true;
+    if (listener_of(sessions->server, 0) != NULL) {
+        dtls_reserve(sessions->dtls, window_journal_found(sessions->journal));
+        loaded = store_load_sessions(store, load_session, &loading, error, error_size);
+        window_journal_loaded(sessions->journal);
+    }
+    loaded = loaded && store_load_resumptions(store, load_resumption, &loading, error, error_size);
     if (loading.skipped > 0)
         log_write(LOG_WARN, "dtls", "%zu sessions can't be restored; their devices will make new ones",
                   loading.skipped);

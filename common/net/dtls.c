@@ -187,6 +187,10 @@ struct dtls_counters dtls_counters(const struct dtls *dtls) {
     return counters;
 }
 
+void dtls_reserve(struct dtls *dtls, size_t count) {
+    session_table_reserve(&dtls->sessions, count);
+}
+
 struct link *dtls_find(struct dtls *dtls, uint64_t id) {
     struct dtls_session *session = session_find_id(&dtls->sessions, id);
     return session == NULL ? NULL : &session->link;

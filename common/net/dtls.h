@@ -233,7 +233,10 @@ bool dtls_session_window(const struct link *link, struct dtls_window *window);
 void dtls_set_place(struct link *link, uint32_t place);
 uint32_t dtls_place(const struct link *link);
 
-/* Bring back a session at start, from its row. Nothing is sent before numbers have been reserved: it asks with the first
+/* Make room for so many sessions: then bringing them back is faster. */
+void dtls_reserve(struct dtls *dtls, size_t count);
+
+/* Bring back a session at start, from its row; no other one has its id. Nothing is sent before numbers have been reserved: it asks with the first
  * message, or dtls_reserved is called at once by an owner that has raised all rows in one go (by DTLS_NUMBERS_STEP). The
  * link as it is in the tables, without a reference for the caller; NULL: the row can't be used. */
 struct link *dtls_restore(struct dtls *dtls, struct listener *listener, const struct dtls_session_row *row);

@@ -722,8 +722,7 @@ struct link *dtls_restore(struct dtls *dtls, struct listener *listener, const st
         return NULL;
     struct dtls_keys unpacked = {0}, *keys = &unpacked;
     bool good = session_get_secret(session, keys, row->secret, &identity) && identity.security != LINK_NO_SECURITY &&
-                row->id != 0 && session_find_id(&dtls->sessions, row->id) == NULL &&
-                (keys->cid_len == 0 || keys->cid_len == dtls->params.cid_length) &&
+                row->id != 0 && (keys->cid_len == 0 || keys->cid_len == dtls->params.cid_length) &&
                 (keys->cid_len == 0 || session_find_cid(&dtls->sessions, slice_of(keys->cid, keys->cid_len)) == NULL);
     keys->next_number = keys->number_limit = row->number_limit;
     keys->window_top = row->window_top;

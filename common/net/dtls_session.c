@@ -13,6 +13,14 @@ static size_t slot(const struct session_table *table, const void *data, size_t l
     return hash_siphash(&table->key, data, len) & (buckets - 1);
 }
 
+/* Of what we have drawn at random ourselves: nobody can aim at a bucket, and any bits of it will do. */
+static size_t slot_of_random(const void *data, size_t len, size_t buckets) {
+    uint64_t word = 0;
+    memcpy(&word, len > sizeof word ? (const uint8_t *)data + len - sizeof word : data,
+           len < sizeof word ? len : sizeof word);
+    return word * 0x9e3779b97f4a7c15u >> 32 & (buckets - 1);
+}
+
 static size_t slot_of_address(const struct session_table *table, const struct listener *listener,
                               const struct address *peer) {
     struct {
@@ -27,9 +35,9 @@ static struct dtls_session **head_of(const struct session_table *table, enum ses
     const struct session_buckets *by = &table->by[index];
     switch (index) {
     case SESSION_BY_ID:
-        return &by->heads[slot(table, &session->id, sizeof session->id, by->count)];
+        return &by->heads[slot_of_random(&session->id, sizeof session->id, by->count)];
     case SESSION_BY_CID:
-        return &by->heads[slot(table, session->keys.bytes, session->keys.cid_len, by->count)];
+        return &by->heads[slot_of_random(session->keys.bytes, session->keys.cid_len, by->count)];
     case SESSION_BY_ADDRESS:
     case SESSION_INDEXES:
         break;
@@ -51,10 +59,10 @@ static void take(struct session_table *table, enum session_index index, struct d
         *at = session->hash_next[index];
 }
 
-/* Twice the buckets; without memory the chains just grow. */
-static void grow(struct session_table *table, enum session_index index) {
+/* More buckets; without memory the chains just grow. */
+static void grow(struct session_table *table, enum session_index index, size_t count) {
     struct session_buckets old = table->by[index];
-    struct session_buckets fresh = {calloc(old.count * 2, sizeof *fresh.heads), old.count * 2};
+    struct session_buckets fresh = {calloc(count, sizeof *fresh.heads), count};
     if (fresh.heads == NULL)
         return;
     table->by[index] = fresh;
@@ -99,8 +107,9 @@ static struct session_owner **owner_head(const struct session_table *table, cons
     uint8_t bytes[1 + 32 + DTLS_IDENTITY_MAX];
     struct buffer key = buffer_over(bytes, sizeof bytes);
     buffer_put_u8(&key, (uint8_t)identity->security);
-    buffer_put(&key, identity->fingerprint, sizeof identity->fingerprint);
     buffer_put_slice(&key, identity->name);
+    if (identity->security == LINK_X509)
+        buffer_put(&key, identity->fingerprint, sizeof identity->fingerprint);
     return &table->owners[slot(table, key.data, key.len, table->owner_buckets)];
 }
 
@@ -109,21 +118,23 @@ static bool same_identity(const struct link_identity *a, const struct link_ident
            memcmp(a->fingerprint, b->fingerprint, sizeof a->fingerprint) == 0;
 }
 
-struct session_owner *session_owner_find(const struct session_table *table, const struct link_identity *identity) {
-    for (struct session_owner *owner = *owner_head(table, identity); owner != NULL; owner = owner->hash_next) {
-        if (same_identity(&owner->identity, identity))
-            return owner;
-    }
-    return NULL;
+static struct session_owner *find_owner(struct session_owner *head, const struct link_identity *identity) {
+    while (head != NULL && !same_identity(&head->identity, identity))
+        head = head->hash_next;
+    return head;
 }
 
-static void grow_owners(struct session_table *table) {
+struct session_owner *session_owner_find(const struct session_table *table, const struct link_identity *identity) {
+    return find_owner(*owner_head(table, identity), identity);
+}
+
+static void grow_owners(struct session_table *table, size_t count) {
     size_t old_count = table->owner_buckets;
-    struct session_owner **old = table->owners, **fresh = calloc(old_count * 2, sizeof(struct session_owner *));
+    struct session_owner **old = table->owners, **fresh = calloc(count, sizeof(struct session_owner *));
     if (fresh == NULL)
         return;
     table->owners = fresh;
-    table->owner_buckets = old_count * 2;
+    table->owner_buckets = count;
     for (size_t i = 0; i < old_count; i++) {
         while (old[i] != NULL) {
             struct session_owner *owner = old[i], **head = owner_head(table, &owner->identity);
@@ -136,7 +147,9 @@ static void grow_owners(struct session_table *table) {
 }
 
 struct session_owner *session_owner_get(struct session_table *table, const struct link_identity *identity) {
-    struct session_owner *owner = session_owner_find(table, identity);
+    if (table->owner_count >= table->owner_buckets)
+        grow_owners(table, table->owner_buckets * 2);
+    struct session_owner **head = owner_head(table, identity), *owner = find_owner(*head, identity);
     if (owner != NULL)
         return owner;
     owner = malloc(sizeof *owner + identity->name.len);
@@ -147,9 +160,6 @@ struct session_owner *session_owner_get(struct session_table *table, const struc
     if (identity->name.len > 0)
         memcpy(name, identity->name.data, identity->name.len);
     owner->identity.name.data = name;
-    if (table->owner_count >= table->owner_buckets)
-        grow_owners(table);
-    struct session_owner **head = owner_head(table, identity);
     owner->hash_next = *head;
     *head = owner;
     table->owner_count++;
@@ -218,7 +228,7 @@ void session_table_add(struct session_table *table, struct dtls_session *session
     size_t count = session_table_count(table);
     for (enum session_index i = 0; i < SESSION_INDEXES; i++) {
         if (count >= table->by[i].count)
-            grow(table, i);
+            grow(table, i, table->by[i].count * 2);
     }
     put(table, SESSION_BY_ID, session);
     put(table, SESSION_BY_ADDRESS, session);
@@ -252,9 +262,21 @@ void session_table_forget_cid(struct session_table *table, struct dtls_session *
     put(table, SESSION_BY_CID, session);
 }
 
+void session_table_reserve(struct session_table *table, size_t count) {
+    size_t buckets = BUCKETS_MIN;
+    while (buckets < count)
+        buckets *= 2;
+    for (enum session_index i = 0; i < SESSION_INDEXES; i++) {
+        if (buckets > table->by[i].count)
+            grow(table, i, buckets);
+    }
+    if (buckets > table->owner_buckets)
+        grow_owners(table, buckets);
+}
+
 struct dtls_session *session_find_id(const struct session_table *table, uint64_t id) {
     const struct session_buckets *by = &table->by[SESSION_BY_ID];
-    struct dtls_session *session = by->heads[slot(table, &id, sizeof id, by->count)];
+    struct dtls_session *session = by->heads[slot_of_random(&id, sizeof id, by->count)];
     while (session != NULL && session->id != id)
         session = session->hash_next[SESSION_BY_ID];
     return session;
@@ -262,7 +284,7 @@ struct dtls_session *session_find_id(const struct session_table *table, uint64_t
 
 struct dtls_session *session_find_cid(const struct session_table *table, struct slice cid) {
     const struct session_buckets *by = &table->by[SESSION_BY_CID];
-    struct dtls_session *session = by->heads[slot(table, cid.data, cid.len, by->count)];
+    struct dtls_session *session = by->heads[slot_of_random(cid.data, cid.len, by->count)];
     while (session != NULL && !slice_equal(session_cid(session), cid))
         session = session->hash_next[SESSION_BY_CID];
     return session;

@@ -97,6 +97,9 @@ static inline size_t session_table_count(const struct session_table *table) {
     return table->live.count + table->lean.count;
 }
 
+/* Room for so many, before there are any. */
+void session_table_reserve(struct session_table *table, size_t count);
+
 /* The owner for an identity, made when there is none, or NULL when out of memory. session_table_add counts on it. */
 struct session_owner *session_owner_get(struct session_table *table, const struct link_identity *identity);
 

@@ -187,6 +187,19 @@ def test_CID_15_an_answer_whose_observation_is_stored_is_not_accepted_again_afte
     assert send_again_after_a_crash(berth, wire, device.peer, device.registered.location, recorded) == 0
 
 
+@pytest.mark.parametrize("listener", ["coaps+tcp://127.0.0.1:0", "coap://127.0.0.1:0"])
+def test_CID_15_a_start_without_coaps_keeps_sessions_and_windows(start_berth, berth, wire, listener):
+    peer = connect(berth, wire)
+    location = register(peer)
+    before = len(wire.to_server)
+    assert peer.request(POST, location).code_text == "2.04"
+    recorded = wire.to_server[before:]
+    berth.kill()
+    start_berth(data=berth.data.name, listen=(listener,)).stop()
+    assert send_again_after_a_crash(berth, wire, peer, location, recorded) == 0
+    assert berth.events_after(types="dtls_handshake,dtls_resumed,dtls_failed") == []
+
+
 def test_CID_15_a_mere_refresh_is_not_accepted_again_after_power_loss_once_a_minute(berth, wire):
     peer = connect(berth, wire)
     location = register(peer)

@@ -190,18 +190,18 @@ static void test_CID_15_no_effect_without_its_window(void **state) {
 static void on_resumption(void *arg, const struct store_resumption *r) {
     struct fixture *f = arg;
     size_t len = strlen(f->text);
-    snprintf(f->text + len, sizeof f->text - len, "%.*s %llu %.*s\n", (int)r->session_id.len,
-             (const char *)r->session_id.data, (unsigned long long)r->expires_ms, (int)r->sealed.len,
-             (const char *)r->sealed.data);
+    snprintf(f->text + len, sizeof f->text - len, "%.*s %llu %llx %.*s\n", (int)r->session_id.len,
+             (const char *)r->session_id.data, (unsigned long long)r->expires_ms, (unsigned long long)r->identity,
+             (int)r->sealed.len, (const char *)r->sealed.data);
 }
 
 static void test_SEC_17_what_resumes_a_session_comes_back_in_the_order_of_expiry(void **state) {
     struct fixture *f = *state;
     const struct store_resumption all[] = {
-        {{(const uint8_t *)"b", 1}, 30, {(const uint8_t *)"late", sizeof "late" - 1}},
-        {{(const uint8_t *)"a", 1}, 20, {(const uint8_t *)"early", sizeof "early" - 1}},
-        {{(const uint8_t *)"c", 1}, 25, {(const uint8_t *)"gone", sizeof "gone" - 1}},
-        {{(const uint8_t *)"a", 1}, 40, {(const uint8_t *)"again", sizeof "again" - 1}}};
+        {{(const uint8_t *)"b", 1}, 30, UINT64_MAX, {(const uint8_t *)"late", sizeof "late" - 1}},
+        {{(const uint8_t *)"a", 1}, 20, 1, {(const uint8_t *)"early", sizeof "early" - 1}},
+        {{(const uint8_t *)"c", 1}, 25, 2, {(const uint8_t *)"gone", sizeof "gone" - 1}},
+        {{(const uint8_t *)"a", 1}, 40, 3, {(const uint8_t *)"again", sizeof "again" - 1}}};
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(store_put_resumption(f->store, &all[i], NULL, NULL), STORE_OK);
     assert_int_equal(store_delete_resumption(f->store, slice_str("c"), NULL, NULL), STORE_OK);
@@ -209,24 +209,24 @@ static void test_SEC_17_what_resumes_a_session_comes_back_in_the_order_of_expiry
     close_store(f);
     open_store(f);
     assert_true(store_load_resumptions(f->store, on_resumption, f, f->error, sizeof f->error));
-    assert_string_equal(f->text, "b 30 late\na 40 again\n");
+    assert_string_equal(f->text, "b 30 ffffffffffffffff \na 40 3 \n");
 }
 
 static void test_SEC_17_what_resumes_a_session_is_found_once_it_is_committed(void **state) {
     struct fixture *f = *state;
-    const struct store_resumption one = {slice_str("a"), 20, slice_str("sealed")};
+    const struct store_resumption one = {slice_str("a"), 20, 7, slice_str("sealed")};
     assert_false(store_find_resumption(f->store, slice_str("a"), on_resumption, f));
     assert_int_equal(store_put_resumption(f->store, &one, NULL, NULL), STORE_OK);
     close_store(f);
     open_store(f);
     assert_true(store_find_resumption(f->store, slice_str("a"), on_resumption, f));
-    assert_string_equal(f->text, "a 20 sealed\n");
+    assert_string_equal(f->text, "a 20 7 sealed\n");
     assert_false(store_find_resumption(f->store, slice_str("b"), on_resumption, f));
     assert_int_equal(store_delete_resumption(f->store, slice_str("a"), NULL, NULL), STORE_OK);
     close_store(f);
     open_store(f);
     assert_false(store_find_resumption(f->store, slice_str("a"), on_resumption, f));
-    assert_string_equal(f->text, "a 20 sealed\n");
+    assert_string_equal(f->text, "a 20 7 sealed\n");
 }
 
 int main(void) {
