@@ -683,7 +683,7 @@ static void set_defaults(struct config *config) {
 
 static void print_help(void) {
     printf("berth-server: an LwM2M server and test endpoint\n\nusage: berth-server [options]\n       berth-server pki "
-           "ca|server|device [options]\n\n");
+           "ca|server|device [options]\n       berth-server run [options] SCENARIO...\n\n");
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         char left[64];
         snprintf(left, sizeof left, "--%s%s%s", settings[i].name, settings[i].argument == NULL ? "" : " ",

@@ -8,6 +8,7 @@
 #include "server/pki_command.h"
 #include "server/server.h"
 #include "web/healthcheck.h"
+#include "web/run_command.h"
 #include "web/web.h"
 
 /* berth-server: reads its settings, starts the server and its HTTP side, and ends on SIGTERM or SIGINT with everything
@@ -100,6 +101,8 @@ int main(int argc, char **argv) {
         return pki_command(argc - 1, argv + 1);
     signal(SIGPIPE, SIG_IGN);
     allow_open_files();
+    if (argc > 1 && strcmp(argv[1], "run") == 0)
+        return run_command(argc - 1, argv + 1);
     switch (config_parse(&config, argc, argv)) {
     case CONFIG_EXIT_OK:
         return EXIT_SUCCESS;

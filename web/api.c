@@ -326,6 +326,28 @@ static const enum problem_kind device_faults_put_problems[] = {PROBLEM_BAD_BODY,
                                                                PROBLEM_CONFLICT, PROBLEM_KIND_COUNT};
 static const enum problem_kind fault_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_KIND_COUNT};
 
+/* ---- scenarios ---- */
+
+static const struct route_answer scenarios_list_answers[] = {
+    {200, JSON, "ScenarioList", "Those that run, and the last ones that did."}, END_ANSWERS};
+static const struct route_parameter scenarios_post_parameters[] = {
+    {"Prefer", "header", TEXT_SCHEMA, "respond-async: answer 202 at once."}, END_PARAMETERS};
+static const struct route_answer scenarios_post_answers[] = {
+    {200, JSON, "ScenarioReport", "It is over: passed or not. It is cancelled when the client hangs up before."},
+    {202, JSON, "ScenarioReport", "It runs; Location is where its report is."},
+    END_ANSWERS,
+};
+static const enum problem_kind scenarios_post_problems[] = {PROBLEM_BAD_BODY, PROBLEM_INVALID_DOCUMENT,
+                                                            PROBLEM_NOT_READY, PROBLEM_KIND_COUNT};
+static const struct route_parameter scenarios_get_parameters[] = {
+    {"timeout", "query", DURATION_SCHEMA, "Wait until it is over, in real time: at most 10 minutes."}, END_PARAMETERS};
+static const struct route_answer scenarios_get_answers[] = {
+    {200, JSON, "ScenarioReport", "What has become of it so far, or with timeout when it is over."}, END_ANSWERS};
+static const enum problem_kind scenarios_get_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_TIMEOUT, PROBLEM_NOT_READY,
+                                                           PROBLEM_KIND_COUNT};
+static const struct route_answer scenarios_delete_answers[] = {
+    {204, NULL, NULL, "It is cancelled, or forgotten when it was over."}, END_ANSWERS};
+
 /* ---- object definitions ---- */
 
 static const struct route_parameter objects_list_parameters[] = {
@@ -968,6 +990,36 @@ static const struct route routes[] = {
      .operation = "clearDeviceFaults",
      .summary = "Clear the faults of one device.",
      .answers = faults_clear_answers},
+    {.method = "GET",
+     .path = "/v1/scenarios",
+     .handler = v1_scenarios_list,
+     .operation = "listScenarios",
+     .summary = "Scenarios, the newest first, without their steps.",
+     .answers = scenarios_list_answers},
+    {.method = "POST",
+     .path = "/v1/scenarios",
+     .handler = v1_scenarios_post,
+     .operation = "runScenario",
+     .summary = "Do the steps of a scenario against this server, until one fails.",
+     .parameters = scenarios_post_parameters,
+     .body = "Scenario",
+     .answers = scenarios_post_answers,
+     .problems = scenarios_post_problems},
+    {.method = "GET",
+     .path = "/v1/scenarios/{id}",
+     .handler = v1_scenarios_get,
+     .operation = "getScenario",
+     .summary = "What has become of a scenario.",
+     .parameters = scenarios_get_parameters,
+     .answers = scenarios_get_answers,
+     .problems = scenarios_get_problems},
+    {.method = "DELETE",
+     .path = "/v1/scenarios/{id}",
+     .handler = v1_scenarios_delete,
+     .operation = "deleteScenario",
+     .summary = "Cancel a scenario, or forget one that is over.",
+     .answers = scenarios_delete_answers,
+     .problems = not_found_problems},
     {.method = "GET",
      .path = "/v1/objects",
      .handler = v1_objects_list,

@@ -21,13 +21,7 @@ static bool ask(int fd) {
 }
 
 bool healthcheck(const struct address *http) {
-    static const uint8_t any[16];
-    struct address target = *http;
-    if (memcmp(target.ip, any, sizeof any) == 0) { /* it listens everywhere: ask at home */
-        target.ip[target.family == ADDRESS_IPV4 ? 0 : 15] = target.family == ADDRESS_IPV4 ? 127 : 1;
-        if (target.family == ADDRESS_IPV4)
-            target.ip[3] = 1;
-    }
+    struct address target = address_at_home(http);
     int family = target.family == ADDRESS_IPV4 ? AF_INET : AF_INET6;
     struct sockaddr_storage name;
     socklen_t len = address_to_sockaddr(&target, family, &name);

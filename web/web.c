@@ -10,6 +10,7 @@
 #include "web/inner.h"
 #include "web/probes.h"
 #include "web/v1/replay.h"
+#include "web/v1/scenarios.h"
 
 enum { DECODED_MAX = 8192 }; /* decoding never makes a target longer */
 
@@ -128,7 +129,11 @@ static void refused(void *arg, struct http_request *request, unsigned status, co
 
 /* ---- start and stop ---- */
 
-static void free_when_closed(struct web *web) {
+void web_hold(struct web *web) {
+    web->handles++;
+}
+
+void web_release(struct web *web) {
     if (--web->handles > 0)
         return;
     free(web->openapi);
@@ -136,11 +141,11 @@ static void free_when_closed(struct web *web) {
 }
 
 static void on_http_closed(void *arg) {
-    free_when_closed(((struct web_listener *)arg)->web);
+    web_release(((struct web_listener *)arg)->web);
 }
 
 static void on_heartbeat_closed(uv_handle_t *handle) {
-    free_when_closed(handle->data);
+    web_release(handle->data);
 }
 
 static void write_uri(struct web_listener *listener) {
@@ -215,6 +220,7 @@ const char *web_uri(const struct web *web, size_t number) {
 void web_stop(struct web *web) {
     queue_set_runner(web->server, NULL, NULL);
     replay_end_all(web);
+    scenarios_end_all(web);
     inner_end_all(web);
     web_end(web);
 }

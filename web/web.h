@@ -8,8 +8,9 @@
 struct event_stream;
 struct http;
 struct http_request;
-struct inner;  /* web/inner.h */
-struct replay; /* web/v1/replay.h */
+struct inner;        /* web/inner.h */
+struct replay;       /* web/v1/replay.h */
+struct scenario_job; /* web/v1/scenarios.h */
 
 struct web {
     struct server *server;
@@ -25,6 +26,9 @@ struct web {
     struct event_stream *streams;
     struct replay *replays; /* queued requests that are being run */
     struct inner *inners;   /* calls of the API from within */
+    struct scenario_job *scenarios;
+    uint64_t last_scenario; /* its number */
+    unsigned scenario_count;
     unsigned waiting;       /* requests whose answer waits for an event (waiters) or a device (device calls) */
     unsigned handles;       /* not closed yet */
 };
@@ -38,6 +42,10 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
 
 /* "http://127.0.0.1:8080", with the real port, of the listener of that number; lives as long as `web`. */
 const char *web_uri(const struct web *web, size_t number);
+
+/* Something with a handle of its own keeps the web from being freed, and does no longer. */
+void web_hold(struct web *web);
+void web_release(struct web *web);
 
 /* Close the port and every connection. Call it before server_stop, whose commits end the last requests, and run the
  * loop once more after both. */

@@ -123,3 +123,14 @@ bool address_is_multicast(const struct address *address) {
         return (address->ip[0] & 0xf0) == 0xe0;
     return address->family == ADDRESS_IPV6 && address->ip[0] == 0xff;
 }
+
+struct address address_at_home(const struct address *address) {
+    static const uint8_t any[16];
+    struct address home = *address;
+    if (memcmp(home.ip, any, sizeof any) != 0)
+        return home;
+    home.ip[home.family == ADDRESS_IPV4 ? 3 : 15] = 1;
+    if (home.family == ADDRESS_IPV4)
+        home.ip[0] = 127;
+    return home;
+}

@@ -42,4 +42,7 @@ void address_put_ip(struct buffer *out, const struct address *address);
 
 bool address_is_multicast(const struct address *address);
 
+/* Where somebody on this host reaches who listens on `address`: loopback for a wildcard, else the same. */
+struct address address_at_home(const struct address *address);
+
 #endif

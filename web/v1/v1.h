@@ -11,6 +11,7 @@ route_fn v1_clock_get, v1_clock_advance;
 route_fn v1_reset_post;
 route_fn v1_faults_list, v1_faults_put, v1_faults_clear, v1_faults_get, v1_faults_delete;
 route_fn v1_device_faults_list, v1_device_faults_put, v1_device_faults_clear;
+route_fn v1_scenarios_list, v1_scenarios_post, v1_scenarios_get, v1_scenarios_delete;
 route_fn v1_objects_list, v1_objects_get, v1_objects_get_version;
 route_fn v1_objects_put, v1_objects_put_version;
 route_fn v1_objects_delete, v1_objects_delete_version;
