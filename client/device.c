@@ -21,7 +21,8 @@ void device_receive(struct device *device, struct link *link, struct slice messa
     if (link != device->server || device->queue_mode.is_asleep)
         return;
     queue_mode_touch(&device->queue_mode);
-    coap_receive(device->coap, link, message);
+    if (!misbehave_heard(&device->misbehave, link, message))
+        coap_receive(device->coap, link, message);
 }
 
 static void on_datagram(void *arg, struct link *link, struct slice datagram) {
@@ -161,6 +162,7 @@ static bool start(struct device *device, char *error, size_t error_size) {
         snprintf(error, error_size, "out of memory");
         return false;
     }
+    misbehave_init(&device->misbehave, device, &device->options->misbehave);
     return make_objects(device, error, error_size) && open_link(device, error, error_size) &&
            protection_start(device, error, error_size);
 }
@@ -212,6 +214,7 @@ void device_free(struct device *device) {
     queue_mode_end(&device->queue_mode);
     cancel_timers(device);
     protection_end(device);
+    misbehave_end(&device->misbehave);
     if (device->coap != NULL)
         coap_endpoint_free(device->coap);
     device->options->transport->close(device);

@@ -8,6 +8,7 @@
 #include "client/attributes.h"
 #include "client/connection.h"
 #include "client/memory.h"
+#include "client/misbehave.h"
 #include "client/object.h"
 #include "client/observe.h"
 #include "client/options.h"
@@ -45,6 +46,7 @@ struct device {
     struct session session;       /* over DTLS */
     struct connection connection; /* over TCP */
     struct protection protection; /* with OSCORE */
+    struct misbehave misbehave;
     struct catalogue catalogue;   /* definitions from --object */
     struct object *objects;       /* ascending by id */
     size_t object_count;

@@ -237,6 +237,11 @@ static bool set_large(struct options *options, const char *value, char problem[P
     return true;
 }
 
+static bool set_misbehave(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    char why[MISBEHAVE_PROBLEM_MAX];
+    return misbehave_parse(slice_str(value), &options->misbehave, why) || fail(problem, why);
+}
+
 static bool set_object(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
     if (options->object_file_count == OPTIONS_OBJECT_FILES_MAX)
         return fail(problem, "may be given 64 times");
@@ -311,6 +316,7 @@ static const struct {
     {"seed", "NUMBER", set_seed, "where they go: the same way from the same number [1]"},
     {"large", "BYTES", set_large, "size of the resource 5000/0/0 [131072]"},
     {"object", "FILE", set_object, "one more object, from a definition in OMA XML; may be repeated"},
+    {"misbehave", "WHAT[,WHAT]", set_misbehave, "do something wrong, for tests of servers: the names are below"},
     {"ack-timeout", "DURATION", set_ack_timeout, "CoAP ACK_TIMEOUT [2s]"},
     {"max-retransmit", "N", set_max_retransmit, "CoAP MAX_RETRANSMIT [4]"},
     {"block-size", "BYTES", set_block_size, "largest block sent or asked for [1024]"},
@@ -359,6 +365,11 @@ static void print_help(void) {
     }
     printf("  %-28s %s\n", "--version", "print the version");
     printf("  %-28s %s\n", "--help", "print this");
+    uint8_t bytes[512];
+    struct buffer kinds = buffer_over(bytes, sizeof bytes);
+    misbehave_put_names(&kinds);
+    printf("\nMisbehaviours, each with how often behind a colon (wrong-mid:2), else always:\n\n  %.*s\n",
+           (int)kinds.len, (const char *)kinds.data);
     printf("\nWhen standard input is a terminal or a pipe, it takes commands from there, a line each:\n\n");
     shell_print_help(stdout);
 }

@@ -2,6 +2,7 @@
 #ifndef BERTH_CLIENT_OPTIONS_H
 #define BERTH_CLIENT_OPTIONS_H
 
+#include "client/misbehave.h"
 #include "client/oscore_credential.h"
 #include "client/security.h"
 #include "client/transport.h"
@@ -41,6 +42,7 @@ struct options {
     uint64_t tick_ms; /* 0: nothing changes on its own */
     uint64_t seed;
     size_t large; /* bytes of 5000/0/0 */
+    struct misbehave_order misbehave;
     const char *object_files[OPTIONS_OBJECT_FILES_MAX];
     size_t object_file_count;
     struct coap_params coap;

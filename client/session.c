@@ -4,6 +4,7 @@
 
 #include "client/device.h"
 #include "client/security.h"
+#include "common/net/record.h"
 
 static const char no_dtls[] = "the server is not coaps://";
 
@@ -11,6 +12,9 @@ static const char no_dtls[] = "the server is not coaps://";
 
 static int on_send(void *arg, struct slice datagram) {
     struct device *device = ((struct session *)arg)->device;
+    uint8_t bytes[RECORD_CONTENT_MAX + RECORD_OVERHEAD_MAX];
+    struct buffer memory = buffer_over(bytes, sizeof bytes);
+    datagram = misbehave_datagram(&device->misbehave, datagram, &memory);
     return udp_send(device->udp, &device->listener, &device->server->peer, NULL, datagram);
 }
 

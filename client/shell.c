@@ -212,6 +212,15 @@ static void run_rebind(struct shell *shell, struct slice rest) {
     report_text(&device->report, "rebound", slice_str("Sending from"), (const char *)bytes);
 }
 
+static void run_misbehave(struct shell *shell, struct slice rest) {
+    struct misbehave_order order = {.late_ms = 0};
+    char problem[MISBEHAVE_PROBLEM_MAX];
+    if (slice_is(rest, "off") || misbehave_parse(rest, &order, problem))
+        misbehave_set(&shell->device->misbehave, &order);
+    else
+        complain(shell, slice_str("misbehave"), problem);
+}
+
 static void complain_unless_done(const struct shell *shell, const char *command, const char *problem) {
     if (problem != NULL)
         complain(shell, slice_str(command), problem);
@@ -273,6 +282,7 @@ static const struct {
     {"close-notify", NULL, run_close_notify, "end the DTLS session with a goodbye"},
     {"forget-session", NULL, run_forget_session, "end it without a word, and resume it never"},
     {"rederive", NULL, run_rederive, "derive the OSCORE context anew with the next request"},
+    {"misbehave", "WHAT[,WHAT]|off", run_misbehave, "do something wrong from now on, as with --misbehave"},
     {"clock", "+DURATION", run_clock, "leap forward in time: what is due on the way happens"},
     {"help", NULL, run_help, "print this"},
     {"quit", NULL, run_quit, "de-register and end"},
