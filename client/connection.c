@@ -96,6 +96,7 @@ static void on_closed(void *arg, struct link *link, const char *why) {
     if (link->framing == LINK_STREAM_8323)
         observer_end(&device->observer); /* RFC 8323 §7.4 */
     coap_link_closed(device->coap, link);
+    bootstrap_lose_link(&device->bootstrap);
     timer_schedule(&device->wheel, &connection->retry, clock_now_ms(&device->clock) + wait_ms, on_retry);
 }
 
@@ -134,16 +135,15 @@ static void on_tls_failed(void *arg, const struct dtls_failure *failure) {
 static bool make_tls(struct connection *connection, char *error, size_t error_size) {
     static const struct tls_handlers handlers = {.failed = on_tls_failed};
     struct device *device = connection->device;
-    const struct options *options = device->options;
     struct security_params params;
     const char *problem = "";
-    if (!security_read_params(&options->security, options->server_text, &params, error, error_size))
+    if (!device_read_security(device, &params, error, error_size))
         return false;
     connection->tls =
         tls_new_client(device->loop, &device->clock, &device->wheel, &params.client, &handlers, connection, &problem);
     security_free_params(&params);
     if (connection->tls == NULL)
-        snprintf(error, error_size, "%s: %s", options->server_text, problem);
+        snprintf(error, error_size, "%s: %s", device->destination.text, problem);
     else
         streams_serve_tls(connection->streams, connection->tls);
     return connection->tls != NULL;
@@ -157,7 +157,6 @@ static bool open_connection(struct device *device, const struct address *server,
         .opened = on_opened, .received = on_received, .broken = on_broken, .closed = on_closed, .oddity = on_oddity};
     *connection = (struct connection){.device = device, .server = *server};
     connection->streams = streams_new(device->loop, &options, &handlers, connection, &device->clock, &device->wheel);
-    uv_async_init(device->loop, &connection->alive, NULL);
     if (device->listener.transport == LINK_TLS && !make_tls(connection, error, error_size))
         return false;
     bool dialed = dial(connection);
@@ -177,7 +176,6 @@ static void close_connection(struct device *device) {
     streams_close(connection->streams);
     connection->streams = NULL;
     connection->tls = NULL;
-    uv_close((uv_handle_t *)&connection->alive, NULL);
     if (device->server != NULL)
         link_unref(device->server);
     device->server = NULL;

@@ -19,7 +19,6 @@ struct connection {
     struct address server;
     struct timer retry, keepalive;
     uint32_t failures;      /* attempts in a row */
-    uv_async_t alive;       /* the loop goes on while there is no connection */
     struct coap_call *ping; /* of the keepalive, while it is not answered */
 };
 

@@ -5,16 +5,25 @@
 
 #include "client/request.h"
 #include "client/tick.h"
+#include "common/base/random.h"
 #include "common/lwm2m/object_file.h"
 #include "common/lwm2m/object_version.h"
 
 static const struct object_kind *const kinds[] = {
-    &server_kind,         &access_control_kind, &device_kind,   &connectivity_kind, &firmware_kind,
-    &location_kind,       &statistics_kind,     &software_kind, &portfolio_kind,    &digital_input_kind,
-    &digital_output_kind, &temperature_kind,    &test_kind,     &large_kind,
+    &device_kind,    &connectivity_kind,  &firmware_kind,       &location_kind,    &statistics_kind, &software_kind,
+    &portfolio_kind, &digital_input_kind, &digital_output_kind, &temperature_kind, &test_kind,       &large_kind,
 };
 
-enum { KINDS = sizeof kinds / sizeof kinds[0] };
+/* The account of the server: one that the options have, or those that bootstrap gives. */
+static const struct object_kind *const own_account[] = {&server_kind, &access_control_kind};
+static const struct object_kind *const given_accounts[] = {&security_kind, &given_server_kind,
+                                                           &given_access_control_kind, &oscore_kind, &cose_kind};
+
+enum {
+    KINDS = sizeof kinds / sizeof kinds[0],
+    OWN_KINDS = sizeof own_account / sizeof own_account[0],
+    GIVEN_KINDS = sizeof given_accounts / sizeof given_accounts[0],
+};
 
 /* Only the server is listened to: a socket that is connected would not get anything else either. */
 void device_receive(struct device *device, struct link *link, struct slice message) {
@@ -38,17 +47,67 @@ static void on_request(void *arg, const struct coap_request *request) {
         coap_respond_code(request->endpoint, request->exchange, COAP_4_01_UNAUTHORIZED, "OSCORE is needed");
 }
 
+bool device_read_security(struct device *device, struct security_params *params, char *error, size_t error_size) {
+    const struct security_options *security = &device->options->security;
+    struct destination *destination = &device->destination;
+    if (destination->security == LWM2M_ID_NONE)
+        return security_read_params(security, destination->text, params, error, error_size);
+    const struct instance *account = object_instance(device_object(device, ACCOUNT_SECURITY), destination->security);
+    return security_read_account(security, account, destination, params, error, error_size);
+}
+
 static bool open_link(struct device *device, char *error, size_t error_size) {
-    const struct options *options = device->options;
-    const struct transport *transport = options->transport;
+    const struct transport *transport = device->destination.transport;
     struct address server;
     const char *why = "";
-    if (!uri_resolve(&options->server, transport->port, &server, &why)) {
-        snprintf(error, error_size, "--server %s: %s", options->server_text, why);
+    if (!uri_resolve(&device->destination.uri, transport->port, &server, &why)) {
+        snprintf(error, error_size, "%s: %s", device->destination.text, why);
         return false;
     }
     device->listener = (struct listener){.transport = transport->link, .address = {.family = server.family}};
     return transport->open(device, &server, error, error_size);
+}
+
+/* What has been said is sent before. */
+static void close_network(struct device *device) {
+    protection_end(device);
+    misbehave_pause(&device->misbehave);
+    if (device->coap != NULL)
+        coap_endpoint_free(device->coap);
+    device->coap = NULL;
+    if (device->destination.transport != NULL)
+        device->destination.transport->close(device);
+    if (device->udp != NULL)
+        udp_close(device->udp);
+    device->udp = NULL;
+}
+
+bool device_reach(struct device *device, struct slice uri, uint16_t security, char *error, size_t error_size) {
+    static const struct coap_handlers handlers = {.request = on_request};
+    const char *why;
+    registration_end(&device->registration);
+    observer_end(&device->observer);
+    close_network(device);
+    device->traffic.sent_from = device->traffic.received_from = 0;
+    device->udp = udp_new(device->loop, on_datagram, device);
+    device->coap =
+        memory_or_exit(coap_endpoint_new(&device->options->coap, &handlers, device, &device->clock, &device->wheel));
+    misbehave_resume(&device->misbehave);
+    if (!destination_set(&device->destination, uri, security, &why)) {
+        snprintf(error, error_size, "%.*s %s", (int)uri.len, (const char *)uri.data, why);
+        return false;
+    }
+    bool open = open_link(device, error, error_size) && protection_start(device, error, error_size);
+    if (!open)
+        device->destination.transport->close(device);
+    return open;
+}
+
+void device_keep(struct device *device) {
+    if (!device->kept.is_dirty || bootstrap_is_busy(&device->bootstrap))
+        return;
+    if (!kept_save(device))
+        report_text(&device->report, "not_kept", slice_str("The accounts"), "cannot be written to --state");
 }
 
 /* ---- objects ---- */
@@ -96,8 +155,8 @@ static bool add_loaded(struct device *device, char *error, size_t error_size) {
         if (!object_file_load(&device->catalogue, device->options->object_files[i], error, error_size))
             return false;
     }
-    device->objects =
-        memory_or_exit(realloc(device->objects, (KINDS + device->catalogue.count) * sizeof *device->objects));
+    device->objects = memory_or_exit(
+        realloc(device->objects, (KINDS + GIVEN_KINDS + device->catalogue.count) * sizeof *device->objects));
     while (catalogue_next(&device->catalogue, next.id, next.version, &next)) {
         if (next.source != CATALOGUE_FILE)
             continue;
@@ -112,7 +171,11 @@ static bool add_loaded(struct device *device, char *error, size_t error_size) {
 }
 
 static bool make_objects(struct device *device, char *error, size_t error_size) {
-    device->objects = memory_or_exit(calloc(KINDS, sizeof *device->objects));
+    bool bootstraps = device->options->bootstraps;
+    const struct object_kind *const *accounts = bootstraps ? given_accounts : own_account;
+    device->objects = memory_or_exit(calloc(KINDS + GIVEN_KINDS, sizeof *device->objects));
+    for (size_t i = 0; i < (bootstraps ? GIVEN_KINDS : OWN_KINDS); i++)
+        add_known(device, accounts[i]);
     for (size_t i = 0; i < KINDS; i++)
         add_known(device, kinds[i]);
     return add_loaded(device, error, error_size);
@@ -130,6 +193,9 @@ bool device_has_room(const struct device *device, size_t values, size_t bytes) {
 
 /* The periods of the server object hold for everything. */
 void device_changed(struct device *device, const struct lwm2m_path *path) {
+    const struct object *object = path->len == 0 ? NULL : device_object(device, path->ids[0]);
+    if (object != NULL && object->kind->by_bootstrap)
+        device->kept.is_dirty = true;
     if (path->len > 0 && path->ids[0] == server_kind.id)
         observer_changed_all(&device->observer);
     else
@@ -145,8 +211,33 @@ static void take_options(struct device *device) {
     device->time_offset_s = 0;
 }
 
+/* A device of --developer is another one after each factory reset (RFC 9562 §5.4). */
+static void name_device(struct device *device, bool is_new) {
+    char name[OPTIONS_ENDPOINT_MAX + 1];
+    uint8_t random[16];
+    if (!is_new) {
+        device_set_endpoint(device, slice_str(device->options->endpoint));
+        return;
+    }
+    random_bytes(random, sizeof random);
+    random[6] = (random[6] & 0x0f) | 0x40;
+    random[8] = (random[8] & 0x3f) | 0x80;
+    struct buffer out = buffer_over(name, sizeof name);
+    buffer_put_str(&out, "urn:uuid:");
+    for (size_t i = 0; i < sizeof random; i++)
+        buffer_printf(&out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", random[i]);
+    device_set_endpoint(device, buffer_slice(&out));
+}
+
+void device_set_endpoint(struct device *device, struct slice endpoint) {
+    struct object *object = device_object(device, device_kind.id);
+    memcpy(device->endpoint, endpoint.data, endpoint.len);
+    device->endpoint[endpoint.len] = '\0';
+    if (object != NULL)
+        device_object_set_serial(object, endpoint);
+}
+
 static bool start(struct device *device, char *error, size_t error_size) {
-    const struct coap_handlers handlers = {.request = on_request};
     clock_init(&device->clock, 0);
     timer_wheel_init(&device->wheel, clock_now_ms(&device->clock), device);
     device->report.clock = &device->clock;
@@ -155,16 +246,17 @@ static bool start(struct device *device, char *error, size_t error_size) {
     observer_init(&device->observer, device);
     queue_mode_init(&device->queue_mode, device);
     registration_init(&device->registration, device);
-    device->udp = udp_new(device->loop, on_datagram, device);
+    bootstrap_init(&device->bootstrap, device);
     ticker_start(&device->ticker, device->loop, &device->clock, &device->wheel);
-    device->coap = coap_endpoint_new(&device->options->coap, &handlers, device, &device->clock, &device->wheel);
-    if (device->coap == NULL) {
-        snprintf(error, error_size, "out of memory");
+    uv_async_init(device->loop, &device->alive, NULL);
+    name_device(device, device->options->developer && !device->options->has_endpoint);
+    if (!make_objects(device, error, error_size))
         return false;
-    }
     misbehave_init(&device->misbehave, device, &device->options->misbehave);
-    return make_objects(device, error, error_size) && open_link(device, error, error_size) &&
-           protection_start(device, error, error_size);
+    if (!device->options->bootstraps)
+        return device_reach(device, slice_str(device->options->server_text), LWM2M_ID_NONE, error, error_size);
+    return kept_open(device, device->options->security.state, error, error_size) &&
+           bootstrap_start(&device->bootstrap, error, error_size);
 }
 
 struct device *device_start(uv_loop_t *loop, const struct options *options, FILE *out, char *error, size_t error_size) {
@@ -180,7 +272,8 @@ struct device *device_start(uv_loop_t *loop, const struct options *options, FILE
         device_free(device);
         return NULL;
     }
-    registration_register(&device->registration);
+    if (!options->bootstraps)
+        registration_register(&device->registration);
     tick_start(device);
     return device;
 }
@@ -202,6 +295,7 @@ void device_leave(struct device *device, void (*ended)(void *arg), void *arg) {
     device->ended = ended;
     device->ended_arg = arg;
     cancel_timers(device);
+    bootstrap_end(&device->bootstrap);
     if (leaving || !registration_deregister(&device->registration, on_left, device)) {
         registration_end(&device->registration);
         ended(arg);
@@ -210,16 +304,14 @@ void device_leave(struct device *device, void (*ended)(void *arg), void *arg) {
 
 void device_free(struct device *device) {
     registration_end(&device->registration);
+    bootstrap_end(&device->bootstrap);
     observer_end(&device->observer);
     queue_mode_end(&device->queue_mode);
     cancel_timers(device);
-    protection_end(device);
-    misbehave_end(&device->misbehave);
-    if (device->coap != NULL)
-        coap_endpoint_free(device->coap);
-    device->options->transport->close(device);
-    udp_close(device->udp);
+    close_network(device);
+    kept_close(device);
     ticker_close(&device->ticker);
+    uv_close((uv_handle_t *)&device->alive, NULL);
     for (size_t i = 0; i < device->object_count; i++)
         object_free(&device->objects[i]);
     free(device->objects);
@@ -239,17 +331,6 @@ struct coap_call *device_call(struct device *device, const struct coap_message *
     return coap_call(device->coap, device_peer(device), message, done, arg);
 }
 
-void device_add_server_path(const struct device *device, struct coap_message *message, const char *name) {
-    struct slice prefix = device->options->server.path;
-    while (prefix.len > 0) {
-        const uint8_t *slash = memchr(prefix.data, '/', prefix.len);
-        size_t len = slash == NULL ? prefix.len : (size_t)(slash - prefix.data);
-        coap_option_add(message, COAP_URI_PATH, slice_of(prefix.data, len));
-        prefix = slice_from(prefix, len + 1);
-    }
-    coap_option_add(message, COAP_URI_PATH, slice_str(name));
-}
-
 /* splitmix64: what it is for needs to be even and repeatable, not secret. */
 double device_random_walk(struct device *device) {
     uint64_t bits = device->random += 0x9e3779b97f4a7c15u;
@@ -261,12 +342,17 @@ double device_random_walk(struct device *device) {
 
 /* ---- restarts ---- */
 
-static void restart(struct device *device) {
+static void forget_dealings(struct device *device) {
     device->time_offset_s = 0;
     observer_end(&device->observer);
     attribute_list_free(&device->attributes);
     registration_end(&device->registration);
-    coap_cancel_calls(device->coap, device_peer(device));
+    if (device->server != NULL)
+        coap_cancel_calls(device->coap, device_peer(device));
+}
+
+static void restart(struct device *device) {
+    forget_dealings(device);
     registration_register(&device->registration);
 }
 
@@ -281,12 +367,19 @@ static void on_factory_reset(struct timer *timer, void *arg) {
     (void)arg;
     struct device *device = TIMER_OWNER(timer, struct device, restart);
     report_event(&device->report, "factory_reset", "Factory reset");
+    bootstrap_end(&device->bootstrap);
     observer_end(&device->observer);
     take_options(device);
     device->random = device->options->seed;
     for (size_t i = 0; i < device->object_count; i++)
         object_reset(&device->objects[i]);
-    restart(device);
+    if (!device->options->bootstraps) {
+        restart(device);
+        return;
+    }
+    forget_dealings(device);
+    name_device(device, device->options->developer);
+    bootstrap_forget(&device->bootstrap);
 }
 
 static void on_disabled(void *arg) {
@@ -322,12 +415,12 @@ void device_disable_soon(struct device *device, uint64_t seconds) {
 }
 
 int device_rebind(struct device *device) {
-    const struct transport *transport = device->options->transport;
-    return transport->rebind != NULL ? transport->rebind(device) : -ENOTSUP;
+    const struct transport *transport = device->destination.transport;
+    return device->server != NULL && transport->rebind != NULL ? transport->rebind(device) : -ENOTSUP;
 }
 
 bool device_renew(struct device *device) {
-    const struct transport *transport = device->options->transport;
+    const struct transport *transport = device->destination.transport;
     return transport->renew != NULL && transport->renew(device);
 }
 

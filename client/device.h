@@ -6,7 +6,10 @@
 #include <uv.h>
 
 #include "client/attributes.h"
+#include "client/bootstrap.h"
 #include "client/connection.h"
+#include "client/destination.h"
+#include "client/kept.h"
 #include "client/memory.h"
 #include "client/misbehave.h"
 #include "client/object.h"
@@ -39,10 +42,12 @@ struct device {
     struct clock clock;
     struct timer_wheel wheel;
     struct ticker ticker;
+    uv_async_t alive; /* the loop goes on while there is no connection */
     struct listener listener;
     struct udp *udp;
     struct coap_endpoint *coap;
-    struct link *server;          /* made by options->transport */
+    struct destination destination;
+    struct link *server;          /* made by its transport */
     struct session session;       /* over DTLS */
     struct connection connection; /* over TCP */
     struct protection protection; /* with OSCORE */
@@ -53,10 +58,14 @@ struct device {
     struct attribute_list attributes;
     struct observer observer;
     struct registration registration;
+    struct bootstrap bootstrap;
+    struct kept kept;
+    uint16_t server_instance; /* of object 1: the server that is registered with */
     struct queue_mode queue_mode;
     size_t open_sends;                 /* whose answers are awaited */
     struct workspace payload, scratch; /* what is encoded, what decoding needs */
-    uint32_t lifetime_s;               /* what the next Register or Update says */
+    char endpoint[OPTIONS_ENDPOINT_MAX + 1];
+    uint32_t lifetime_s; /* what the next Register or Update says */
     char binding[OPTIONS_BINDING_MAX + 1];
     int64_t time_offset_s; /* of resource 3/0/13 to the clock */
     uint64_t random;       /* state of device_random_walk */
@@ -98,11 +107,22 @@ void device_receive(struct device *device, struct link *link, struct slice messa
 /* A request to the server: as coap_call, and the device is awake for it. */
 struct coap_call *device_call(struct device *device, const struct coap_message *message, coap_call_fn *done, void *arg);
 
-/* Add the Uri-Path of a resource of the server's: the path of its URI, then `name`. */
-void device_add_server_path(const struct device *device, struct coap_message *message, const char *name);
+/* What the transport is secured with. The caller frees it (security_free_params). False: one line in `error`. */
+bool device_read_security(struct device *device, struct security_params *params, char *error, size_t error_size);
 
 /* A step of a walk, from -1 to 1; the same steps from the same --seed. */
 double device_random_walk(struct device *device);
+
+/* The name by which servers know the device, 1 to OPTIONS_ENDPOINT_MAX bytes. */
+void device_set_endpoint(struct device *device, struct slice endpoint);
+
+/* Talk to the server of this URI from now on, with the credentials of that instance of object 0 (LWM2M_ID_NONE: those of
+ * the options). What was under way with another one ends without a word; not from a callback of the endpoint's. False:
+ * one line in `error`, and nobody is reached. */
+bool device_reach(struct device *device, struct slice uri, uint16_t security, char *error, size_t error_size);
+
+/* Write down what servers have changed in the accounts, if they have. */
+void device_keep(struct device *device);
 
 /* Once what is under way is done: */
 

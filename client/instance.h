@@ -13,6 +13,7 @@ struct cell {
 
 struct instance {
     uint16_t id;
+    bool is_kept; /* bootstrap has written it (kept.h) */
     struct cell *cells;
     size_t cell_count, cell_cap;
     size_t bytes; /* owned by cells */

@@ -453,11 +453,15 @@ struct slice misbehave_datagram(struct misbehave *misbehave, struct slice datagr
 /* ---- life ---- */
 
 static void attend(struct misbehave *misbehave) {
-    coap_endpoint_divert(misbehave->device->coap, is_ordered(misbehave) ? divert : NULL, misbehave);
+    if (misbehave->device->coap != NULL)
+        coap_endpoint_divert(misbehave->device->coap, is_ordered(misbehave) ? divert : NULL, misbehave);
 }
 
 void misbehave_init(struct misbehave *misbehave, struct device *device, const struct misbehave_order *order) {
     *misbehave = (struct misbehave){.device = device, .order = *order, .asked_szx = NO_BLOCK};
+}
+
+void misbehave_resume(struct misbehave *misbehave) {
     attend(misbehave);
 }
 
@@ -475,8 +479,8 @@ void misbehave_set(struct misbehave *misbehave, const struct misbehave_order *or
     attend(misbehave);
 }
 
-void misbehave_end(struct misbehave *misbehave) {
-    if (misbehave->device == NULL)
+void misbehave_pause(struct misbehave *misbehave) {
+    if (misbehave->device == NULL || misbehave->device->coap == NULL)
         return;
     timer_cancel(&misbehave->device->wheel, &misbehave->soon);
     coap_endpoint_divert(misbehave->device->coap, NULL, NULL);

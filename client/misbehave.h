@@ -66,7 +66,10 @@ struct misbehave {
 };
 
 void misbehave_init(struct misbehave *misbehave, struct device *device, const struct misbehave_order *order);
-void misbehave_end(struct misbehave *misbehave);
+
+/* The device has an endpoint of CoAP now; and soon it has none any more: what was held back is gone. The order stays. */
+void misbehave_resume(struct misbehave *misbehave);
+void misbehave_pause(struct misbehave *misbehave);
 
 /* From now on; an order that is all zero ends it, and what was held back goes. */
 void misbehave_set(struct misbehave *misbehave, const struct misbehave_order *order);

@@ -66,7 +66,8 @@ static bool crosses_lt(const struct attributes *attributes, long double told, lo
 }
 
 static bool is_step(const struct attributes *attributes, long double told, long double now) {
-    return attributes_have(attributes, ATTRIBUTE_ST) && fabs((double)(now - told)) >= attributes_get(attributes, ATTRIBUTE_ST);
+    return attributes_have(attributes, ATTRIBUTE_ST) &&
+           fabs((double)(now - told)) >= attributes_get(attributes, ATTRIBUTE_ST);
 }
 
 bool notification_rule_counts(const struct attributes *attributes, const struct sample *told,

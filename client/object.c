@@ -5,8 +5,6 @@
 #include "client/device.h"
 #include "client/memory.h"
 
-enum { VERSION_1_0 = 1 * 256 };
-
 /* ---- definition ---- */
 
 static const struct behaviour *behaviour_of(const struct object_kind *kind, uint16_t id) {
@@ -23,12 +21,12 @@ static uint8_t operations_of(const struct catalogue_resource *resource) {
     return resource->operations == CATALOGUE_UNKNOWN ? OPERATION_R | OPERATION_W : resource->operations;
 }
 
-/* What only a bootstrap server reaches is left out. */
+/* What only a bootstrap server reaches is left out where there is none. */
 static void define(struct object *object, const struct catalogue_object *definition) {
     object->resources = memory_or_exit(calloc((size_t)definition->resource_count + 1, sizeof *object->resources));
     for (size_t i = 0; i < definition->resource_count; i++) {
         struct catalogue_resource resource = catalogue_resource_at(definition, i);
-        if (resource.operations == 0)
+        if (resource.operations == 0 && !object->kind->by_bootstrap)
             continue;
         object->resources[object->resource_count++] =
             (struct resource){.id = resource.id,
@@ -53,7 +51,7 @@ static void define_by_kind(struct object *object) {
 void object_init(struct object *object, struct device *device, const struct object_kind *kind,
                  const struct catalogue_object *definition) {
     *object = (struct object){.id = definition == NULL ? kind->id : definition->id,
-                              .version = definition == NULL ? VERSION_1_0 : definition->version,
+                              .version = definition == NULL ? OBJECT_VERSION_1_0 : definition->version,
                               .multiple = definition != NULL && definition->multiple,
                               .kind = kind,
                               .device = device};
@@ -120,7 +118,8 @@ static struct instance *add_instance(struct object *object, uint16_t id) {
 
 void object_reset(struct object *object) {
     free_instances(object);
-    object->kind->fill(object, add_instance(object, 0));
+    if (object->kind->fill != NULL)
+        object->kind->fill(object, add_instance(object, 0));
 }
 
 static void tell(const struct object *object, const struct instance *instance) {
@@ -257,13 +256,13 @@ void object_remove(struct object *object, struct instance *instance, uint16_t re
 
 void object_put_version(const struct object *object, struct buffer *out) {
     char text[CATALOGUE_VERSION_TEXT_MAX];
-    if (object->version != VERSION_1_0)
+    if (object->version != OBJECT_VERSION_1_0)
         buffer_printf(out, ";ver=%s", catalogue_version_text(object->version, text));
 }
 
 /* The object itself is listed when there is something to say of it, or it has no instances. */
 void object_put_links(const struct object *object, struct buffer *out) {
-    if (object->version != VERSION_1_0 || object->instance_count == 0) {
+    if (object->version != OBJECT_VERSION_1_0 || object->instance_count == 0) {
         buffer_printf(out, "</%u>", object->id);
         object_put_version(object, out);
         if (object->instance_count > 0)

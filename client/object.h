@@ -12,7 +12,10 @@
 struct device;
 struct object;
 
-enum { OBJECT_INSTANCES_MAX = 64 /* of one object */ };
+enum {
+    OBJECT_INSTANCES_MAX = 64, /* of one object */
+    OBJECT_VERSION_1_0 = 1 * 256,
+};
 
 /* What a server may do with a resource. */
 enum operations { OPERATION_R = CATALOGUE_READ, OPERATION_W = CATALOGUE_WRITE, OPERATION_E = CATALOGUE_EXECUTE };
@@ -50,7 +53,10 @@ struct object_kind {
     const struct behaviour *others;   /* what every other resource does; NULL: nothing */
     const struct resource *resources; /* of an object that no catalogue has; else NULL */
     size_t resource_count;
-    void (*fill)(struct object *object, struct instance *instance); /* the values that instance 0 has at first */
+    bool by_bootstrap; /* its instances are what accounts are made of: bootstrap writes them, and they are kept */
+    bool is_hidden;    /* only bootstrap reaches it */
+    void (*fill)(struct object *object, struct instance *instance); /* the values that instance 0 has at first; NULL:
+                                                                     * there is no instance then */
     /* Those of an instance that a server creates, before it writes its own; NULL: none. */
     void (*fill_created)(struct object *object, struct instance *instance);
     void (*tick)(struct object *object, struct instance *instance); /* change what changes on its own; may be NULL */
@@ -68,11 +74,12 @@ struct object {
     size_t instance_count, instance_cap;
 };
 
-extern const struct object_kind server_kind, access_control_kind, device_kind, connectivity_kind, firmware_kind,
-    location_kind, statistics_kind, software_kind, portfolio_kind, digital_input_kind, digital_output_kind,
-    temperature_kind, test_kind, large_kind, defined_kind;
+extern const struct object_kind server_kind, given_server_kind, security_kind, oscore_kind, cose_kind,
+    access_control_kind, given_access_control_kind, device_kind, connectivity_kind, firmware_kind, location_kind,
+    statistics_kind, software_kind, portfolio_kind, digital_input_kind, digital_output_kind, temperature_kind,
+    test_kind, large_kind, defined_kind;
 
-/* Make the object that `kind` says, with the instance 0. `definition` is NULL when the kind has its resources itself. */
+/* Make the object that `kind` says, with its instance 0 if it has one at first. `definition` is NULL when the kind has its resources itself. */
 void object_init(struct object *object, struct device *device, const struct object_kind *kind,
                  const struct catalogue_object *definition);
 
@@ -134,8 +141,14 @@ void object_put_version(const struct object *object, struct buffer *out);
 /* Of object 1: the attributes that hold where nothing is attached (Default Minimum and Maximum Period). */
 struct attributes server_object_defaults(const struct object *object);
 
+/* Of object 3: the Serial Number is the endpoint's name. */
+void device_object_set_serial(struct object *object, struct slice serial);
+
 /* Of object 3: the Firmware Version is another one now. */
 void device_object_set_firmware(struct object *object, struct slice version);
+
+/* Of object 1: the device is to have the lifetime and the binding of the server that it registers with. */
+void server_object_take(const struct object *object);
 
 /* Of object 1: its server does not want to be sent anything (Mute Send). */
 bool server_object_is_muted(const struct object *object);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "client/destination.h"
 #include "client/format.h"
 #include "client/shell.h"
 #include "common/base/duration.h"
@@ -30,6 +31,43 @@ static bool set_server(struct options *options, const char *value, char problem[
         return fail(problem, "must name a host");
     if (options->server.query.len > 0)
         return fail(problem, "must have no query");
+    if (strlen(value) > DESTINATION_URI_MAX)
+        return fail(problem, "must have 255 bytes at most");
+    options->has_server = true;
+    return true;
+}
+
+/* The address may have a query: the vendor's have the account in it. */
+static bool set_bootstrap(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    struct destination destination;
+    const char *error = "";
+    options->server_text = value;
+    options->bootstraps = true;
+    if (!destination_set(&destination, slice_str(value), LWM2M_ID_NONE, &error))
+        return fail(problem, error);
+    uri_parse(slice_str(value), &options->server, &error);
+    options->transport = destination.transport;
+    return true;
+}
+
+static bool set_bootstrap_pack(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)value;
+    (void)problem;
+    options->asks_pack = true;
+    return true;
+}
+
+static bool set_bootstrap_format(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    enum lwm2m_format format = lwm2m_format_from_name(slice_str(value));
+    options->bootstrap_format = format;
+    return lwm2m_format_allows(format, LWM2M_USE_BOOTSTRAP) ||
+           fail(problem, "must be tlv, senml-json, senml-cbor or lwm2m-cbor");
+}
+
+static bool set_developer(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)value;
+    (void)problem;
+    options->developer = true;
     return true;
 }
 
@@ -122,6 +160,7 @@ static bool set_endpoint(struct options *options, const char *value, char proble
     if (len == 0 || len > OPTIONS_ENDPOINT_MAX)
         return fail(problem, "must have 1 to 252 bytes");
     memcpy(options->endpoint, value, len + 1);
+    options->has_endpoint = true;
     return true;
 }
 
@@ -285,6 +324,11 @@ static const struct {
     const char *help;
 } settings[] = {
     {"server", "URI", set_server, "the LwM2M server: coap, coaps, coap+tcp or coaps+tcp:// [coap://127.0.0.1:5683]"},
+    {"bootstrap", "URI", set_bootstrap, "in its place a bootstrap server, which says what the LwM2M server is"},
+    {"bootstrap-pack", NULL, set_bootstrap_pack, "ask for a Bootstrap-Pack first (1.2)"},
+    {"bootstrap-format", "FORMAT", set_bootstrap_format,
+     "in which it is to write: tlv, senml-json, senml-cbor or lwm2m-cbor [senml-cbor; with 1.2 lwm2m-cbor]"},
+    {"developer", NULL, set_developer, "a factory reset gives another endpoint name"},
     {"psk", "IDENTITY:HEX", set_psk, "with coaps: pre-shared key; @FILE has it in its first line, as may BERTH_PSK"},
     {"cert", "FILE", set_certificate, "with coaps: own certificate, PEM or DER, and the chain behind it"},
     {"key", "FILE", set_private_key, "its private key"},
@@ -295,7 +339,8 @@ static const struct {
     {"cid-draft", NULL, set_cid_draft, "offer that of the draft (extension 254) instead"},
     {"resume", NULL, set_resume, "abbreviated handshakes where they can be had"},
     {"max-fragment", "BYTES", set_max_fragment, "ask for records of 512, 1024, 2048 or 4096 bytes at most"},
-    {"state", "DIR", set_state, "keep the DTLS session and OSCORE numbers there, to go on with after a restart"},
+    {"state", "DIR", set_state,
+     "keep the DTLS session, OSCORE numbers and what bootstrap has given there, to go on with"},
     {"oscore", "CONTEXT", set_oscore, "sender=HEX,recipient=HEX,secret=HEX[,salt=HEX,...] or @FILE: protect messages"},
     {"oscore-b2", NULL, set_oscore_b2, "derive the context anew at the start (RFC 8613 Appendix B.2)"},
     {"framing", "FRAMING", set_framing, "of messages over TCP: rfc8323, or pelion, a length before each [rfc8323]"},
@@ -347,11 +392,13 @@ static void set_defaults(struct options *options) {
                                 .version = 11,
                                 .framing = LINK_STREAM_8323,
                                 .send_format = LWM2M_FORMAT_SENML_CBOR,
+                                .bootstrap_format = COAP_FORMAT_NONE,
                                 .awake_ms = 93000,
                                 .seed = 1,
                                 .large = 128 * 1024};
     coap_params_default(&options->coap);
     set_server(options, "coap://127.0.0.1:5683", problem);
+    options->has_server = false;
     name_endpoint(options->endpoint);
 }
 
@@ -395,7 +442,7 @@ static bool take_environment(struct options *options, char problem[PROBLEM_MAX])
 
 /* Numbers are used once under a key (RFC 8613 §7.2.1): they are kept, or the keys are new. */
 static bool complete_oscore(struct options *options, char problem[PROBLEM_MAX]) {
-    options->security.keeps_more = options->oscore.given;
+    options->security.keeps_more = options->oscore.given || options->bootstraps;
     if (options->oscore_b2 && !options->oscore.given) {
         snprintf(problem, PROBLEM_MAX, "--oscore-b2 needs --oscore");
         return false;
@@ -408,11 +455,38 @@ static bool complete_oscore(struct options *options, char problem[PROBLEM_MAX]) 
     return true;
 }
 
+/* What the bootstrap server is asked to write in: 1.0 has no word for that. */
+static bool complete_bootstrap(struct options *options, char problem[PROBLEM_MAX]) {
+    int format = options->bootstrap_format;
+    if (!options->bootstraps)
+        return (!options->asks_pack && !options->developer && format == COAP_FORMAT_NONE) ||
+               fail(problem, "--bootstrap-pack, --bootstrap-format and --developer need --bootstrap");
+    if (options->has_server)
+        return fail(problem, "--server and --bootstrap exclude each other: bootstrap says what the server is");
+    if (options->account)
+        return fail(problem, "--account counts with --server");
+    if (options->asks_pack && options->version < 12)
+        return fail(problem, "--bootstrap-pack needs --lwm2m 1.2");
+    if (format != COAP_FORMAT_NONE &&
+        (options->version == 10 || !format_is_spoken(format, LWM2M_USE_BOOTSTRAP, options->version)))
+        return fail(problem, "--bootstrap-format: this release of LwM2M cannot ask for it");
+    if (format == COAP_FORMAT_NONE && options->version > 10)
+        options->bootstrap_format = options->version == 11 ? LWM2M_FORMAT_SENML_CBOR : LWM2M_FORMAT_LWM2M_CBOR;
+    return !options->asks_pack || options->bootstrap_format != LWM2M_FORMAT_TLV ||
+           fail(problem, "--bootstrap-format: a Bootstrap-Pack cannot be TLV");
+}
+
 /* Blocks fit into the records that are asked for. */
 static void fit_blocks(struct options *options) {
     while (options->security.max_fragment > 0 &&
            (uint32_t)16 << options->coap.block_szx >= options->security.max_fragment)
         options->coap.block_szx--;
+}
+
+void options_put_queue(const struct options *options, char binding[OPTIONS_BINDING_MAX + 1]) {
+    size_t letters = strlen(binding);
+    if (options->queue && options->version == 10 && strchr(binding, 'Q') == NULL && letters < OPTIONS_BINDING_MAX)
+        memcpy(binding + letters, "Q", 2);
 }
 
 enum options_action options_parse(struct options *options, int argc, char **argv) {
@@ -450,7 +524,9 @@ enum options_action options_parse(struct options *options, int argc, char **argv
         return OPTIONS_EXIT_USAGE;
     }
     if (!take_environment(options, problem) || !complete_oscore(options, problem) ||
-        !security_complete(&options->security, options->transport->secure, options->server.host, problem)) {
+        !security_complete(&options->security, options->transport->secure, options->bootstraps, options->server.host,
+                           problem) ||
+        !complete_bootstrap(options, problem)) {
         fprintf(stderr, "berth-device: %s\n", problem);
         return OPTIONS_EXIT_USAGE;
     }
@@ -465,21 +541,17 @@ enum options_action options_parse(struct options *options, int argc, char **argv
     }
     /* The vendor's clients say U over TCP, too. */
     bool is_tcp = link_transport_connects(options->transport->link);
-    if (options->transport->link == LINK_TLS &&
+    if (options->transport->link == LINK_TLS && !options->bootstraps &&
         ((options->security.state != NULL && !options->oscore.given) || options->security.cid != DTLS_CLIENT_NO_CID)) {
         fprintf(stderr, "berth-device: --state, --cid and --cid-draft are for a --server of coaps://\n");
         return OPTIONS_EXIT_USAGE;
     }
     if (options->binding[0] == '\0')
         memcpy(options->binding, is_tcp && options->framing == LINK_STREAM_8323 ? "T" : "U", 2);
-    if (!is_tcp && (options->framing != LINK_STREAM_8323 || options->keepalive_ms > 0)) {
+    if (!is_tcp && !options->bootstraps && (options->framing != LINK_STREAM_8323 || options->keepalive_ms > 0)) {
         fprintf(stderr, "berth-device: --framing and --keepalive are for a --server of coap+tcp:// or coaps+tcp://\n");
         return OPTIONS_EXIT_USAGE;
     }
-    /* In LwM2M 1.0 queue mode is a part of the binding (§5.3.1.1 there). */
-    size_t letters = strlen(options->binding);
-    if (options->queue && options->version == 10 && strchr(options->binding, 'Q') == NULL &&
-        letters < OPTIONS_BINDING_MAX)
-        memcpy(options->binding + letters, "Q", 2);
+    options_put_queue(options, options->binding);
     return OPTIONS_RUN;
 }

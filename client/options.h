@@ -43,6 +43,12 @@ struct options {
     uint64_t seed;
     size_t large; /* bytes of 5000/0/0 */
     struct misbehave_order misbehave;
+    bool has_server;      /* --server was given */
+    bool bootstraps;      /* server_text is a bootstrap server's */
+    bool asks_pack;       /* for a Bootstrap-Pack first */
+    int bootstrap_format; /* pct; COAP_FORMAT_NONE: none is told */
+    bool has_endpoint;    /* --endpoint was given */
+    bool developer;       /* another name after a factory reset */
     const char *object_files[OPTIONS_OBJECT_FILES_MAX];
     size_t object_file_count;
     struct coap_params coap;
@@ -52,6 +58,9 @@ enum options_action { OPTIONS_RUN, OPTIONS_EXIT_OK, OPTIONS_EXIT_USAGE };
 
 /* --help and --version print and give OPTIONS_EXIT_OK. The options point into `argv`. */
 enum options_action options_parse(struct options *options, int argc, char **argv);
+
+/* In LwM2M 1.0 queue mode is a part of the binding (§5.3.1.1 there): add it if there is room. */
+void options_put_queue(const struct options *options, char binding[OPTIONS_BINDING_MAX + 1]);
 
 /* Letters of Core 1.2 §6.2.1.2, and the Q of 1.0; one to OPTIONS_BINDING_MAX of them. */
 bool options_is_binding(struct slice text);

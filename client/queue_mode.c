@@ -21,7 +21,8 @@ static void on_awake_over(struct timer *timer, void *arg) {
     (void)arg;
     struct queue_mode *queue_mode = TIMER_OWNER(timer, struct queue_mode, timer);
     const struct device *device = queue_mode->device;
-    if (device->registration.call != NULL || device->open_sends > 0 || observer_is_waiting(&device->observer))
+    if (device->registration.call != NULL || bootstrap_is_busy(&device->bootstrap) || device->open_sends > 0 ||
+        observer_is_waiting(&device->observer))
         schedule(queue_mode);
     else
         fall_asleep(queue_mode);

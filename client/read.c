@@ -71,7 +71,7 @@ bool read_collect(struct device *device, const struct lwm2m_path *path, struct l
         const struct object *object = &device->objects[i];
         size_t first = nodes->count;
         struct target target = {.path = *path};
-        if (path->len > 0 && path->ids[0] != object->id)
+        if ((path->len > 0 && path->ids[0] != object->id) || object->kind->is_hidden)
             continue;
         if (target_find(device, &target) && !object_collect(object, path, nodes))
             return false;

@@ -48,6 +48,8 @@ static struct slice make_links(struct device *device) {
     buffer_put_str(&out, "</>;rt=\"oma.lwm2m\"");
     format_put_list(device->options->version, &out);
     for (size_t i = 0; i < device->object_count; i++) {
+        if (device->objects[i].kind->is_hidden)
+            continue;
         buffer_put_u8(&out, ',');
         object_put_links(&device->objects[i], &out);
     }
@@ -157,8 +159,7 @@ static void report_success(const struct registration *registration) {
         buffer_put_u8(&location, '/');
         buffer_put_slice(&location, segment);
     }
-    report_registered(report_of(registration), slice_str(registration->device->options->endpoint),
-                      buffer_slice(&location));
+    report_registered(report_of(registration), slice_str(registration->device->endpoint), buffer_slice(&location));
 }
 
 static void on_register_answer(void *arg, const struct coap_reply *reply) {
@@ -170,8 +171,14 @@ static void on_register_answer(void *arg, const struct coap_reply *reply) {
             device_renew(registration->device);
         if (reply->result == COAP_CALL_REPLY)
             protection_heard(registration->device, reply->message->code);
-        uint64_t wait_ms =
-            is_reply(reply, COAP_5_03_SERVICE_UNAVAILABLE) ? max_age_ms(reply) : back_off_ms(registration);
+        bool is_busy = is_reply(reply, COAP_5_03_SERVICE_UNAVAILABLE);
+        uint64_t wait_ms = 0;
+        if (!is_busy && bootstrap_takes_over(&registration->device->bootstrap, reply, &wait_ms)) {
+            report_failure(report_of(registration), event, what, reply, 0);
+            return;
+        }
+        if (wait_ms == 0)
+            wait_ms = is_busy ? max_age_ms(reply) : back_off_ms(registration);
         report_failure(report_of(registration), event, what, reply, wait_ms);
         try_again_after(registration, wait_ms);
         return;
@@ -183,6 +190,7 @@ static void on_register_answer(void *arg, const struct coap_reply *reply) {
         return;
     }
     report_success(registration);
+    bootstrap_has_registered(&registration->device->bootstrap);
     settle(registration);
 }
 
@@ -236,14 +244,15 @@ void registration_register(struct registration *registration) {
     observer_end(&device->observer); /* with a new registration nothing is observed (Core 1.2 §6.4.1) */
     registration->location_len = 0;
     coap_message_init(&message, COAP_CON, COAP_POST, 0, SLICE_NONE);
-    device_add_server_path(device, &message, "rd");
+    destination_add_path(&device->destination, &message, "rd");
     coap_option_add_uint(&message, COAP_CONTENT_FORMAT, COAP_FORMAT_LINK, &format);
-    add_query(&message, &query, "ep", device->options->endpoint);
+    add_query(&message, &query, "ep", device->endpoint);
     add_lifetime(&message, &query, device->lifetime_s);
     add_query(&message, &query, "lwm2m", version_text(device->options->version));
     add_query(&message, &query, "b", device->binding);
     if (device->options->queue && device->options->version > 10) /* in 1.0 it is a letter of the binding */
         add_query(&message, &query, "Q", "");
+    destination_add_query(&device->destination, &message);
     message.payload = make_links(device);
     registration->announced_links = digest_of(message.payload);
     await(registration, REGISTRATION_REGISTERING, &message, on_register_answer);

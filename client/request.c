@@ -45,6 +45,10 @@ bool target_find(struct device *device, struct target *target) {
     return target->resource->multiple;
 }
 
+bool target_is_open(const struct target *target) {
+    return target->object == NULL || !target->object->kind->is_hidden;
+}
+
 bool target_exists(const struct target *target) {
     if (target->path.len < 3)
         return true;
@@ -247,7 +251,7 @@ static void route(struct device *device, const struct coap_request *request, str
     struct target target = {.object = NULL};
     bool is_path = !has_slash(request->message) && lwm2m_path_parse(path_text, &target.path, NULL) &&
                    target.path.len <= longest_path(device);
-    if (!is_path || !target_find(device, &target)) {
+    if (!is_path || !target_find(device, &target) || !target_is_open(&target)) {
         answer_with(answer, COAP_4_04_NOT_FOUND, NULL);
         return;
     }
@@ -298,7 +302,11 @@ void request_answer(struct device *device, const struct coap_request *request) {
     struct answer answer = {.format = COAP_FORMAT_NONE, .payload = workspace_take(&device->payload, PAYLOAD_USUAL)};
     uint8_t method = request->message->code;
     put_path(&path, request->message);
-    route(device, request, buffer_slice(&path), &answer);
+    if (bootstrap_is_under_way(&device->bootstrap))
+        bootstrap_answer(device, request, has_slash(request->message) ? slice_str("//") : buffer_slice(&path), &answer);
+    else
+        route(device, request, buffer_slice(&path), &answer);
+    device_keep(device);
     if (answer.payload.overflow)
         answer = (struct answer){.code = COAP_5_00_INTERNAL_SERVER_ERROR,
                                  .format = COAP_FORMAT_NONE,

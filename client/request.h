@@ -39,6 +39,9 @@ struct target {
 /* Fill in what `target->path` means. False when there is nothing under it; of a resource instance that is not known. */
 bool target_find(struct device *device, struct target *target);
 
+/* Servers reach it: it is not the bootstrap server's alone. */
+bool target_is_open(const struct target *target);
+
 /* What was found has a value or a function, down to the resource instance. */
 bool target_exists(const struct target *target);
 

@@ -36,8 +36,8 @@ bool security_set_max_fragment(struct security_options *security, const char *va
                                char problem[SECURITY_PROBLEM_MAX]);
 
 /* All options are known: choose the suite, and see that they fit each other and the server's scheme, which is `secure` or
- * has no use for them. */
-bool security_complete(struct security_options *security, bool secure, struct slice host,
+ * has no use for them; what is not a credential counts for the accounts too that a device that `bootstraps` is given. */
+bool security_complete(struct security_options *security, bool secure, bool bootstraps, struct slice host,
                        char problem[SECURITY_PROBLEM_MAX]);
 
 /* What a client is made with, and what a session is bound to: another server, credential or offer is another session.
@@ -51,5 +51,20 @@ struct security_params {
 bool security_read_params(const struct security_options *security, const char *server, struct security_params *params,
                           char *error, size_t error_size);
 void security_free_params(struct security_params *params);
+
+struct destination;
+struct instance;
+
+/* The same of an account that bootstrap has given: an instance of object 0 with mode PSK or certificate, and of the
+ * options what a hello offers. Points into the instance, and into `destination`, which gets the server's name. */
+bool security_read_account(const struct security_options *options, const struct instance *account,
+                           struct destination *destination, struct security_params *params, char *error,
+                           size_t error_size);
+
+/* The account of the bootstrap server as the device was made: its keys are those of the options. */
+bool security_is_given(const struct instance *account);
+
+/* Keys and certificates can be read and belong together. False: *problem. */
+bool security_params_good(const struct security_params *params, const char **problem);
 
 #endif

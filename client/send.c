@@ -49,7 +49,7 @@ static const char *post(struct device *device, const struct send *send, struct s
     *pending = (struct pending){.device = device, .count = send->count};
     memcpy(pending->paths, send->paths, send->count * sizeof send->paths[0]);
     coap_message_init(&message, COAP_CON, COAP_POST, 0, SLICE_NONE);
-    device_add_server_path(device, &message, "dp");
+    destination_add_path(&device->destination, &message, "dp");
     coap_option_add_uint(&message, COAP_CONTENT_FORMAT, (uint32_t)device->options->send_format, &format);
     message.payload = payload;
     device->open_sends++;

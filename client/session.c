@@ -44,6 +44,7 @@ static void on_failed(void *arg, const struct dtls_failure *failure) {
 static void on_closed(void *arg, enum dtls_end end) {
     const struct session *session = arg;
     report_text(&session->device->report, "session_closed", slice_str("Session closed"), dtls_end_name(end));
+    bootstrap_lose_link(&session->device->bootstrap);
 }
 
 static bool on_keep(void *arg, const struct dtls_client_state *state) {
@@ -72,7 +73,7 @@ static bool make_client(struct session *session, const struct address *server, c
     session->client = dtls_client_new(&device->clock, &device->wheel, &device->listener, server, &params->client,
                                       &handlers, session, &problem);
     if (session->client == NULL)
-        snprintf(error, error_size, "%s: %s", device->options->server_text, problem);
+        snprintf(error, error_size, "%s: %s", device->destination.text, problem);
     return session->client != NULL;
 }
 
@@ -82,12 +83,13 @@ static bool start(struct session *session, const struct address *server, const s
     enum session_file_found found = SESSION_FILE_NOTHING;
     struct dtls_client_state state;
     uint8_t secret[DTLS_CLIENT_SECRET_MAX];
-    if (options->security.state != NULL)
+    bool keeps = options->security.state != NULL && !bootstrap_is_busy(&session->device->bootstrap);
+    if (keeps)
         found = session_file_open(&session->file, options->security.state, params->binding, secret, &state, error,
                                   error_size);
     if (found == SESSION_FILE_FAILED)
         return false;
-    session->keeps = options->security.state != NULL;
+    session->keeps = keeps;
     bool made = make_client(session, server, params, error, error_size);
     if (made && found == SESSION_FILE_STATE && dtls_client_restore(session->client, &state)) {
         struct dtls_client_description description = describe(session);
@@ -106,13 +108,11 @@ static void on_datagram(void *arg, struct listener *listener, const struct addre
 }
 
 static bool open_session(struct device *device, const struct address *server, char *error, size_t error_size) {
-    const struct options *options = device->options;
     struct session *session = &device->session;
     struct security_params params;
     session->device = device;
     udp_set_datagram_handler(device->udp, on_datagram, device);
-    if (!transport_bind(device, error, error_size) ||
-        !security_read_params(&options->security, options->server_text, &params, error, error_size))
+    if (!transport_bind(device, error, error_size) || !device_read_security(device, &params, error, error_size))
         return false;
     bool started = start(session, server, &params, error, error_size);
     security_free_params(&params);

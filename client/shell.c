@@ -21,7 +21,10 @@ static void run_update(struct shell *shell, struct slice rest) {
 
 static void run_register(struct shell *shell, struct slice rest) {
     (void)rest;
-    registration_register(&shell->device->registration);
+    if (bootstrap_is_busy(&shell->device->bootstrap))
+        complain(shell, slice_str("register"), "a bootstrap comes first");
+    else
+        registration_register(&shell->device->registration);
 }
 
 static void run_deregister(struct shell *shell, struct slice rest) {
@@ -254,6 +257,16 @@ static void run_rederive(struct shell *shell, struct slice rest) {
     complain_unless_done(shell, "rederive", protection_rederive(shell->device) ? NULL : "there is no OSCORE context");
 }
 
+static void run_bootstrap(struct shell *shell, struct slice rest) {
+    (void)rest;
+    complain_unless_done(shell, "bootstrap", bootstrap_begin_soon(&shell->device->bootstrap));
+}
+
+static void run_factory_reset(struct shell *shell, struct slice rest) {
+    (void)rest;
+    device_factory_reset_soon(shell->device);
+}
+
 static void run_help(struct shell *shell, struct slice rest);
 
 static void run_quit(struct shell *shell, struct slice rest) {
@@ -270,6 +283,8 @@ static const struct {
     {"update", NULL, run_update, "send an Update"},
     {"register", NULL, run_register, "register anew"},
     {"deregister", NULL, run_deregister, "de-register and stay so"},
+    {"bootstrap", NULL, run_bootstrap, "ask the bootstrap server again"},
+    {"factory-reset", NULL, run_factory_reset, "be as at first, and bootstrap if that is how it began"},
     {"objects", NULL, run_objects, "print what instances there are, and their resources"},
     {"read", "PATH", run_read, "print values"},
     {"set", "PATH VALUE", run_set, "change a value, also one that a server cannot write; observers are told"},
@@ -326,6 +341,7 @@ void shell_run(struct shell *shell, struct slice line) {
         else
             commands[i].run(shell, rest);
         observer_settle(&shell->device->observer);
+        device_keep(shell->device);
         return;
     }
     complain(shell, word, "there is no such command; try help");

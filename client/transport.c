@@ -30,7 +30,7 @@ static bool open_udp(struct device *device, const struct address *server, char *
         return false;
     device->server = udp_link(device->udp, &device->listener, server, NULL);
     if (device->server == NULL)
-        snprintf(error, error_size, "%s cannot be reached from the address of --bind", device->options->server_text);
+        snprintf(error, error_size, "%s cannot be reached from the address of --bind", device->destination.text);
     return device->server != NULL;
 }
 

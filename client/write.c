@@ -146,7 +146,7 @@ static bool is_removal(int format, const struct lwm2m_node *node) {
 
 static bool judge_composite(struct device *device, int format, const struct lwm2m_node *node, struct answer *answer) {
     struct target target = {.path = node->path};
-    if (!target_find(device, &target))
+    if (!target_find(device, &target) || !target_is_open(&target))
         return refuse(answer, COAP_4_04_NOT_FOUND, "there is no such path");
     if (target.resource == NULL)
         return refuse(answer, COAP_4_00_BAD_REQUEST, "a value stands above resource level");

@@ -12,4 +12,5 @@ static void fill(struct object *object, struct instance *instance) {
     object_store(object, instance, OWNER, 0, lwm2m_integer(1));
 }
 
-const struct object_kind access_control_kind = {.id = 2, .fill = fill};
+const struct object_kind access_control_kind = {.id = ACCOUNT_ACCESS, .fill = fill};
+const struct object_kind given_access_control_kind = {.id = ACCOUNT_ACCESS, .by_bootstrap = true};

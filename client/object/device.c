@@ -82,13 +82,17 @@ static const struct {
 static void fill(struct object *object, struct instance *instance) {
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         object_store(object, instance, texts[i].id, 0, lwm2m_string(texts[i].text));
-    object_store(object, instance, SERIAL_NUMBER, 0, lwm2m_string(object->device->options->endpoint));
+    object_store(object, instance, SERIAL_NUMBER, 0, lwm2m_string(object->device->endpoint));
     object_store(object, instance, FIRMWARE_VERSION, 0, lwm2m_string(BERTH_VERSION));
     object_store(object, instance, 6, 0, lwm2m_integer(1)); /* internal battery */
     object_store(object, instance, POWER_SOURCE_VOLTAGE, 0, lwm2m_integer(3800));
     object_store(object, instance, 8, 0, lwm2m_integer(125)); /* mA */
     object_store(object, instance, BATTERY_LEVEL, 0, lwm2m_integer(95));
     object_store(object, instance, ERROR_CODE, 0, lwm2m_integer(0));
+}
+
+void device_object_set_serial(struct object *object, struct slice serial) {
+    object_store(object, &object->instances[0], SERIAL_NUMBER, 0, lwm2m_bytes(LWM2M_STRING, serial));
 }
 
 void device_object_set_firmware(struct object *object, struct slice version) {

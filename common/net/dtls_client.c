@@ -579,9 +579,15 @@ static bool add_chain(struct dtls_own_certificate *own, struct slice certificate
 bool dtls_client_set_identity(struct dtls_setup *setup, const struct dtls_client_params *params, const char **problem) {
     if (params->suite->psk)
         return configure_key(&setup->config, params->identity, params->key, problem);
-    return dtls_setup_add_certificate(setup, params->certificate, params->private_key, problem) &&
-           add_chain(setup->own, params->certificate, problem) &&
-           dtls_setup_add_authority(setup, params->authority, problem);
+    if (!dtls_setup_add_certificate(setup, params->certificate, params->private_key, problem) ||
+        !add_chain(setup->own, params->certificate, problem) ||
+        !dtls_setup_add_authority(setup, params->authority, problem))
+        return false;
+    bool may_sign = setup->authorities.MBEDTLS_PRIVATE(ca_istrue) != 0;
+    setup->pinned =
+        params->pin == DTLS_CLIENT_PINNED || (params->pin == DTLS_CLIENT_PINNED_UNLESS_AUTHORITY && !may_sign);
+    mbedtls_ssl_conf_verify(&setup->config, dtls_setup_judge_pinned, setup);
+    return true;
 }
 
 static bool configure(struct dtls_client *client, const struct dtls_client_params *params, const char **problem) {

@@ -29,11 +29,16 @@ enum {
     DTLS_CLIENT_HELD_MAX = 8,       /* messages that wait for a handshake; then the oldest goes */
 };
 
+/* Whether `authority` is the server's certificate itself: then that is good whoever has signed it, whomever it names and
+ * whatever its dates are, and no other is (RFC 7671 §5.1). UNLESS_AUTHORITY: if it may not sign others. */
+enum dtls_client_pin { DTLS_CLIENT_NOT_PINNED, DTLS_CLIENT_PINNED, DTLS_CLIENT_PINNED_UNLESS_AUTHORITY };
+
 struct dtls_client_params {
     const struct cipher_suite *suite;      /* the only one that is offered */
     struct slice identity, key;            /* for suites with a pre-shared key: 1 to DTLS_PSK_KEY_MAX bytes of key */
     struct slice certificate, private_key; /* else, DER or PEM; certificates behind the first one are sent too */
     struct slice authority; /* likewise: authorities of the server's certificate, or that itself if it is self-signed */
+    enum dtls_client_pin pin;
     const char *server_name;                    /* that is asked for (RFC 6066 §3) and must be in it; NULL: neither */
     enum dtls_client_cid cid;                   /* whether connection IDs are offered */
     uint8_t cid_length;                         /* of the one in records to us: 0 to DTLS_CID_MAX */

@@ -47,6 +47,7 @@ static int accept_cookie(void *arg, const unsigned char *cookie, size_t len, con
 bool dtls_setup_init(struct dtls_setup *setup) {
     mbedtls_ssl_config *config = &setup->config;
     setup->own = NULL;
+    setup->pinned = false;
     mbedtls_x509_crt_init(&setup->authorities);
     mbedtls_ssl_config_init(config);
     if (mbedtls_ssl_config_defaults(config, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_DATAGRAM,
@@ -172,6 +173,16 @@ bool dtls_setup_add_certificate(struct dtls_setup *setup, struct slice certifica
 bool dtls_setup_add_authority(struct dtls_setup *setup, struct slice certificates, const char **problem) {
     return parse_certificates(&setup->authorities, certificates) ||
            fail(problem, "the authority's certificate cannot be read");
+}
+
+int dtls_setup_judge_pinned(void *arg, mbedtls_x509_crt *certificate, int depth, uint32_t *flags) {
+    const struct dtls_setup *setup = arg;
+    const mbedtls_x509_buf *pin = &setup->authorities.raw;
+    if (!setup->pinned)
+        return 0;
+    bool is_it = certificate->raw.len == pin->len && memcmp(certificate->raw.p, pin->p, pin->len) == 0;
+    *flags = depth == 0 && !is_it ? MBEDTLS_X509_BADCERT_NOT_TRUSTED : 0;
+    return 0;
 }
 
 static bool same_name(struct slice a, struct slice b) {

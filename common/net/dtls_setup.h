@@ -17,6 +17,7 @@ struct dtls_setup {
     mbedtls_ssl_config config;        /* handshakes work on copies of it */
     struct dtls_own_certificate *own; /* the first is the default */
     mbedtls_x509_crt authorities;     /* a list; empty while its `raw` is */
+    bool pinned;                      /* of a client: the first of them is the peer's own */
 };
 
 /* False: mbedtls refuses, for want of memory. */
@@ -30,6 +31,9 @@ bool dtls_setup_add_authority(struct dtls_setup *setup, struct slice certificate
 
 /* The certificate of ours for a server name (RFC 6066 §3); NULL: none names it, take the default. */
 struct dtls_own_certificate *dtls_setup_find_certificate(const struct dtls_setup *setup, struct slice server_name);
+
+/* As f_vrfy of mbedtls_ssl_conf_verify, with the setup: what dtls_client_pin says. */
+int dtls_setup_judge_pinned(void *setup, mbedtls_x509_crt *certificate, int depth, uint32_t *flags);
 
 /* mbedtls' random source: getrandom(2), from any thread. */
 int dtls_random(void *arg, unsigned char *out, size_t len);

@@ -429,9 +429,8 @@ static int read_content(struct tls_session *session, uint8_t *out) {
 
 static int on_server_certificate(void *arg, mbedtls_x509_crt *certificate, int depth, uint32_t *flags) {
     struct tls_session *session = arg;
-    (void)certificate, (void)depth, (void)flags;
     session->saw_certificate = true;
-    return 0;
+    return dtls_setup_judge_pinned(&session->tls->setup, certificate, depth, flags);
 }
 
 /* Whether the session is the one that was offered, since no certificate was shown; with a key, by its ID, and TLS 1.3 does

@@ -309,6 +309,44 @@ static void test_the_server_must_have_the_name_that_was_asked_for(void **state) 
     assert_int_equal(d->failure.fault, DTLS_FAULT_CERTIFICATE_REFUSED);
 }
 
+static void is_refused(struct bench *b, struct device *d) {
+    start_device(b);
+    link_send(dtls_client_link(d->client), slice_str("hello"));
+    run(d);
+    assert_int_equal(d->failure.fault, DTLS_FAULT_CERTIFICATE_REFUSED);
+}
+
+static struct device *new_pinning_device(struct bench *b, enum dtls_client_pin pin,
+                                         const struct bench_identity *known) {
+    struct device *d = new_certified_device(b, 0xc0ae);
+    d->params.authority = slice_of(known->der, known->der_len);
+    d->params.pin = pin;
+    return d;
+}
+
+static void test_a_pinned_certificate_is_good_whomever_it_names(void **state) {
+    struct bench *b = *state;
+    start_with_certificates(b);
+    new_pinning_device(b, DTLS_CLIENT_PINNED, &server)->params.server_name = "another.example";
+    talk(start_device(b));
+    is_refused(b, new_pinning_device(b, DTLS_CLIENT_PINNED, &authority));
+    is_refused(b, new_pinning_device(b, DTLS_CLIENT_PINNED, &device));
+    is_refused(b, new_pinning_device(b, DTLS_CLIENT_NOT_PINNED, &server));
+}
+
+static void test_a_certificate_that_may_sign_is_an_authority_unless_it_must_be_the_servers(void **state) {
+    struct bench *b = *state;
+    start_with_certificates(b);
+    new_pinning_device(b, DTLS_CLIENT_PINNED_UNLESS_AUTHORITY, &server);
+    talk(start_device(b));
+    new_pinning_device(b, DTLS_CLIENT_PINNED_UNLESS_AUTHORITY, &authority)->params.server_name = "lwm2m.example";
+    talk(start_device(b));
+    struct device *d = new_pinning_device(b, DTLS_CLIENT_PINNED_UNLESS_AUTHORITY, &authority);
+    d->params.server_name = "another.example";
+    is_refused(b, d);
+    is_refused(b, new_pinning_device(b, DTLS_CLIENT_PINNED_UNLESS_AUTHORITY, &device));
+}
+
 static size_t put_pem(char *out, size_t size, const struct bench_identity *identity) {
     size_t len;
     assert_int_equal(mbedtls_pem_write_buffer("-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n",
@@ -1143,6 +1181,8 @@ int main(void) {
         TEST(test_a_server_with_another_authority_is_refused),
         TEST(test_a_self_signed_certificate_of_the_server_is_its_own_authority),
         TEST(test_the_server_must_have_the_name_that_was_asked_for),
+        TEST(test_a_pinned_certificate_is_good_whomever_it_names),
+        TEST(test_a_certificate_that_may_sign_is_an_authority_unless_it_must_be_the_servers),
         TEST(test_the_whole_chain_is_sent),
         TEST(test_what_can_not_be_used),
         TEST(test_keys_of_64_bytes_and_identities_of_128),
