@@ -13,6 +13,7 @@
 #include "server/persist.h"
 #include "server/profile.h"
 #include "server/refusal.h"
+#include "server/trace.h"
 
 enum {
     RECORDS_MAX = 192,  /* every step of the largest plan, most of them twice */
@@ -159,6 +160,8 @@ static void publish(struct session *s, enum event_type type, const char *detail,
 }
 
 static void publish_started(struct session *s) {
+    if (s->server->trace != NULL)
+        trace_follow(s->server->trace, s->facts.endpoint, s->link);
     uint8_t memory[FACTS_MAX];
     struct buffer facts = buffer_over(memory, sizeof memory);
     event_fact_put(&facts, EVENT_FACT_PROCEDURE, slice_str(sequence_of(s)));

@@ -444,6 +444,28 @@ static bool set_event_memory(struct config *config, const char *value, char prob
     return read_size(value, 64 << 10, &config->event_bytes, problem);
 }
 
+static bool read_on_off(const char *value, bool *out, char problem[PROBLEM_MAX]) {
+    *out = strcmp(value, "on") == 0;
+    return *out || strcmp(value, "off") == 0 || fail(problem, "must be on or off");
+}
+
+static bool set_trace(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_on_off(value, &config->trace, problem);
+}
+
+static bool set_trace_secrets(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_on_off(value, &config->trace_secrets, problem);
+}
+
+static bool set_trace_messages(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 1, 1000000, &config->trace_messages, problem);
+}
+
+static bool set_trace_memory(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_size(value, 256 << 10, &config->trace_bytes, problem) &&
+           (config->trace_bytes <= (size_t)64 << 30 || fail(problem, "must be at most 64G"));
+}
+
 static bool set_awake_window(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     return read_duration_ms(value, 1, 86400000, &config->awake_window_ms, problem);
 }
@@ -621,6 +643,10 @@ static const struct setting settings[] = {
     {"max-observations", "N", set_max_observations, "observe no more than so much [2000000]"},
     {"max-observations-per-device", "N", set_device_observations, "of them for one device [256]"},
     {"event-memory", "BYTES", set_event_memory, "bound of the event log [4M]"},
+    {"trace", "on|off", set_trace, "keep what goes to and from devices [on]"},
+    {"trace-messages", "N", set_trace_messages, "so many messages of each device [256]"},
+    {"trace-memory", "BYTES", set_trace_memory, "bound of all of them; who was quiet longest goes first [16M]"},
+    {"trace-secrets", "on|off", set_trace_secrets, "with the secrets of DTLS and TLS, for captures [on]"},
     {"awake-window", "DURATION", set_awake_window, "how long a device in queue mode listens after it was heard [93s]"},
     {"queue-limit", "N", set_queue_limit, "requests that wait for one device (Prefer: respond-async) [64]"},
     {"queue-expiry", "DURATION", set_queue_expiry, "how long they wait when they don't say [1d]"},
@@ -668,6 +694,10 @@ static void set_defaults(struct config *config) {
         .max_observations = 2000000,
         .max_observations_per_device = 256,
         .event_bytes = 4 << 20,
+        .trace = true,
+        .trace_secrets = true,
+        .trace_messages = 256,
+        .trace_bytes = 16 << 20,
         .awake_window_ms = 93000, /* MAX_TRANSMIT_WAIT (T §6.5), whatever is set for our own transmissions */
         .queue_limit = 64,
         .queue_expiry_ms = 86400000,
@@ -740,6 +770,9 @@ static bool add_default_listeners(struct config *config, char problem[PROBLEM_MA
 
 static enum config_action finish(struct config *config) {
     char problem[PROBLEM_MAX];
+    const char *key_log = getenv("SSLKEYLOGFILE"); /* as other programs have it */
+    if (config->key_log == NULL && key_log != NULL && key_log[0] != '\0')
+        config->key_log = key_log;
     if (config->listener_count == 0 && !add_default_listeners(config, problem)) {
         fprintf(stderr, "berth-server: --listen: %s\n", problem);
         return CONFIG_EXIT_USAGE;

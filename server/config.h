@@ -77,6 +77,10 @@ struct config {
     size_t max_observations;      /* refused beyond; default 2,000,000 */
     size_t max_observations_per_device; /* default 256 */
     size_t event_bytes;                 /* bound of the event log: default 4 MiB */
+    bool trace;                         /* keep what goes to and from devices: on */
+    bool trace_secrets;                 /* and the secrets that open it: on */
+    uint32_t trace_messages;            /* entries of a device's trace: default 256 */
+    size_t trace_bytes;                 /* bound of all traces: default 16 MiB */
     uint32_t awake_window_ms;      /* how long a device in queue mode listens after its last message: default 93 s */
     uint32_t queue_limit;          /* requests in the queue of a device: default 64 */
     uint32_t queue_expiry_ms;      /* how long a queued request waits when it does not say: default 24 h */

@@ -4,6 +4,7 @@
 #include "server/contact.h"
 #include "server/dtls_service.h"
 #include "server/persist.h"
+#include "server/trace.h"
 
 static void publish(struct server *server, enum event_type type, const struct link *link, const char *detail) {
     const struct registration *r = server_owner_of(server, link);
@@ -28,6 +29,12 @@ static void on_received(void *arg, struct link *link, struct slice message) {
     struct server *server = arg;
     clock_update(&server->clock);
     server_receive(server, link, message);
+}
+
+static void on_wire(void *arg, struct link *link, bool sent, uint32_t offset, const struct slice *parts, size_t count) {
+    struct server *server = arg;
+    clock_update(&server->clock);
+    trace_stream(server->trace, link, sent, offset, parts, count);
 }
 
 static void on_broken(void *arg, struct link *link, const char *why) {
@@ -79,6 +86,7 @@ void connections_start(struct server *server) {
                                              .broken = on_broken,
                                              .closed = on_closed,
                                              .oddity = server_tell_oddity,
+                                             .wire = server->trace != NULL ? on_wire : NULL,
                                              .is_used = is_used,
                                              .refused = on_refused};
     server->streams = streams_new(server->loop, &options, &handlers, server, &server->clock, &server->wheel);

@@ -7,10 +7,13 @@
 #include "server/observation.h"
 #include "server/operation.h"
 #include "server/queue.h"
+#include "server/trace.h"
 #include "server/traffic.h"
 
 void contact_registered(struct server *server, struct registration *r, bool replaced) {
     (void)replaced;
+    if (server->trace != NULL)
+        trace_follow(server->trace, registration_endpoint(r), r->link);
     observations_revive(r);
     awake_heard(server, r);
     queue_resume(server, r);
@@ -36,6 +39,8 @@ void contact_silent(struct server *server, struct registration *r) {
 
 void contact_moved(struct server *server, struct registration *r, struct link *before) {
     traffic_carry(before, r->link);
+    if (server->trace != NULL)
+        trace_follow(server->trace, registration_endpoint(r), r->link);
     connection_superseded(server, r, before, r->link);
     observations_moved(r);
 }

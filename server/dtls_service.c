@@ -20,6 +20,7 @@
 #include "server/persist.h"
 #include "server/private_file.h"
 #include "server/register.h"
+#include "server/trace.h"
 #include "server/traffic.h"
 
 enum {
@@ -163,6 +164,8 @@ static void on_moved(void *arg, struct link *link, const struct address *old) {
     struct server *server = arg;
     struct registration *r = server_owner_of(server, link);
     dtls_sessions_moved(server->dtls_sessions, link);
+    if (server->trace != NULL)
+        trace_moved(server->trace, link, old);
     if (r == NULL)
         return;
     register_tell_address(server, r, old);
@@ -271,6 +274,22 @@ void dtls_service_credential_gone(struct server *server, const struct credential
 
 /* ---- datagrams ---- */
 
+void dtls_service_receive(struct server *server, struct listener *listener, const struct address *peer,
+                          const struct address *local, uint8_t *datagram, size_t len) {
+    if (server->trace != NULL)
+        trace_datagram_came(server->trace, listener, peer, local, slice_of(datagram, len));
+    dtls_receive(server->dtls, listener, peer, local, datagram, len);
+    if (server->trace != NULL)
+        trace_datagram_taken(server->trace);
+}
+
+int dtls_service_send(struct server *server, struct listener *listener, const struct address *peer,
+                      const struct address *local, struct slice datagram) {
+    if (server->trace != NULL)
+        trace_datagram_sent(server->trace, listener, peer, local, datagram);
+    return udp_send(server->udp, listener, peer, local, datagram);
+}
+
 static void on_datagram(void *arg, struct listener *listener, const struct address *peer, const struct address *local,
                         uint8_t *datagram, size_t len) {
     struct server *server = arg;
@@ -278,7 +297,7 @@ static void on_datagram(void *arg, struct listener *listener, const struct addre
     if (server->provoked)
         fault_wire_receive_datagram(server, listener, peer, local, slice_of(datagram, len));
     else
-        dtls_receive(server->dtls, listener, peer, local, datagram, len);
+        dtls_service_receive(server, listener, peer, local, datagram, len);
 }
 
 static int on_send(void *arg, struct listener *listener, const struct address *peer, const struct address *local,
@@ -286,7 +305,7 @@ static int on_send(void *arg, struct listener *listener, const struct address *p
     struct server *server = arg;
     if (server->provoked)
         return fault_wire_send_datagram(server, listener, peer, local, datagram);
-    return udp_send(server->udp, listener, peer, local, datagram);
+    return dtls_service_send(server, listener, peer, local, datagram);
 }
 
 static void on_message(void *arg, struct link *link, struct slice message) {
@@ -295,12 +314,22 @@ static void on_message(void *arg, struct link *link, struct slice message) {
 
 /* ---- NSS key log, for Wireshark (SEC-29) ---- */
 
-static void on_key_log(void *arg, const char *line) {
+static void on_key_log(void *arg, const struct listener *listener, const struct address *peer, const char *line) {
     const struct server *server = arg;
     char text[512];
+    if (server->trace != NULL && server->config->trace_secrets)
+        trace_keys(server->trace, listener, peer, line);
+    if (server->key_log < 0)
+        return;
     int len = snprintf(text, sizeof text, "%s\n", line);
     if (len > 0 && (size_t)len < sizeof text && write(server->key_log, text, (size_t)len) != len)
         log_write(LOG_WARN, "dtls", "the key log can't be written: %s", strerror(errno));
+    explicit_bzero(text, sizeof text);
+}
+
+/* Secrets are formed only when somebody wants them. */
+static bool wants_keys(const struct server *server) {
+    return server->key_log >= 0 || (server->trace != NULL && server->config->trace_secrets);
 }
 
 static bool open_key_log(struct server *server, char *error, size_t error_size) {
@@ -459,7 +488,7 @@ static bool start_tls(struct server *server) {
                                       .resume_ms = dtls->resume_ms};
     struct tls_handlers handlers = without_key_log;
     uint8_t key[SEAL_KEY_BYTES];
-    if (server->key_log >= 0)
+    if (wants_keys(server))
         handlers.key_log = on_key_log;
     server->tls = tls_new(server->loop, &server->clock, &server->wheel, &params, &handlers, server);
     if (server->tls == NULL || !seal_derive(server->seal, slice_str("tickets"), key))
@@ -489,7 +518,7 @@ static bool start_dtls(struct server *server) {
         .forget = on_forget,
     };
     struct dtls_handlers handlers = without_key_log;
-    if (server->key_log >= 0)
+    if (wants_keys(server))
         handlers.key_log = on_key_log;
     server->dtls = dtls_new(server->loop, &server->clock, &server->wheel, &server->config->dtls, &handlers, server);
     if (server->dtls == NULL)

@@ -17,6 +17,13 @@ bool dtls_service_load(struct server *server, char *error, size_t error_size);
 /* Nothing is sent any more. After registrations have given back their links. */
 void dtls_service_stop(struct server *server);
 
+/* A datagram of a coaps listener, as it comes and as it goes: what faults have not held back (fault_wire.h). The bytes are
+ * changed. */
+void dtls_service_receive(struct server *server, struct listener *listener, const struct address *peer,
+                          const struct address *local, uint8_t *datagram, size_t len);
+int dtls_service_send(struct server *server, struct listener *listener, const struct address *peer,
+                      const struct address *local, struct slice datagram);
+
 /* The link of a registration that was made with security: its session's, else one by which nothing can be reached until
  * the device comes back. The caller gets a reference. NULL when out of memory. */
 struct link *dtls_service_link(struct server *server, const struct store_registration *row, const struct address *peer);

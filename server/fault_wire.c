@@ -4,8 +4,8 @@
 
 #include "common/coap/option.h"
 #include "common/coap/stream.h"
-#include "common/net/dtls.h"
 #include "server/admission.h"
+#include "server/dtls_service.h"
 #include "server/fault.h"
 #include "server/fault_effect.h"
 
@@ -59,10 +59,10 @@ static void pass(struct server *server, const struct way *way, struct slice byte
     else if (way->link != NULL)
         server_deliver(server, way->link, bytes);
     else if (way->is_out)
-        udp_send(server->udp, way->listener, &way->peer, &way->local, bytes);
+        dtls_service_send(server, way->listener, &way->peer, &way->local, bytes);
     else if (server->dtls != NULL && bytes.len <= sizeof wire->scratch) { /* its bytes are changed */
         memmove(wire->scratch, bytes.data, bytes.len);
-        dtls_receive(server->dtls, way->listener, &way->peer, &way->local, wire->scratch, bytes.len);
+        dtls_service_receive(server, way->listener, &way->peer, &way->local, wire->scratch, bytes.len);
     }
 }
 

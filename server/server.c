@@ -22,6 +22,7 @@
 #include "server/queue.h"
 #include "server/queue_settings.h"
 #include "server/route.h"
+#include "server/trace.h"
 #include "server/traffic.h"
 
 /* ---- what the layers below report ---- */
@@ -54,6 +55,12 @@ static bool on_stray_response(void *arg, struct link *link, const struct coap_me
     struct server *server = arg;
     struct registration *r = server_owner_of(server, link);
     return r != NULL && announced_observation_adopt(server, r, message->token);
+}
+
+static void on_inner(void *arg, struct link *base, bool sent, const struct coap_message *inner) {
+    const struct server *server = arg;
+    if (server->trace != NULL)
+        trace_inner(server->trace, base, sent, inner);
 }
 
 /* Keepalives hold connections; a ping in a datagram holds nothing, and is only counted. */
@@ -328,9 +335,13 @@ static bool start(struct server *server, char *error, size_t error_size) {
     if (server->credentials != NULL)
         credentials_watch(server->credentials, on_credential_put);
     struct coap_handlers handlers = {
-        .request = on_request, .stray_response = on_stray_response, .oddity = server_tell_oddity, .ping = on_ping};
+        .request = on_request, .stray_response = on_stray_response, .oddity = server_tell_oddity, .ping = on_ping, .inner = on_inner};
     server->coap = coap_endpoint_new(&config->coap, &handlers, server, &server->clock, &server->wheel);
     server->udp = udp_new(server->loop, on_datagram, server);
+    if (config->trace && (server->trace = trace_new(server)) == NULL) {
+        snprintf(error, error_size, "out of memory for --trace-memory");
+        return false;
+    }
     connections_start(server);
     traffic_watch(server);
     bool can_fault = faults_start(server);
@@ -395,6 +406,7 @@ static void stop(struct server *server) {
         streams_close(server->streams);
         ticker_close(&server->ticker);
     }
+    trace_free(server->trace);
     bootstrap_free(server->bootstrap);
     bootstrap_configs_free(server->bootstrap_configs);
     issuer_free(server->issuer);
@@ -546,6 +558,8 @@ static void on_reset(void *arg, enum store_result result) {
         fault_clear(server, SLICE_NONE);
     if (result == STORE_OK && (pending->scopes & SERVER_RESET_EVENTS) != 0)
         event_log_clear(server->events);
+    if (result == STORE_OK && (pending->scopes & SERVER_RESET_MESSAGES) != 0 && server->trace != NULL)
+        trace_store_clear(trace_store_of(server->trace));
     pending->done(pending->arg, result);
     free(pending);
 }

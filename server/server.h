@@ -34,6 +34,7 @@ struct oscore_keeper;
 struct bootstrap;         /* server/bootstrap.h */
 struct bootstrap_configs; /* server/bootstrap_configs.h */
 struct issuer;            /* server/issuer.h */
+struct trace;             /* server/trace.h */
 
 struct server {
     uv_loop_t *loop;
@@ -43,6 +44,8 @@ struct server {
     struct clock clock;
     struct timer_wheel wheel; /* its arg is this server */
     struct ticker ticker;
+    struct link_watcher watcher; /* of all listeners */
+    struct trace *trace;         /* NULL: none is kept */
     struct udp *udp;
     struct streams *streams; /* TCP connections */
     struct coap_endpoint *coap;
@@ -114,8 +117,14 @@ size_t server_leap(struct server *server, uint64_t by_ms);
 /* Take a registration out of the directory and say so (DEREGISTERED); its deletion is stored or on its way. */
 void server_drop(struct server *server, struct registration *registration, enum event_type type);
 
-/* A clean slate: forget all devices, their queued requests and what is set for them (no events), the event log, the faults that are ordered. Answers after the commit. */
-enum server_reset { SERVER_RESET_DEVICES = 1, SERVER_RESET_EVENTS = 2, SERVER_RESET_FAULTS = 4 };
+/* A clean slate: forget all devices, their queued requests and what is set for them (no events), the event log, the faults
+ * that are ordered, the trace. Answers after the commit. */
+enum server_reset {
+    SERVER_RESET_DEVICES = 1,
+    SERVER_RESET_EVENTS = 2,
+    SERVER_RESET_FAULTS = 4,
+    SERVER_RESET_MESSAGES = 8,
+};
 void server_reset(struct server *server, unsigned scopes, store_done_fn *done, void *arg);
 
 /* NULL when the server can take registrations, else why not (a sentence). */

@@ -5,6 +5,7 @@
 #include "common/coap/block.h"
 #include "common/coap/stream.h"
 #include "server/dtls_service.h"
+#include "server/trace.h"
 
 /* Of one way. */
 struct traffic_row {
@@ -190,7 +191,9 @@ static enum traffic_kind kind_of_departure(const struct link *link, struct slice
 }
 
 static void on_seen(void *arg, struct link *link, bool sent, struct slice message, size_t wire) {
-    (void)arg;
+    const struct server *server = arg;
+    if (server->trace != NULL)
+        trace_message(server->trace, link, sent, message, wire);
     bool again = message.len == 0 || sent;
     struct traffic_row *row = own_row(link);
     if (row == NULL)
@@ -209,9 +212,9 @@ static void on_seen(void *arg, struct link *link, bool sent, struct slice messag
 /* ---- the interface ---- */
 
 void traffic_watch(struct server *server) {
-    static const struct link_watcher watcher = {.seen = on_seen};
+    server->watcher = (struct link_watcher){.seen = on_seen, .arg = server};
     for (size_t i = 0; i < server->config->listener_count; i++)
-        server->listeners[i].watcher = &watcher;
+        server->listeners[i].watcher = &server->watcher;
 }
 
 void traffic_add_handshake(struct link *link, bool resumed, uint32_t bytes_in, uint32_t bytes_out) {

@@ -9,6 +9,7 @@
     { 0, NULL, NULL, NULL }
 #define JSON "application/json"
 
+#define SWITCH_SCHEMA "{\"type\":\"integer\",\"enum\":[0,1]}"
 #define TEXT_SCHEMA     "{\"type\":\"string\"}"
 #define EVENT_ID_SCHEMA "{\"type\":\"integer\",\"minimum\":0,\"maximum\":9223372036854775807}"
 #define DURATION_SCHEMA "{\"$ref\":\"#/components/schemas/Duration\"}"
@@ -50,12 +51,50 @@ static const struct route_answer traffic_answers[] = {
     END_ANSWERS};
 static const enum problem_kind not_registered_problems[] = {PROBLEM_NOT_REGISTERED, PROBLEM_KIND_COUNT};
 
+/* ---- messages ---- */
+
+#define MESSAGE_ID_SCHEMA "{\"type\":\"integer\",\"minimum\":0,\"maximum\":9223372036854775807,\"default\":0}"
+#define MESSAGE_PARAMETERS                                                                                             \
+    {"after", "query", MESSAGE_ID_SCHEMA, "Begin behind this message."},                                               \
+        {"limit", "query", "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000,\"default\":100}",                      \
+         "How many messages at most."},                                                                                \
+        {"direction", "query", "{\"type\":\"string\",\"enum\":[\"in\",\"out\"]}", "Only what came, or what was sent."},    \
+        {"kind", "query",                                                                                              \
+         "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/components/schemas/MessageKind\"}}",                \
+         "Only messages of these kinds, joined by commas."},                                                           \
+        {"raw", "query", SWITCH_SCHEMA, "1: with the bytes themselves."},                                              \
+        {"clear", "query", SWITCH_SCHEMA, "Of a capture. 1: messages as they were before DTLS and TLS."},              \
+        {"Accept", "header", TEXT_SCHEMA, "application/json, or for a capture application/x-pcapng."}
+#define MESSAGE_POLL_PARAMETERS                                                                                    \
+    {"poll", "query", SWITCH_SCHEMA, "1: when there is no message, wait for one."},                                \
+        {"timeout", "query", DURATION_SCHEMA, "With poll=1: how long, at most 10 minutes, by default 30 seconds."}
+static const struct route_parameter messages_parameters[] = {MESSAGE_PARAMETERS, END_PARAMETERS};
+static const struct route_parameter device_messages_parameters[] = {MESSAGE_PARAMETERS, MESSAGE_POLL_PARAMETERS,
+                                                                    END_PARAMETERS};
+#define TRANSPORT_PARAMETER \
+    { "transport", "query", "{\"type\":\"string\",\"enum\":[\"udp\",\"dtls\",\"tcp\",\"tls\"]}", "Only over this one." }
+static const struct route_parameter peer_messages_parameters[] = {MESSAGE_PARAMETERS, MESSAGE_POLL_PARAMETERS,
+                                                                  TRANSPORT_PARAMETER, END_PARAMETERS};
+static const struct route_parameter transport_parameters[] = {TRANSPORT_PARAMETER, END_PARAMETERS};
+static const struct route_answer messages_answers[] = {
+    {200, JSON, "MessageList", "Messages, oldest first; go on with after=`last`."},
+    {200, "application/x-pcapng", NULL, "A capture for Wireshark, with the secrets that open it."},
+    {200, "application/vnd.tcpdump.pcap", NULL, "The same."},
+    END_ANSWERS,
+};
+static const struct route_answer forgotten_answers[] = {{204, NULL, NULL, "They are forgotten."}, END_ANSWERS};
+static const enum problem_kind messages_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_NOT_ACCEPTABLE, PROBLEM_OVERLOADED,
+                                                      PROBLEM_KIND_COUNT};
+static const enum problem_kind no_trace_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_KIND_COUNT};
+static const enum problem_kind device_messages_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_NOT_REGISTERED,
+                                                             PROBLEM_NOT_ACCEPTABLE, PROBLEM_OVERLOADED,
+                                                             PROBLEM_KIND_COUNT};
+
 /* ---- operations ---- */
 
 #define FORMAT_SCHEMA                                                                                            \
     "{\"type\":\"string\",\"examples\":[\"tlv\",\"senml-cbor\",\"senml-json\",\"lwm2m-cbor\",\"cbor\",\"text\"," \
     "\"opaque\",\"json\",\"none\",\"11542\"]}"
-#define SWITCH_SCHEMA "{\"type\":\"integer\",\"enum\":[0,1]}"
 #define PREFER_PARAMETER                                                                                           \
     {                                                                                                              \
         "Prefer", "header", TEXT_SCHEMA,                                                                           \
@@ -306,7 +345,7 @@ static const struct route_answer clock_advance_answers[] = {
     {200, JSON, "Leap", "Time has been advanced, and every timer that became due has run."}, END_ANSWERS};
 static const enum problem_kind body_problems[] = {PROBLEM_BAD_BODY, PROBLEM_KIND_COUNT};
 static const struct route_parameter reset_parameters[] = {
-    {"scope", "query", "{\"type\":\"string\",\"enum\":[\"devices\",\"events\",\"faults\",\"all\"],\"default\":\"all\"}",
+    {"scope", "query", "{\"type\":\"string\",\"enum\":[\"devices\",\"events\",\"faults\",\"messages\",\"all\"],\"default\":\"all\"}",
      "What to forget."},
     END_PARAMETERS,
 };
@@ -478,6 +517,52 @@ static const struct route routes[] = {
      .summary = "Bytes of UDP payload to and from the device, by what they were for.",
      .answers = traffic_answers,
      .problems = not_registered_problems},
+    {.method = "GET",
+     .path = "/v1/devices/{endpoint}/messages",
+     .handler = v1_messages_of_device_get,
+     .operation = "listDeviceMessages",
+     .summary = "What went to and from a device: messages with what they mean, handshakes, records; or as a capture.",
+     .parameters = device_messages_parameters,
+     .answers = messages_answers,
+     .problems = device_messages_problems},
+    {.method = "DELETE",
+     .path = "/v1/devices/{endpoint}/messages",
+     .handler = v1_messages_of_device_delete,
+     .operation = "forgetDeviceMessages",
+     .summary = "Forget what went to and from a device.",
+     .answers = forgotten_answers,
+     .problems = device_messages_problems},
+    {.method = "GET",
+     .path = "/v1/peers/{address}/messages",
+     .handler = v1_messages_of_peer_get,
+     .operation = "listPeerMessages",
+     .summary = "The same of an address, such as 192.0.2.1:49152, whether or not a device is there.",
+     .parameters = peer_messages_parameters,
+     .answers = messages_answers,
+     .problems = messages_problems},
+    {.method = "DELETE",
+     .path = "/v1/peers/{address}/messages",
+     .handler = v1_messages_of_peer_delete,
+     .operation = "forgetPeerMessages",
+     .summary = "Forget what went to and from an address, if no device is there.",
+     .parameters = transport_parameters,
+     .answers = forgotten_answers,
+     .problems = no_trace_problems},
+    {.method = "GET",
+     .path = "/v1/messages",
+     .handler = v1_messages_get,
+     .operation = "listMessages",
+     .summary = "The same of all devices and peers.",
+     .parameters = messages_parameters,
+     .answers = messages_answers,
+     .problems = messages_problems},
+    {.method = "DELETE",
+     .path = "/v1/messages",
+     .handler = v1_messages_delete,
+     .operation = "forgetMessages",
+     .summary = "Forget what went to and from everybody.",
+     .answers = forgotten_answers,
+     .problems = no_trace_problems},
     {.method = "POST",
      .path = "/v1/devices/{endpoint}/requests",
      .handler = v1_requests_post,

@@ -7,6 +7,7 @@
 #include "server/dtls_sessions.h"
 #include "server/observation.h"
 #include "server/queue.h"
+#include "server/trace.h"
 #include "web/probes.h"
 #include "web/web.h"
 
@@ -144,6 +145,18 @@ static void add_counters(struct http_counters *sum, const struct http_counters *
         sum->responses[status] += http->responses[status];
 }
 
+static void put_trace(struct buffer *out, const struct server *server) {
+    if (server->trace == NULL)
+        return;
+    struct trace_counters trace = trace_store_counters(trace_store_of(server->trace));
+    put_number(out, "berth_trace_entries_total", "counter", "Messages, handshakes and records kept.", trace.entries);
+    put_number(out, "berth_trace_entries_dropped_total", "counter", "Of them gone, for want of room or by request.",
+               trace.dropped);
+    put_number(out, "berth_trace_bytes", "gauge", "Memory of them.", trace.bytes);
+    put_number(out, "berth_trace_devices", "gauge", "Devices with a trace.", trace.devices);
+    put_number(out, "berth_trace_peers", "gauge", "Addresses with a trace where no device is.", trace.peers);
+}
+
 static void put_http(struct buffer *out, const struct web *web) {
     struct http_counters sum = {.accepted = 0}, *http = &sum;
     for (size_t i = 0; i < web->server->config->http_count; i++)
@@ -183,6 +196,7 @@ void metrics_get(const struct call *call) {
     put_dtls(&out, server);
     put_tls(&out, server);
     put_events(&out, server);
+    put_trace(&out, server);
     put_store(&out, server);
     put_http(&out, call->web);
     put_process(&out, call->web);

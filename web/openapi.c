@@ -6,9 +6,10 @@
 #include "web/document.h"
 #include "web/probes.h"
 #include "web/v1/device_problem.h"
+#include "web/v1/message_json.h"
 #include "web/web.h"
 
-/* JSON, in which ' stands for ". EventType is made from the types there are. */
+/* JSON, in which ' stands for ". EventType and MessageKind are made from what there is. */
 static const char schemas[] =
     "{"
     "'Any':{'type':'object'},"
@@ -425,6 +426,48 @@ static const char schemas[] =
     "  'endpoint':{'type':'string'},'account':{'type':'string'},'bootstrap_uri':{'type':'string'},"
     "  'certificate':{'type':'string'},'private_key':{'type':'string'},'ca':{'type':'string'},"
     "  'security_c':{'type':'string'}}},"
+    "'MessageList':{'type':'object','required':['items','last'],'properties':{"
+    "  'items':{'type':'array','items':{'$ref':'#/components/schemas/Message'}},"
+    "  'last':{'type':'integer','minimum':0}}},"
+    "'Message':{'type':'object','required':['id','ts','endpoint','direction','kind','transport','peer','local','bytes'],"
+    "  'properties':{"
+    "    'id':{'type':'integer','minimum':1},"
+    "    'ts':{'$ref':'#/components/schemas/Time'},"
+    "    'endpoint':{'type':['string','null']},"
+    "    'direction':{'enum':['in','out']},"
+    "    'kind':{'$ref':'#/components/schemas/MessageKind'},"
+    "    'transport':{'enum':['udp','dtls','tcp','tls']},"
+    "    'framing':{'enum':['rfc8323','pelion']},"
+    "    'peer':{'type':'string'},'local':{'type':'string'},"
+    "    'bytes':{'type':'integer','minimum':0,'description':'On the wire, without the headers of UDP, TCP and IP.'},"
+    "    'records':{'type':'array','items':{'$ref':'#/components/schemas/Record'}},"
+    "    'coap':{'$ref':'#/components/schemas/CoapMessage'},"
+    "    'payload':{'$ref':'#/components/schemas/MessagePayload'},"
+    "    'inner':{'type':'object','description':'What OSCORE had inside.','properties':{"
+    "      'coap':{'$ref':'#/components/schemas/CoapMessage'},"
+    "      'payload':{'$ref':'#/components/schemas/MessagePayload'}}},"
+    "    'path':{'type':'string','description':'Of the request, also with its response.'},"
+    "    'query':{'type':'string'},"
+    "    'answers':{'type':'integer','minimum':1,'description':'The request.'},"
+    "    'error':{'type':'string'},"
+    "    'message_hex':{'type':'string'},'wire_hex':{'type':'string'}}},"
+    "'Record':{'type':'object','required':['type','version','bytes'],'properties':{"
+    "  'type':{'enum':['change_cipher_spec','alert','handshake','application_data','tls12_cid']},"
+    "  'version':{'type':'string'},'bytes':{'type':'integer','minimum':0},"
+    "  'epoch':{'type':'integer','minimum':0},'sequence':{'type':'integer','minimum':0},"
+    "  'cid':{'type':'string','description':'Hexadecimal.'},"
+    "  'messages':{'type':'array','items':{'type':'string'},'description':'Of the handshake; encrypted when it is.'},"
+    "  'alert':{'type':'integer'},'fatal':{'type':'boolean'}}},"
+    "'CoapMessage':{'type':'object','required':['code','name','token','options'],'properties':{"
+    "  'type':{'enum':['CON','NON','ACK','RST']},'mid':{'type':'integer','minimum':0},"
+    "  'code':{'type':'string','pattern':'^[0-7][.][0-9]{2}$'},'name':{'type':'string'},'token':{'type':'string'},"
+    "  'options':{'type':'array','items':{'type':'object','required':['number','value'],'properties':{"
+    "    'number':{'type':'integer','minimum':0},'name':{'type':'string'},"
+    "    'value':{'description':'Text, a number, a block, or hexadecimal.'}}}}}},"
+    "'MessagePayload':{'type':'object','required':['bytes'],'description':'With data, text or hex.','properties':{"
+    "  'bytes':{'type':'integer','minimum':0},'content_format':{'type':'integer'},'format':{'type':'string'},"
+    "  'data':{'$ref':'#/components/schemas/Data'},'text':{'type':'string'},'hex':{'type':'string'},"
+    "  'error':{'type':'string'}}},"
     "'Clock':{'type':'object','required':['now_s','now','leapt_s'],'properties':{"
     "  'now_s':{'type':'number'},'now':{'$ref':'#/components/schemas/Time'},'leapt_s':{'type':'number'}}},"
     "'Advance':{'type':'object','additionalProperties':false,'required':['advance'],'properties':{"
@@ -497,6 +540,10 @@ static json_t *schemas_json(void) {
     for (enum event_type type = 0; type < EVENT_TYPE_COUNT; type++)
         json_array_append_new(names, json_string(event_type_name(type)));
     json_object_set_new(all, "EventType", json_pack("{ssso}", "type", "string", "enum", names));
+    names = json_array();
+    for (enum message_kind kind = 0; kind < MESSAGE_KINDS; kind++)
+        json_array_append_new(names, json_string(message_kind_name(kind)));
+    json_object_set_new(all, "MessageKind", json_pack("{ssso}", "type", "string", "enum", names));
     return all;
 }
 

@@ -27,6 +27,8 @@ static void on_resume(struct http_request *request) {
     struct waiter *waiter = request->arg;
     if (waiter->late)
         waiter->handlers->timed_out(waiter);
+    else if (waiter->handlers->woken != NULL)
+        waiter->handlers->woken(waiter);
 }
 
 static void on_deadline(struct timer *timer, void *arg) {

@@ -18,6 +18,7 @@ struct waiter_handlers {
     void (*event)(struct waiter *waiter, const struct event *event);
     void (*timed_out)(struct waiter *waiter);
     void (*free)(struct waiter *waiter); /* the client has hung up: waiting has stopped, free the waiter */
+    void (*woken)(struct waiter *waiter); /* after http_wake, as `event`; may be NULL */
     bool strict;                         /* time out at the very moment within a leap, before what comes later */
 };
 

@@ -77,6 +77,9 @@ struct coap_handlers {
     void (*oddity)(void *arg, struct link *link, bool rejected, const char *what);
     /* A CoAP ping (an empty CON, or 7.02) was answered. May be NULL. */
     void (*ping)(void *arg, struct link *link);
+    /* For those who watch: a message that travels inside of another, which was the last one to come over `base`, or is
+     * the next to be sent there. May be NULL. */
+    void (*inner)(void *arg, struct link *base, bool sent, const struct coap_message *inner);
 };
 
 struct coap_counters {

@@ -50,6 +50,12 @@ void coap_link_carry(struct coap_endpoint *endpoint, struct link *link, struct l
 
 /* ---- sending ---- */
 
+static void tell_inner(const struct coap_endpoint *endpoint, struct link *base, bool sent,
+                       const struct coap_message *inner) {
+    if (endpoint->handlers.inner != NULL && base != NULL)
+        endpoint->handlers.inner(endpoint->arg, base, sent, inner);
+}
+
 static struct coap_peer *carrier_of(const struct coap_peer *peer) {
     struct link *base = peer->link->base;
     return base == NULL || base->closed ? NULL : peer_of(peer->endpoint, base);
@@ -70,6 +76,7 @@ static struct transmission *send_message(struct coap_peer *peer, struct coap_mes
                       ? protection->close_request(arg, peer->link, message, &memory, &outer, &peer->binding)
                       : protection->close_response(arg, peer->link, &peer->binding, true, message, &memory, &outer);
     if (closed) {
+        tell_inner(peer->endpoint, carrier->link, true, message);
         transmission = carrier->layer->send(carrier, &outer, done, owner);
         message->mid = outer.mid;
     }
@@ -108,6 +115,16 @@ static void leave(struct coap_exchange *exchange, bool heard) {
         outer->peer->layer->leave(outer, heard);
 }
 
+/* With the token of the outer one, by which it is known to belong to it. */
+static void tell_inner_answer(const struct coap_endpoint *endpoint, const struct coap_exchange *outer,
+                              const struct coap_message *message) {
+    if (endpoint->handlers.inner == NULL)
+        return;
+    struct coap_message inner = *message;
+    inner.token = slice_of(outer->open->token, outer->open->token_len);
+    tell_inner(endpoint, outer->peer->link, true, &inner);
+}
+
 /* Protect the answer and give it to the outer exchange. False: it can't be protected now. */
 static bool answer_outside(struct coap_exchange *exchange, bool own, const struct coap_message *message) {
     const struct coap_endpoint *endpoint = exchange->peer->endpoint;
@@ -121,6 +138,7 @@ static bool answer_outside(struct coap_exchange *exchange, bool own, const struc
     if (!endpoint->protection->close_response(endpoint->protection_arg, exchange->peer->link, &exchange->open->binding,
                                               own, message, &memory, &answer))
         return false;
+    tell_inner_answer(endpoint, outer, message);
     if (outer->open->has_block1) /* the request came in blocks from outside: the last one is answered */
         coap_block_add(&answer, COAP_BLOCK1, outer->open->block1, &block1);
     exchange_answer(outer, &answer);
@@ -232,6 +250,7 @@ void protected_take_request(struct coap_exchange *exchange, struct coap_message 
             tell_refusal(exchange->peer, inner.payload);
         coap_respond(endpoint, exchange, &inner);
     } else {
+        tell_inner(endpoint, exchange->peer->link, false, &inner);
         take_inner(exchange, link, &inner, &binding, opened == COAP_OPENED_STALE);
     }
     if (finished != NULL)
@@ -249,6 +268,8 @@ static enum coap_opened open_response(struct coap_peer *peer, const struct coap_
     memory->overflow = false;
     enum coap_opened opened = endpoint->protection->open_response(endpoint->protection_arg, peer->link, binding,
                                                                   response, memory, inner, number);
+    if (opened == COAP_OPENED)
+        tell_inner(endpoint, peer->link->base, false, inner);
     if (opened == COAP_OPENED && coap_options_judge(inner, &endpoint->rules) != 0)
         return COAP_NOT_OPENED;
     return opened;

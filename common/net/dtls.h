@@ -190,7 +190,8 @@ struct dtls_handlers {
     void (*forget)(void *arg, struct link *link, uint64_t id);
 
     /* For those who watch; each may be NULL. */
-    void (*key_log)(void *arg, const char *line); /* NSS key log format, without newline. A secret. */
+    /* A line in NSS key log format, without newline, of the handshake with this peer. A secret. */
+    void (*key_log)(void *arg, const struct listener *listener, const struct address *peer, const char *line);
     void (*datagram)(void *arg, const struct listener *listener, const struct address *peer,
                      const struct address *local, bool sent, struct slice datagram);
 };

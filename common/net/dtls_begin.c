@@ -343,7 +343,8 @@ static void log_keys(struct dtls *dtls, const struct handshake *hs) {
     buffer_put_u8(&out, ' ');
     text_put_hex(&out, slice_of(hs->master, sizeof hs->master));
     buffer_put_u8(&out, '\0');
-    dtls->handlers.key_log(dtls->arg, line);
+    const struct dtls_session *session = hs->session;
+    dtls->handlers.key_log(dtls->arg, hs->proof.listener, session != NULL ? &session->link.peer : &hs->peer, line);
     mbedtls_platform_zeroize(line, sizeof line);
 }
 

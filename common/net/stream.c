@@ -63,6 +63,7 @@ struct connection {
     struct tls_session *tls; /* NULL: it speaks in the clear */
     char *why;               /* it ends, and has not been told so yet */
     uint32_t partial_len, partial_cap;
+    uint32_t wire_in, wire_out; /* bytes so far; they wrap */
     bool is_ending, is_dialled, is_open; /* is_open: `opened` was told */
     bool is_stalled;                     /* nothing is read */
 };
@@ -282,7 +283,18 @@ static void on_ended(struct tcp_connection *tcp) {
 
 /* ---- sending ---- */
 
+/* What goes over the socket, whatever it is. */
+static void tell_wire(struct connection *connection, bool sent, const struct slice *parts, size_t count) {
+    const struct streams *streams = streams_of(connection);
+    uint32_t *counter = sent ? &connection->wire_out : &connection->wire_in, offset = *counter;
+    for (size_t i = 0; i < count; i++)
+        *counter += (uint32_t)parts[i].len;
+    if (streams->handlers.wire != NULL && connection->link != NULL && connection->link->link.listener != NULL)
+        streams->handlers.wire(streams->arg, &connection->link->link, sent, offset, parts, count);
+}
+
 static void plain_write(struct connection *connection, const struct slice *parts, size_t count) {
+    tell_wire(connection, true, parts, count);
     tcp_write(&connection->tcp, parts, count);
 }
 
@@ -570,6 +582,7 @@ static void feed(struct connection *connection, struct slice in) {
 
 static void on_received(struct tcp_connection *tcp, struct slice bytes) {
     struct connection *connection = connection_of(tcp);
+    tell_wire(connection, false, &bytes, 1);
     if (connection->tls != NULL)
         tls_session_feed(connection->tls, bytes);
     else
@@ -580,6 +593,7 @@ static void on_received(struct tcp_connection *tcp, struct slice bytes) {
 
 static void on_tls_send(void *user, struct slice bytes) {
     struct connection *connection = user;
+    tell_wire(connection, true, &bytes, 1);
     tcp_write(&connection->tcp, &bytes, 1);
 }
 

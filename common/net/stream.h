@@ -36,6 +36,9 @@ struct stream_handlers {
     void (*closed)(void *arg, struct link *link, const char *why);
     /* Something that a standard does not allow is tolerated. */
     void (*oddity)(void *arg, struct link *link, bool rejected, const char *what);
+    /* For those who watch: bytes of the connection, of which `offset` went that way before (it wraps). What is sent may be
+     * in two parts. NULL: nobody. */
+    void (*wire)(void *arg, struct link *link, bool sent, uint32_t offset, const struct slice *parts, size_t count);
     bool (*is_used)(void *arg, const struct link *link); /* a silent one stays; NULL: none does */
     void (*refused)(void *arg,
                     struct listener *listener); /* max_connections was reached: told once, until there is room */

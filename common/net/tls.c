@@ -219,7 +219,8 @@ static void on_keys(void *arg, mbedtls_ssl_key_export_type type, const unsigned 
 
 static void tell_keys(struct tls_session *session) {
     for (uint8_t i = 0; i < session->key_line_count; i++)
-        session->tls->handlers.key_log(session->tls->arg, session->key_lines[i]);
+        session->tls->handlers.key_log(session->tls->arg, session->proof.listener, &session->peer,
+                                       session->key_lines[i]);
     if (session->key_lines != NULL)
         mbedtls_platform_zeroize(session->key_lines, (size_t)KEY_LINES * KEY_LINE);
     free(session->key_lines);

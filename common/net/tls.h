@@ -37,7 +37,7 @@ struct tls_handlers {
     bool (*permitted)(void *arg, const struct listener *listener, const struct link_identity *identity,
                       bool chain_trusted);
     void (*failed)(void *arg, const struct dtls_failure *failure);
-    void (*key_log)(void *arg, const char *line);
+    void (*key_log)(void *arg, const struct listener *listener, const struct address *peer, const char *line);
 };
 
 /* Whoever has the connection. tls_session_end and tls_session_send may send, and no

@@ -15,6 +15,8 @@ enum http_form {
     HTTP_FORM_TLV,
     HTTP_FORM_OMA_JSON,
     HTTP_FORM_LWM2M_CBOR,
+    HTTP_FORM_PCAPNG, /* a capture for Wireshark, by two names */
+    HTTP_FORM_PCAP,
     HTTP_FORM_COUNT,
     HTTP_FORM_DEFAULT, /* the request does not say */
     HTTP_FORM_OTHER,   /* one that nobody knows */

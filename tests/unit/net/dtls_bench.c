@@ -232,7 +232,8 @@ static void on_forget(void *arg, struct link *link, uint64_t id) {
         row->used = false;
 }
 
-static void on_key_log(void *arg, const char *line) {
+static void on_key_log(void *arg, const struct listener *listener, const struct address *peer, const char *line) {
+    (void)listener, (void)peer;
     struct bench *bench = arg;
     snprintf(bench->key_log, sizeof bench->key_log, "%s", line);
 }

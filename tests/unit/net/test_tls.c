@@ -87,7 +87,8 @@ static void on_failed(void *arg, const struct dtls_failure *failure) {
     rig->identity.name.data = rig->name;
 }
 
-static void on_key_log(void *arg, const char *line) {
+static void on_key_log(void *arg, const struct listener *listener, const struct address *peer, const char *line) {
+    (void)listener, (void)peer;
     struct rig *rig = arg;
     rig->key_lines++;
     assert_non_null(strchr(line, ' '));
