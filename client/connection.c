@@ -132,9 +132,14 @@ static void on_tls_failed(void *arg, const struct dtls_failure *failure) {
     report_handshake_failure(&connection->device->report, failure);
 }
 
+static void on_key_log(void *arg, const struct listener *listener, const struct address *peer, const char *line) {
+    (void)listener, (void)peer;
+    device_log_key(((struct connection *)arg)->device, line);
+}
+
 static bool make_tls(struct connection *connection, char *error, size_t error_size) {
-    static const struct tls_handlers handlers = {.failed = on_tls_failed};
     struct device *device = connection->device;
+    const struct tls_handlers handlers = {.failed = on_tls_failed, .key_log = device->key_log < 0 ? NULL : on_key_log};
     struct security_params params;
     const char *problem = "";
     if (!device_read_security(device, &params, error, error_size))

@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "client/request.h"
 #include "client/tick.h"
 #include "common/base/random.h"
 #include "common/lwm2m/object_file.h"
 #include "common/lwm2m/object_version.h"
+#include "common/net/key_log.h"
 
 static const struct object_kind *const kinds[] = {
     &device_kind,    &connectivity_kind,  &firmware_kind,       &location_kind,    &statistics_kind, &software_kind,
@@ -54,6 +56,23 @@ bool device_read_security(struct device *device, struct security_params *params,
         return security_read_params(security, destination->text, params, error, error_size);
     const struct instance *account = object_instance(device_object(device, ACCOUNT_SECURITY), destination->security);
     return security_read_account(security, account, destination, params, error, error_size);
+}
+
+/* As other programs have it: nobody has to ask for it but in the environment. */
+static bool open_key_log(struct device *device, char *error, size_t error_size) {
+    const char *path = getenv("SSLKEYLOGFILE");
+    if (path == NULL || path[0] == '\0')
+        return true;
+    device->key_log = key_log_open(path);
+    if (device->key_log < 0)
+        snprintf(error, error_size, "SSLKEYLOGFILE: %s: %s", path, strerror(-device->key_log));
+    return device->key_log >= 0;
+}
+
+void device_log_key(const struct device *device, const char *line) {
+    int result = key_log_write(device->key_log, line);
+    if (result < 0)
+        fprintf(stderr, "berth-device: SSLKEYLOGFILE: %s\n", strerror(-result));
 }
 
 static bool open_link(struct device *device, char *error, size_t error_size) {
@@ -253,6 +272,8 @@ static bool start(struct device *device, char *error, size_t error_size) {
     if (!make_objects(device, error, error_size))
         return false;
     misbehave_init(&device->misbehave, device, &device->options->misbehave);
+    if (!open_key_log(device, error, error_size))
+        return false;
     if (!device->options->bootstraps)
         return device_reach(device, slice_str(device->options->server_text), LWM2M_ID_NONE, error, error_size);
     return kept_open(device, device->options->security.state, error, error_size) &&
@@ -266,6 +287,7 @@ struct device *device_start(uv_loop_t *loop, const struct options *options, FILE
         return NULL;
     }
     device->loop = loop;
+    device->key_log = -1;
     device->options = options;
     device->report = (struct report){.out = out, .json = options->json};
     if (!start(device, error, error_size)) {
@@ -319,6 +341,8 @@ void device_free(struct device *device) {
     attribute_list_free(&device->attributes);
     workspace_free(&device->payload);
     workspace_free(&device->scratch);
+    if (device->key_log >= 0)
+        close(device->key_log);
     uv_run(device->loop, UV_RUN_NOWAIT); /* close callbacks; the handles lie in `device` */
     free(device);
 }

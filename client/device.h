@@ -45,6 +45,7 @@ struct device {
     uv_async_t alive; /* the loop goes on while there is no connection */
     struct listener listener;
     struct udp *udp;
+    int key_log; /* file descriptor of $SSLKEYLOGFILE, or -1 */
     struct coap_endpoint *coap;
     struct destination destination;
     struct link *server;          /* made by its transport */
@@ -89,6 +90,9 @@ void device_free(struct device *device);
 
 /* NULL when there is no such object. */
 struct object *device_object(const struct device *device, uint16_t id);
+
+/* Write down a secret of a session with the server, if somebody wants them. */
+void device_log_key(const struct device *device, const char *line);
 
 /* Room for so many more values, and bytes of values. */
 bool device_has_room(const struct device *device, size_t values, size_t bytes);

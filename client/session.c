@@ -47,6 +47,10 @@ static void on_closed(void *arg, enum dtls_end end) {
     bootstrap_lose_link(&session->device->bootstrap);
 }
 
+static void on_key_log(void *arg, const char *line) {
+    device_log_key(((struct session *)arg)->device, line);
+}
+
 static bool on_keep(void *arg, const struct dtls_client_state *state) {
     return session_file_keep(&((struct session *)arg)->file, state);
 }
@@ -66,6 +70,8 @@ static bool make_client(struct session *session, const struct address *server, c
                                             .failed = on_failed,
                                             .closed = on_closed};
     const char *problem = "";
+    if (device->key_log >= 0)
+        handlers.key_log = on_key_log;
     if (session->keeps) {
         handlers.keep = on_keep;
         handlers.keep_numbers = on_keep_numbers;

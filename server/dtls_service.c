@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/text.h"
+#include "common/net/key_log.h"
 #include "server/absent_link.h"
 #include "server/admission.h"
 #include "server/bootstrap.h"
@@ -316,15 +317,11 @@ static void on_message(void *arg, struct link *link, struct slice message) {
 
 static void on_key_log(void *arg, const struct listener *listener, const struct address *peer, const char *line) {
     const struct server *server = arg;
-    char text[512];
     if (server->trace != NULL && server->config->trace_secrets)
         trace_keys(server->trace, listener, peer, line);
-    if (server->key_log < 0)
-        return;
-    int len = snprintf(text, sizeof text, "%s\n", line);
-    if (len > 0 && (size_t)len < sizeof text && write(server->key_log, text, (size_t)len) != len)
-        log_write(LOG_WARN, "dtls", "the key log can't be written: %s", strerror(errno));
-    explicit_bzero(text, sizeof text);
+    int result = server->key_log < 0 ? 0 : key_log_write(server->key_log, line);
+    if (result < 0)
+        log_write(LOG_WARN, "dtls", "the key log can't be written: %s", strerror(-result));
 }
 
 /* Secrets are formed only when somebody wants them. */
@@ -336,9 +333,9 @@ static bool open_key_log(struct server *server, char *error, size_t error_size) 
     const char *path = server->config->key_log;
     if (path == NULL)
         return true;
-    server->key_log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    server->key_log = key_log_open(path);
     if (server->key_log < 0) {
-        snprintf(error, error_size, "--tls-key-log: %s: %s", path, strerror(errno));
+        snprintf(error, error_size, "--tls-key-log: %s: %s", path, strerror(-server->key_log));
         return false;
     }
     log_write(LOG_WARN, "dtls", "%s gets the secrets of every session", path);

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "common/base/random.h"
-#include "common/base/text.h"
 #include "common/net/dtls_state.h"
+#include "common/net/key_log.h"
 
 enum {
     CID_DRAWS = 32,
@@ -334,15 +334,10 @@ static void host_send(void *arg, struct handshake *hs, struct slice datagram) {
                   session != NULL ? &session->link.local : &hs->local, datagram);
 }
 
-/* SSLKEYLOGFILE format, as Wireshark reads it. */
 static void log_keys(struct dtls *dtls, const struct handshake *hs) {
-    char line[14 + 64 + 1 + 96 + 1];
+    char line[KEY_LOG_LINE_MAX];
     struct buffer out = buffer_over(line, sizeof line);
-    buffer_put_str(&out, "CLIENT_RANDOM ");
-    text_put_hex(&out, slice_of(hs->client_random, sizeof hs->client_random));
-    buffer_put_u8(&out, ' ');
-    text_put_hex(&out, slice_of(hs->master, sizeof hs->master));
-    buffer_put_u8(&out, '\0');
+    key_log_put_line(&out, "CLIENT_RANDOM", hs->client_random, slice_of(hs->master, sizeof hs->master));
     const struct dtls_session *session = hs->session;
     dtls->handlers.key_log(dtls->arg, hs->proof.listener, session != NULL ? &session->link.peer : &hs->peer, line);
     mbedtls_platform_zeroize(line, sizeof line);

@@ -356,6 +356,11 @@ static void on_handshake_timed_out(struct client_handshake *hs) {
 
 /* ---- handshakes ---- */
 
+static void on_key_log(void *arg, const char *line) {
+    const struct dtls_client *client = arg;
+    client->handlers.key_log(client->arg, line);
+}
+
 static bool begin(struct dtls_client *client, enum dtls_client_handshake how) {
     struct client_handshake *hs = calloc(1, sizeof *hs);
     if (hs == NULL)
@@ -364,6 +369,7 @@ static bool begin(struct dtls_client *client, enum dtls_client_handshake how) {
     hs->wheel = client->wheel;
     hs->send = on_handshake_send;
     hs->timed_out = on_handshake_timed_out;
+    hs->key_log = client->handlers.key_log == NULL ? NULL : on_key_log;
     hs->arg = client;
     bool resumes = how == DTLS_CLIENT_RESUME || (how == DTLS_CLIENT_AS_CONFIGURED && client->params.resume);
     client->tries_to_resume = resumes && client->session_len > 0;

@@ -80,6 +80,7 @@ struct dtls_client_handlers {
      * nothing is kept. They return when it is done. */
     bool (*keep)(void *arg, const struct dtls_client_state *state);
     bool (*keep_numbers)(void *arg, const struct dtls_client_state *state);
+    void (*key_log)(void *arg, const char *line); /* as in struct dtls_handlers; may be NULL */
 };
 
 /* A client of the server at `peer`, through `listener`; nothing is sent yet. What `params` points to is copied but for

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/random.h"
+#include "common/net/key_log.h"
 
 enum { PLAINTEXT_ALERT = RECORD_HEADER + 2, ROUNDS_WITHOUT_PROGRESS = 2 };
 
@@ -138,12 +139,24 @@ static int on_get_timer(void *arg) {
     return hs->now_ms >= hs->intermediate_ms ? 1 : 0;
 }
 
+static void log_keys(const struct client_handshake *hs, const uint8_t client_random[32], struct slice secret) {
+    char line[KEY_LOG_LINE_MAX];
+    struct buffer out = buffer_over(line, sizeof line);
+    key_log_put_line(&out, "CLIENT_RANDOM", client_random, secret);
+    hs->key_log(hs->arg, line);
+    mbedtls_platform_zeroize(line, sizeof line);
+}
+
 static void on_keys(void *arg, mbedtls_ssl_key_export_type type, const unsigned char *secret, size_t len,
                     const unsigned char client_random[32], const unsigned char server_random[32],
                     mbedtls_tls_prf_types prf) {
     struct client_handshake *hs = arg;
     (void)prf;
-    if (type == MBEDTLS_SSL_KEY_EXPORT_TLS12_MASTER_SECRET && len == 48 && hs->suite->aead != RECORD_CBC)
+    if (type != MBEDTLS_SSL_KEY_EXPORT_TLS12_MASTER_SECRET || len != 48)
+        return;
+    if (hs->key_log != NULL)
+        log_keys(hs, client_random, slice_of(secret, len));
+    if (hs->suite->aead != RECORD_CBC)
         record_expand_keys(&hs->keys, hs->suite, secret, client_random, server_random, false);
 }
 

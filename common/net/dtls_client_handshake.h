@@ -31,6 +31,7 @@ struct client_handshake {
     struct timer_wheel *wheel;
     void (*send)(void *arg, struct slice datagram);
     void (*timed_out)(struct client_handshake *hs); /* a step was made because time went by: look at `state` */
+    void (*key_log)(void *arg, const char *line);   /* key_log.h; may be NULL */
     void *arg;
 
     const struct dtls_layer *layer;

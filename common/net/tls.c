@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/base/text.h"
 #include "common/net/cipher_suite.h"
 #include "common/net/hello.h"
+#include "common/net/key_log.h"
 #include "common/net/proof.h"
 #include "common/net/record.h"
 
@@ -19,7 +19,6 @@ enum {
     PLAINTEXT_ALERT = HEADER + 2,
     IN_MAX = 131072,  /* bytes that wait for a step */
     HELD_MAX = 65536, /* bytes that wait until they can be sent */
-    KEY_LINE = 40 + 1 + 64 + 1 + 128 + 1,
     SUITES_MAX = 16,
     CLIENT_TIMEOUT_MS = 60000,
     KEY_LINES = 6, /* of one handshake */
@@ -57,7 +56,7 @@ struct tls_session {
     struct bytes held;   /* content that waits, each behind its length in four bytes */
     uint8_t *content;    /* that a step on the pool has read */
     size_t content_len;
-    char (*key_lines)[KEY_LINE];
+    char (*key_lines)[KEY_LOG_LINE_MAX];
     uint8_t key_line_count;
     uint8_t exports, exports_known; /* how often keys were agreed on */
     size_t stepping;                /* bytes of `in` that the step may read */
@@ -206,15 +205,10 @@ static void on_keys(void *arg, mbedtls_ssl_key_export_type type, const unsigned 
     session->exports = (uint8_t)(session->exports + (type == MBEDTLS_SSL_KEY_EXPORT_TLS12_MASTER_SECRET));
     if (session->tls->handlers.key_log == NULL || label == NULL || len > 64 || session->key_line_count == KEY_LINES)
         return;
-    if (session->key_lines == NULL && (session->key_lines = calloc(KEY_LINES, KEY_LINE)) == NULL)
+    if (session->key_lines == NULL && (session->key_lines = calloc(KEY_LINES, KEY_LOG_LINE_MAX)) == NULL)
         return;
-    struct buffer line = buffer_over((uint8_t *)session->key_lines[session->key_line_count++], KEY_LINE);
-    buffer_put_str(&line, label);
-    buffer_put_u8(&line, ' ');
-    text_put_hex(&line, slice_of(client_random, 32));
-    buffer_put_u8(&line, ' ');
-    text_put_hex(&line, slice_of(secret, len));
-    buffer_put_u8(&line, '\0');
+    struct buffer line = buffer_over((uint8_t *)session->key_lines[session->key_line_count++], KEY_LOG_LINE_MAX);
+    key_log_put_line(&line, label, client_random, slice_of(secret, len));
 }
 
 static void tell_keys(struct tls_session *session) {
@@ -222,7 +216,7 @@ static void tell_keys(struct tls_session *session) {
         session->tls->handlers.key_log(session->tls->arg, session->proof.listener, &session->peer,
                                        session->key_lines[i]);
     if (session->key_lines != NULL)
-        mbedtls_platform_zeroize(session->key_lines, (size_t)KEY_LINES * KEY_LINE);
+        mbedtls_platform_zeroize(session->key_lines, (size_t)KEY_LINES * KEY_LOG_LINE_MAX);
     free(session->key_lines);
     session->key_lines = NULL;
     session->key_line_count = 0;
@@ -642,7 +636,7 @@ static void free_now(struct tls_session *session) {
         mbedtls_platform_zeroize(session->content, session->content_len);
     free(session->content);
     if (session->key_lines != NULL)
-        mbedtls_platform_zeroize(session->key_lines, (size_t)KEY_LINES * KEY_LINE);
+        mbedtls_platform_zeroize(session->key_lines, (size_t)KEY_LINES * KEY_LOG_LINE_MAX);
     free(session->key_lines);
     mbedtls_platform_zeroize(session, sizeof *session);
     free(session);
