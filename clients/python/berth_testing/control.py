@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any, Optional, Union
 
 from .durations import Duration, text
-from .errors import BerthError
-from .http_api import Answer, segment
+from .errors import BerthError, Problem
+from .events import Event
+from .http_api import segment
 from .operations import Operations
 
 _PCAPNG = "application/vnd.tcpdump.pcap"
@@ -34,25 +35,27 @@ class Psk:
 class Fault:
     """One that was ordered. As a context manager it ends with the block."""
 
-    def __init__(self, api: Control, path: str, number: Optional[int]):
+    def __init__(self, api: Control, number: int, after: int):
         self._api = api
-        self._path = path
+        self._path = f"/v1/faults/{number}"
+        self._after = after
         self.number = number
 
     def show(self) -> dict[str, Any]:
-        """As the server tells it: how often it has acted, and whether it is over."""
-        for item in self._api.call("GET", self._path).json["items"]:
-            if item.get("id") == self.number:
-                return dict(item)
-        raise BerthError(f"there is no fault {self.number} any more")
+        """As the server tells it: what was ordered, whether it is `active`, how often it has `fired`."""
+        shown: dict[str, Any] = self._api.call("GET", self._path).json
+        return shown
+
+    def expect_fired(self, timeout: Duration = 10) -> Event:
+        """Await its next action, or its first if it has acted already."""
+        return self._api.expect("fault", match={"fault": self.number}, after=self._after, timeout=timeout)
 
     def clear(self) -> None:
         """Take it back; when it is over and gone already, that is all the same."""
-        path = self._path if self.number is None else f"/v1/faults/{self.number}"
         try:
-            self._api.call("DELETE", path)
-        except BerthError as error:
-            if getattr(error, "status", None) != 404:
+            self._api.call("DELETE", self._path)
+        except Problem as error:
+            if error.status != 404:
                 raise
 
     def __enter__(self) -> Fault:
@@ -89,11 +92,12 @@ class Control(Operations):
     # ---- what goes wrong ----
 
     def fault(self, endpoint: Optional[str] = None, *, count: Optional[int] = None, **what: Any) -> Fault:
-        """Order a fault, of one device or of all: `fault("dev1", drop=True, on="register", count=1)`. The members are
-        those of the API (docs/http-api.md); `count` is its `times`. It is taken back when the test is over."""
+        """Order a fault, of one device or of all: `fault("dev1", drop=True, on="register", count=2)`. The members are
+        those of docs/faults.md; `count` is `times`. It is taken back when the test is over."""
         path = "/v1/faults" if endpoint is None else f"/v1/devices/{segment(endpoint)}/faults"
-        body = dict(what) if count is None else {**what, "times": count}
-        fault = Fault(self, path, _number(self.call("PUT", path, body)))
+        after = self.cursor()
+        ordered = self.call("PUT", path, what if count is None else {**what, "times": count})
+        fault = Fault(self, int(ordered.headers["Location"].rpartition("/")[2]), after)
         self._undo.append(fault.clear)
         return fault
 
@@ -194,12 +198,3 @@ class Control(Operations):
                 self._undo.pop()()
             except BerthError:  # it is gone already, or the whole server is
                 pass
-
-
-def _number(answer: Answer) -> Optional[int]:
-    """Of what has been ordered: in the body, or the end of its location."""
-    body = answer.json
-    if isinstance(body, dict) and "id" in body:
-        return int(body["id"])
-    last = (answer.headers.get("Location") or "").rpartition("/")[2]
-    return int(last) if last.isdigit() else None

@@ -42,8 +42,6 @@ class Problem(BerthError):
 
     def _text(self) -> str:
         said = ": ".join(part for part in (self.title, self.detail) if part) or "no reason given"
-        if "pointer" in self.document:  # where in the body
-            said += f" ({self.document['pointer'] or 'the body'}: {self.document.get('expected', '')})"
         return f"{self.asked}: {self.status} {said}"
 
 

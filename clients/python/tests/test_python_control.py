@@ -94,11 +94,14 @@ def test_devices_come_in_pages(stub):
 
 def test_fault_is_ordered_shown_and_taken_back(stub):
     berth = berth_testing.attach(stub.url)
-    stub.answer("PUT", "/v1/devices/dev%2F1/faults", {"id": 4}, 201)
-    fault = berth.fault("dev/1", drop=True, on="register", count=1)
-    assert stub.last() == ("PUT", "/v1/devices/dev%2F1/faults", {"drop": True, "on": "register", "times": 1})
-    stub.answer("GET", "/v1/devices/dev%2F1/faults", {"items": [{"id": 3}, {"id": 4, "fired": 1}], "next": None})
+    stub.answer("PUT", "/v1/devices/dev%2F1/faults", None, 204, Location="/v1/faults/4")
+    fault = berth.fault("dev/1", drop=True, on="register", count=2)
+    assert stub.last() == ("PUT", "/v1/devices/dev%2F1/faults", {"drop": True, "on": "register", "times": 2})
+    stub.answer("GET", "/v1/faults/4", {"id": 4, "fired": 1})
     assert fault.show()["fired"] == 1
+    stub.answer("POST", "/v1/wait", {"id": 9, "type": "fault"})
+    assert fault.expect_fired()["id"] == 9
+    assert stub.asked[-1][2] == {"type": "fault", "match": {"fault": 4}, "after": 0, "timeout": "10s"}
     stub.answer("DELETE", "/v1/faults/4", None, 204)
     fault.clear()
     assert stub.last()[:2] == ("DELETE", "/v1/faults/4")
@@ -106,10 +109,10 @@ def test_fault_is_ordered_shown_and_taken_back(stub):
 
 def test_faults_of_a_test_end_with_it(stub):
     berth = berth_testing.attach(stub.url)
-    stub.answer("PUT", "/v1/faults", None, 201, Location="/v1/faults/9")
+    stub.answer("PUT", "/v1/faults", None, 204, Location="/v1/faults/9")
     stub.answer("DELETE", "/v1/faults/9", None, 204)
-    with berth.fault(delay="2s") as fault:
-        assert fault.number == 9
+    with berth.fault(drop=True, on="any", times=None):
+        assert stub.last()[2] == {"drop": True, "on": "any", "times": None}
     assert stub.last()[:2] == ("DELETE", "/v1/faults/9")
     berth.fault(delay="2s")
     stub.problem("DELETE", "/v1/faults/9", 404, "not-found")  # it has ended by itself
