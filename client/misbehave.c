@@ -198,7 +198,7 @@ static uint16_t next_mid(struct link *link) {
 static void send_update_of_nothing(struct misbehave *misbehave, struct link *link) {
     struct coap_message message;
     coap_message_init(&message, COAP_CON, COAP_POST, next_mid(link), slice_str("early"));
-    device_add_server_path(misbehave->device, &message, "rd");
+    destination_add_path(&misbehave->device->destination, &message, "rd");
     coap_option_add(&message, COAP_URI_PATH, slice_str("never-registered"));
     send_message(link, &message);
 }

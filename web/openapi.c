@@ -541,8 +541,8 @@ static json_t *schemas_json(void) {
         json_array_append_new(names, json_string(event_type_name(type)));
     json_object_set_new(all, "EventType", json_pack("{ssso}", "type", "string", "enum", names));
     names = json_array();
-    for (enum message_kind kind = 0; kind < MESSAGE_KINDS; kind++)
-        json_array_append_new(names, json_string(message_kind_name(kind)));
+    for (enum entry_kind kind = 0; kind < ENTRY_KINDS; kind++)
+        json_array_append_new(names, json_string(entry_kind_name(kind)));
     json_object_set_new(all, "MessageKind", json_pack("{ssso}", "type", "string", "enum", names));
     return all;
 }

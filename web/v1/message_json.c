@@ -20,43 +20,43 @@ enum {
     PATH_MAX_TEXT = 512,
 };
 
-const char *message_kind_name(enum message_kind kind) {
-    static const char *const names[MESSAGE_KINDS] = {
-        [MESSAGE_REGISTER] = "register",
-        [MESSAGE_UPDATE] = "update",
-        [MESSAGE_DEREGISTER] = "deregister",
-        [MESSAGE_BOOTSTRAP_REQUEST] = "bootstrap_request",
-        [MESSAGE_BOOTSTRAP_PACK] = "bootstrap_pack",
-        [MESSAGE_BOOTSTRAP_WRITE] = "bootstrap_write",
-        [MESSAGE_BOOTSTRAP_READ] = "bootstrap_read",
-        [MESSAGE_BOOTSTRAP_DISCOVER] = "bootstrap_discover",
-        [MESSAGE_BOOTSTRAP_DELETE] = "bootstrap_delete",
-        [MESSAGE_BOOTSTRAP_FINISH] = "bootstrap_finish",
-        [MESSAGE_READ] = "read",
-        [MESSAGE_DISCOVER] = "discover",
-        [MESSAGE_WRITE] = "write",
-        [MESSAGE_WRITE_ATTRIBUTES] = "write_attributes",
-        [MESSAGE_EXECUTE] = "execute",
-        [MESSAGE_CREATE] = "create",
-        [MESSAGE_DELETE] = "delete",
-        [MESSAGE_READ_COMPOSITE] = "read_composite",
-        [MESSAGE_WRITE_COMPOSITE] = "write_composite",
-        [MESSAGE_OBSERVE] = "observe",
-        [MESSAGE_OBSERVE_COMPOSITE] = "observe_composite",
-        [MESSAGE_CANCEL_OBSERVATION] = "cancel_observation",
-        [MESSAGE_NOTIFY] = "notify",
-        [MESSAGE_SEND] = "send",
-        [MESSAGE_REQUEST] = "request",
-        [MESSAGE_RESPONSE] = "response",
-        [MESSAGE_ACKNOWLEDGEMENT] = "acknowledgement",
-        [MESSAGE_RESET] = "reset",
-        [MESSAGE_PING] = "ping",
-        [MESSAGE_SIGNAL] = "signal",
-        [MESSAGE_PROTECTED] = "protected",
-        [MESSAGE_MALFORMED] = "malformed",
-        [MESSAGE_HANDSHAKE] = "handshake",
-        [MESSAGE_ALERT] = "alert",
-        [MESSAGE_RECORD] = "record",
+const char *entry_kind_name(enum entry_kind kind) {
+    static const char *const names[ENTRY_KINDS] = {
+        [ENTRY_REGISTER] = "register",
+        [ENTRY_UPDATE] = "update",
+        [ENTRY_DEREGISTER] = "deregister",
+        [ENTRY_BOOTSTRAP_REQUEST] = "bootstrap_request",
+        [ENTRY_BOOTSTRAP_PACK] = "bootstrap_pack",
+        [ENTRY_BOOTSTRAP_WRITE] = "bootstrap_write",
+        [ENTRY_BOOTSTRAP_READ] = "bootstrap_read",
+        [ENTRY_BOOTSTRAP_DISCOVER] = "bootstrap_discover",
+        [ENTRY_BOOTSTRAP_DELETE] = "bootstrap_delete",
+        [ENTRY_BOOTSTRAP_FINISH] = "bootstrap_finish",
+        [ENTRY_READ] = "read",
+        [ENTRY_DISCOVER] = "discover",
+        [ENTRY_WRITE] = "write",
+        [ENTRY_WRITE_ATTRIBUTES] = "write_attributes",
+        [ENTRY_EXECUTE] = "execute",
+        [ENTRY_CREATE] = "create",
+        [ENTRY_DELETE] = "delete",
+        [ENTRY_READ_COMPOSITE] = "read_composite",
+        [ENTRY_WRITE_COMPOSITE] = "write_composite",
+        [ENTRY_OBSERVE] = "observe",
+        [ENTRY_OBSERVE_COMPOSITE] = "observe_composite",
+        [ENTRY_CANCEL_OBSERVATION] = "cancel_observation",
+        [ENTRY_NOTIFY] = "notify",
+        [ENTRY_SEND] = "send",
+        [ENTRY_REQUEST] = "request",
+        [ENTRY_RESPONSE] = "response",
+        [ENTRY_ACKNOWLEDGEMENT] = "acknowledgement",
+        [ENTRY_RESET] = "reset",
+        [ENTRY_PING] = "ping",
+        [ENTRY_SIGNAL] = "signal",
+        [ENTRY_PROTECTED] = "protected",
+        [ENTRY_MALFORMED] = "malformed",
+        [ENTRY_HANDSHAKE] = "handshake",
+        [ENTRY_ALERT] = "alert",
+        [ENTRY_RECORD] = "record",
     };
     return names[kind];
 }
@@ -99,7 +99,7 @@ struct message_reader {
     /* The entry that was taken last. */
     const struct trace_entry *entry;
     struct slice inner_bytes;
-    enum message_kind kind;
+    enum entry_kind kind;
     bool is_message, has_path, has_inner, is_partial;
     const char *error;
     struct lwm2m_path path;
@@ -157,26 +157,26 @@ static bool interface_at(const struct message_reader *reader, const struct coap_
     return false;
 }
 
-static enum message_kind kind_of_theirs(struct message_reader *reader, const struct coap_message *message) {
+static enum entry_kind kind_of_theirs(struct message_reader *reader, const struct coap_message *message) {
     size_t at, count = segment_count(message);
     if (interface_at(reader, message, "rd", &at)) {
         bool has_more = count > at + 1 && path_segment(message, at + 1).len > 0;
         if (message->code == COAP_DELETE)
-            return MESSAGE_DEREGISTER;
+            return ENTRY_DEREGISTER;
         if (message->code == COAP_POST || message->code == COAP_PUT)
-            return has_more ? MESSAGE_UPDATE : MESSAGE_REGISTER;
+            return has_more ? ENTRY_UPDATE : ENTRY_REGISTER;
     }
     if (interface_at(reader, message, "bs", &at) && message->code == COAP_POST) {
         struct party party = party_of(reader->entry);
         if (bootstrap_of(reader, &party) == NULL)
             reader->bootstraps[reader->bootstrap_next++ % BOOTSTRAPS_MAX] = party;
-        return MESSAGE_BOOTSTRAP_REQUEST;
+        return ENTRY_BOOTSTRAP_REQUEST;
     }
     if (interface_at(reader, message, "bspack", &at) && message->code == COAP_GET)
-        return MESSAGE_BOOTSTRAP_PACK;
+        return ENTRY_BOOTSTRAP_PACK;
     if (interface_at(reader, message, "dp", &at) && message->code == COAP_POST)
-        return MESSAGE_SEND;
-    return MESSAGE_REQUEST;
+        return ENTRY_SEND;
+    return ENTRY_REQUEST;
 }
 
 /* The ids at the end of the path: a client may have its objects below an alternate path (Core §6.4.1). */
@@ -195,39 +195,39 @@ static bool read_path(const struct coap_message *message, struct lwm2m_path *pat
     return good;
 }
 
-static enum message_kind kind_of_get(const struct coap_message *message, bool bootstraps) {
+static enum entry_kind kind_of_get(const struct coap_message *message, bool bootstraps) {
     uint32_t observe, accept;
     bool is_composite = message->code == COAP_FETCH;
     if (coap_option_uint(message, COAP_OBSERVE, &observe))
-        return observe == 1 ? MESSAGE_CANCEL_OBSERVATION : is_composite ? MESSAGE_OBSERVE_COMPOSITE : MESSAGE_OBSERVE;
+        return observe == 1 ? ENTRY_CANCEL_OBSERVATION : is_composite ? ENTRY_OBSERVE_COMPOSITE : ENTRY_OBSERVE;
     if (is_composite)
-        return MESSAGE_READ_COMPOSITE;
+        return ENTRY_READ_COMPOSITE;
     if (coap_option_uint(message, COAP_ACCEPT, &accept) && accept == COAP_FORMAT_LINK)
-        return bootstraps ? MESSAGE_BOOTSTRAP_DISCOVER : MESSAGE_DISCOVER;
-    return bootstraps ? MESSAGE_BOOTSTRAP_READ : MESSAGE_READ;
+        return bootstraps ? ENTRY_BOOTSTRAP_DISCOVER : ENTRY_DISCOVER;
+    return bootstraps ? ENTRY_BOOTSTRAP_READ : ENTRY_READ;
 }
 
-static enum message_kind kind_of_post(struct message_reader *reader, const struct coap_message *message) {
+static enum entry_kind kind_of_post(struct message_reader *reader, const struct coap_message *message) {
     struct party party = party_of(reader->entry), *bootstrap = bootstrap_of(reader, &party);
     if (segment_count(message) > 0 && slice_is(path_segment(message, segment_count(message) - 1), "bs")) {
         if (bootstrap != NULL)
             *bootstrap = (struct party){0};
-        return MESSAGE_BOOTSTRAP_FINISH;
+        return ENTRY_BOOTSTRAP_FINISH;
     }
     switch (reader->has_path ? reader->path.len : 0) {
     case 1:
-        return MESSAGE_CREATE;
+        return ENTRY_CREATE;
     case 2:
-        return MESSAGE_WRITE;
+        return ENTRY_WRITE;
     case 3:
-        return MESSAGE_EXECUTE;
+        return ENTRY_EXECUTE;
     default:
-        return MESSAGE_REQUEST;
+        return ENTRY_REQUEST;
     }
 }
 
 /* Of a request that we send: Core Table 6.3.-1 and Transport Table 6.5.-1. */
-static enum message_kind kind_of_ours(struct message_reader *reader, const struct coap_message *message) {
+static enum entry_kind kind_of_ours(struct message_reader *reader, const struct coap_message *message) {
     struct party party = party_of(reader->entry);
     bool bootstraps = bootstrap_of(reader, &party) != NULL;
     reader->has_path = read_path(message, &reader->path);
@@ -238,16 +238,16 @@ static enum message_kind kind_of_ours(struct message_reader *reader, const struc
     case COAP_PUT:
         if (coap_option_find(message, COAP_CONTENT_FORMAT) == NULL && message->payload.len == 0 &&
             coap_option_find(message, COAP_URI_QUERY) != NULL)
-            return MESSAGE_WRITE_ATTRIBUTES;
-        return bootstraps ? MESSAGE_BOOTSTRAP_WRITE : MESSAGE_WRITE;
+            return ENTRY_WRITE_ATTRIBUTES;
+        return bootstraps ? ENTRY_BOOTSTRAP_WRITE : ENTRY_WRITE;
     case COAP_POST:
         return kind_of_post(reader, message);
     case COAP_DELETE:
-        return bootstraps ? MESSAGE_BOOTSTRAP_DELETE : MESSAGE_DELETE;
+        return bootstraps ? ENTRY_BOOTSTRAP_DELETE : ENTRY_DELETE;
     case COAP_IPATCH:
-        return MESSAGE_WRITE_COMPOSITE;
+        return ENTRY_WRITE_COMPOSITE;
     default:
-        return MESSAGE_REQUEST;
+        return ENTRY_REQUEST;
     }
 }
 
@@ -276,20 +276,20 @@ static struct asked *asked_by(struct message_reader *reader, const struct coap_m
     return NULL;
 }
 
-static enum message_kind kind_of_response(struct message_reader *reader, const struct coap_message *message) {
+static enum entry_kind kind_of_response(struct message_reader *reader, const struct coap_message *message) {
     struct asked *asked = asked_by(reader, message);
     bool notifies = coap_option_find(message, COAP_OBSERVE) != NULL && !reader->entry->sent;
     if (asked == NULL)
-        return notifies ? MESSAGE_NOTIFY : MESSAGE_RESPONSE;
-    bool observes = asked->kind == MESSAGE_OBSERVE || asked->kind == MESSAGE_OBSERVE_COMPOSITE;
+        return notifies ? ENTRY_NOTIFY : ENTRY_RESPONSE;
+    bool observes = asked->kind == ENTRY_OBSERVE || asked->kind == ENTRY_OBSERVE_COMPOSITE;
     reader->answers = asked->id;
     reader->has_path = asked->has_path;
     reader->path = asked->path;
     /* What comes first answers the request, also when it comes again as a copy of the same ACK (RFC 7641 §3.2). */
     bool is_further = asked->answered && message->type != COAP_ACK;
     asked->answered = true;
-    return observes && is_further && (notifies || COAP_CODE_CLASS(message->code) != 2) ? MESSAGE_NOTIFY
-                                                                                       : (enum message_kind)asked->kind;
+    return observes && is_further && (notifies || COAP_CODE_CLASS(message->code) != 2) ? ENTRY_NOTIFY
+                                                                                       : (enum entry_kind)asked->kind;
 }
 
 static bool has_part(const struct coap_message *message, uint16_t number) {
@@ -297,15 +297,13 @@ static bool has_part(const struct coap_message *message, uint16_t number) {
     return coap_block_get(message, number, &block) && (block.num > 0 || block.more);
 }
 
-static enum message_kind kind_of(struct message_reader *reader, const struct coap_message *message) {
+static enum entry_kind kind_of(struct message_reader *reader, const struct coap_message *message) {
     bool is_request = coap_code_is_request(message->code);
     reader->is_partial = has_part(message, is_request ? COAP_BLOCK1 : COAP_BLOCK2);
     if (message->code == COAP_EMPTY)
-        return message->type == COAP_ACK   ? MESSAGE_ACKNOWLEDGEMENT
-               : message->type == COAP_RST ? MESSAGE_RESET
-                                           : MESSAGE_PING;
+        return message->type == COAP_ACK ? ENTRY_ACKNOWLEDGEMENT : message->type == COAP_RST ? ENTRY_RESET : ENTRY_PING;
     if (coap_code_is_signal(message->code))
-        return message->code == COAP_7_02_PING || message->code == COAP_7_03_PONG ? MESSAGE_PING : MESSAGE_SIGNAL;
+        return message->code == COAP_7_02_PING || message->code == COAP_7_03_PONG ? ENTRY_PING : ENTRY_SIGNAL;
     if (!is_request)
         return kind_of_response(reader, message);
     return reader->entry->sent ? kind_of_ours(reader, message) : kind_of_theirs(reader, message);
@@ -325,7 +323,7 @@ static void take_message(struct message_reader *reader) {
     const char *ignored;
     reader->is_message = decode((enum link_framing)entry->framing, entry->content, &reader->message, &reader->error);
     if (!reader->is_message) {
-        reader->kind = MESSAGE_MALFORMED;
+        reader->kind = ENTRY_MALFORMED;
         return;
     }
     reader->has_inner =
@@ -337,7 +335,7 @@ static void take_message(struct message_reader *reader) {
     if (coap_code_is_request(message->code))
         remember(reader, message);
     if (!reader->has_inner && coap_option_find(message, COAP_OSCORE) != NULL)
-        reader->kind = MESSAGE_PROTECTED;
+        reader->kind = ENTRY_PROTECTED;
 }
 
 static struct direction *direction_of(struct message_reader *reader) {
@@ -393,15 +391,15 @@ bool message_reader_take(struct message_reader *reader, const struct trace_entry
         return true;
     }
     if (about == RECORDS_HANDSHAKE)
-        reader->kind = MESSAGE_HANDSHAKE;
+        reader->kind = ENTRY_HANDSHAKE;
     else if (about == RECORDS_ALERT)
-        reader->kind = MESSAGE_ALERT;
+        reader->kind = ENTRY_ALERT;
     else
-        reader->kind = entry->transport == LINK_DTLS && about == RECORDS_NONE ? MESSAGE_MALFORMED : MESSAGE_RECORD;
+        reader->kind = entry->transport == LINK_DTLS && about == RECORDS_NONE ? ENTRY_MALFORMED : ENTRY_RECORD;
     return entry->transport == LINK_DTLS || about == RECORDS_HANDSHAKE || about == RECORDS_ALERT;
 }
 
-enum message_kind message_reader_kind(const struct message_reader *reader) {
+enum entry_kind message_reader_kind(const struct message_reader *reader) {
     return reader->kind;
 }
 
@@ -487,12 +485,12 @@ static json_t *coap_json(const struct coap_message *message, enum link_framing f
     return json;
 }
 
-static enum senml_mode mode_of(enum message_kind kind, bool is_request) {
+static enum senml_mode mode_of(enum entry_kind kind, bool is_request) {
     if (!is_request)
         return SENML_CONTENT;
-    if (kind == MESSAGE_READ_COMPOSITE || kind == MESSAGE_OBSERVE_COMPOSITE)
+    if (kind == ENTRY_READ_COMPOSITE || kind == ENTRY_OBSERVE_COMPOSITE)
         return SENML_FETCH;
-    return kind == MESSAGE_WRITE_COMPOSITE ? SENML_PATCH : SENML_CONTENT;
+    return kind == ENTRY_WRITE_COMPOSITE ? SENML_PATCH : SENML_CONTENT;
 }
 
 static json_t *values_json(const struct lwm2m_path *base, const struct lwm2m_nodes *nodes) {
@@ -555,24 +553,24 @@ static bool is_readable(struct slice bytes) {
 }
 
 /* Whether payloads of this kind carry values. */
-static bool has_values(enum message_kind kind, const struct coap_message *message) {
+static bool has_values(enum entry_kind kind, const struct coap_message *message) {
     bool is_request = coap_code_is_request(message->code);
     switch (kind) {
-    case MESSAGE_READ:
-    case MESSAGE_BOOTSTRAP_READ:
-    case MESSAGE_OBSERVE:
-    case MESSAGE_CANCEL_OBSERVATION:
-    case MESSAGE_NOTIFY:
+    case ENTRY_READ:
+    case ENTRY_BOOTSTRAP_READ:
+    case ENTRY_OBSERVE:
+    case ENTRY_CANCEL_OBSERVATION:
+    case ENTRY_NOTIFY:
         return !is_request && COAP_CODE_CLASS(message->code) == 2;
-    case MESSAGE_BOOTSTRAP_PACK:
-    case MESSAGE_READ_COMPOSITE:
-    case MESSAGE_OBSERVE_COMPOSITE:
+    case ENTRY_BOOTSTRAP_PACK:
+    case ENTRY_READ_COMPOSITE:
+    case ENTRY_OBSERVE_COMPOSITE:
         return is_request || COAP_CODE_CLASS(message->code) == 2;
-    case MESSAGE_WRITE:
-    case MESSAGE_BOOTSTRAP_WRITE:
-    case MESSAGE_CREATE:
-    case MESSAGE_WRITE_COMPOSITE:
-    case MESSAGE_SEND:
+    case ENTRY_WRITE:
+    case ENTRY_BOOTSTRAP_WRITE:
+    case ENTRY_CREATE:
+    case ENTRY_WRITE_COMPOSITE:
+    case ENTRY_SEND:
         return is_request;
     default:
         return false;
@@ -663,7 +661,7 @@ json_t *message_reader_json(struct message_reader *reader, bool raw) {
     set(json, "ts", document_time(entry->time_ms));
     set(json, "endpoint", entry->endpoint.len > 0 ? document_text(entry->endpoint) : json_null());
     set(json, "direction", json_string(entry->sent ? "out" : "in"));
-    set(json, "kind", json_string(message_kind_name(reader->kind)));
+    set(json, "kind", json_string(entry_kind_name(reader->kind)));
     set(json, "transport", json_string(link_transport_name((enum link_transport)entry->transport)));
     if (framing != NULL && link_transport_connects((enum link_transport)entry->transport))
         set(json, "framing", json_string(framing));

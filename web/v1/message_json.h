@@ -8,47 +8,47 @@
 
 #include "server/trace.h"
 
-enum message_kind {
-    MESSAGE_REGISTER,
-    MESSAGE_UPDATE,
-    MESSAGE_DEREGISTER,
-    MESSAGE_BOOTSTRAP_REQUEST,
-    MESSAGE_BOOTSTRAP_PACK,
-    MESSAGE_BOOTSTRAP_WRITE,
-    MESSAGE_BOOTSTRAP_READ,
-    MESSAGE_BOOTSTRAP_DISCOVER,
-    MESSAGE_BOOTSTRAP_DELETE,
-    MESSAGE_BOOTSTRAP_FINISH,
-    MESSAGE_READ,
-    MESSAGE_DISCOVER,
-    MESSAGE_WRITE,
-    MESSAGE_WRITE_ATTRIBUTES,
-    MESSAGE_EXECUTE,
-    MESSAGE_CREATE,
-    MESSAGE_DELETE,
-    MESSAGE_READ_COMPOSITE,
-    MESSAGE_WRITE_COMPOSITE,
-    MESSAGE_OBSERVE,
-    MESSAGE_OBSERVE_COMPOSITE,
-    MESSAGE_CANCEL_OBSERVATION,
-    MESSAGE_NOTIFY,
-    MESSAGE_SEND,
-    MESSAGE_REQUEST,  /* something else */
-    MESSAGE_RESPONSE, /* to what is not known any more */
-    MESSAGE_ACKNOWLEDGEMENT,
-    MESSAGE_RESET,
-    MESSAGE_PING,
-    MESSAGE_SIGNAL,    /* of RFC 8323 */
-    MESSAGE_PROTECTED, /* OSCORE that was not opened */
-    MESSAGE_MALFORMED,
-    MESSAGE_HANDSHAKE,
-    MESSAGE_ALERT,
-    MESSAGE_RECORD, /* of DTLS or TLS, not opened, or of which a message is told apart */
-    MESSAGE_KINDS,
+enum entry_kind {
+    ENTRY_REGISTER,
+    ENTRY_UPDATE,
+    ENTRY_DEREGISTER,
+    ENTRY_BOOTSTRAP_REQUEST,
+    ENTRY_BOOTSTRAP_PACK,
+    ENTRY_BOOTSTRAP_WRITE,
+    ENTRY_BOOTSTRAP_READ,
+    ENTRY_BOOTSTRAP_DISCOVER,
+    ENTRY_BOOTSTRAP_DELETE,
+    ENTRY_BOOTSTRAP_FINISH,
+    ENTRY_READ,
+    ENTRY_DISCOVER,
+    ENTRY_WRITE,
+    ENTRY_WRITE_ATTRIBUTES,
+    ENTRY_EXECUTE,
+    ENTRY_CREATE,
+    ENTRY_DELETE,
+    ENTRY_READ_COMPOSITE,
+    ENTRY_WRITE_COMPOSITE,
+    ENTRY_OBSERVE,
+    ENTRY_OBSERVE_COMPOSITE,
+    ENTRY_CANCEL_OBSERVATION,
+    ENTRY_NOTIFY,
+    ENTRY_SEND,
+    ENTRY_REQUEST,  /* something else */
+    ENTRY_RESPONSE, /* to what is not known any more */
+    ENTRY_ACKNOWLEDGEMENT,
+    ENTRY_RESET,
+    ENTRY_PING,
+    ENTRY_SIGNAL,    /* of RFC 8323 */
+    ENTRY_PROTECTED, /* OSCORE that was not opened */
+    ENTRY_MALFORMED,
+    ENTRY_HANDSHAKE,
+    ENTRY_ALERT,
+    ENTRY_RECORD, /* of DTLS or TLS, not opened, or of which a message is told apart */
+    ENTRY_KINDS,
 };
 
 /* "register" … as the API names it. */
-const char *message_kind_name(enum message_kind kind);
+const char *entry_kind_name(enum entry_kind kind);
 
 struct message_reader;
 
@@ -61,7 +61,7 @@ void message_reader_free(struct message_reader *reader);
 bool message_reader_take(struct message_reader *reader, const struct trace_entry *entry, struct slice inner);
 
 /* Of the entry that was taken last: */
-enum message_kind message_reader_kind(const struct message_reader *reader);
+enum entry_kind message_reader_kind(const struct message_reader *reader);
 
 /* `raw`: with its bytes on the wire. */
 json_t *message_reader_json(struct message_reader *reader, bool raw);

@@ -303,7 +303,7 @@ static void send_capture(const struct call *call, const struct subject *subject,
         uint8_t memory[REMARK_MAX];
         struct buffer remark = buffer_over(memory, sizeof memory);
         if (walk->shown)
-            buffer_put_str(&remark, message_kind_name(message_reader_kind(walk->reader)));
+            buffer_put_str(&remark, entry_kind_name(message_reader_kind(walk->reader)));
         if (walk->entry.endpoint.len > 0 && slice_is_utf8(walk->entry.endpoint)) {
             buffer_put_u8(&remark, ' ');
             buffer_put_slice(&remark, walk->entry.endpoint);
@@ -336,10 +336,10 @@ static bool read_kinds(const struct call *call, uint64_t *kinds) {
     for (;;) {
         const uint8_t *comma = rest.len == 0 ? NULL : memchr(rest.data, ',', rest.len);
         struct slice name = comma == NULL ? rest : slice_of(rest.data, (size_t)(comma - rest.data));
-        enum message_kind kind = 0;
-        while (kind < MESSAGE_KINDS && !slice_is(name, message_kind_name(kind)))
+        enum entry_kind kind = 0;
+        while (kind < ENTRY_KINDS && !slice_is(name, entry_kind_name(kind)))
             kind++;
-        if (kind == MESSAGE_KINDS) {
+        if (kind == ENTRY_KINDS) {
             problem_send(call->request, PROBLEM_BAD_PARAMETER, "kind has \"%.*s\", which is no kind of message.",
                          (int)name.len, (const char *)name.data);
             return false;
