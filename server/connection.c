@@ -34,7 +34,8 @@ static void on_received(void *arg, struct link *link, struct slice message) {
 static void on_wire(void *arg, struct link *link, bool sent, uint32_t offset, const struct slice *parts, size_t count) {
     struct server *server = arg;
     clock_update(&server->clock);
-    trace_stream(server->trace, link, sent, offset, parts, count);
+    if (server->trace != NULL) /* at the end of the server there is none any more */
+        trace_stream(server->trace, link, sent, offset, parts, count);
 }
 
 static void on_broken(void *arg, struct link *link, const char *why) {

@@ -390,6 +390,8 @@ static void stop(struct server *server) {
         queue_stop(server);
         queue_settings_clear(server);
     }
+    trace_free(server->trace); /* what is said at the end is of no device any more */
+    server->trace = NULL;
     oscore_service_end(server);
     if (server->coap != NULL)
         coap_endpoint_free(server->coap);
@@ -406,7 +408,6 @@ static void stop(struct server *server) {
         streams_close(server->streams);
         ticker_close(&server->ticker);
     }
-    trace_free(server->trace);
     bootstrap_free(server->bootstrap);
     bootstrap_configs_free(server->bootstrap_configs);
     issuer_free(server->issuer);
