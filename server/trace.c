@@ -5,6 +5,7 @@
 #include "common/coap/option.h"
 #include "common/coap/stream.h"
 #include "common/net/record.h"
+#include "server/traffic.h"
 
 /* Of a datagram that has come, until it is known whose it is. */
 struct arriving {
@@ -155,7 +156,8 @@ static struct slice claimed_name(const struct link *link, struct slice bytes) {
     for (const char *c = link->listener->prefix; *c != '\0'; c++)
         prefix += *c == '/';
     if ((is_datagram && (bytes.len < 4 || bytes.data[1] != COAP_POST)) ||
-        !decode((enum link_framing)link->framing, bytes, &message) || message.code != COAP_POST)
+        memmem(bytes.data, bytes.len, "ep=", 3) == NULL || !decode((enum link_framing)link->framing, bytes, &message) ||
+        message.code != COAP_POST)
         return SLICE_NONE;
     for (size_t i = 0; i < message.option_count; i++) {
         const struct coap_option *option = &message.options[i];
@@ -171,10 +173,9 @@ static struct slice claimed_name(const struct link *link, struct slice bytes) {
     return claims ? name : SLICE_NONE;
 }
 
-static struct trace_tape *tape_of(struct trace *trace, const struct link *link, bool sent, struct slice message) {
+static struct trace_tape *find_tape(struct trace *trace, const struct link *link, struct slice claimed) {
     uint8_t listener = (uint8_t)link->listener->number;
     const struct registration *device = device_on(trace, link);
-    struct slice claimed = sent || message.len == 0 ? SLICE_NONE : claimed_name(link, message);
     struct trace_tape *tape;
     if (device != NULL && (claimed.data == NULL || slice_equal(claimed, registration_endpoint(device)))) {
         tape = trace_device(trace->store, registration_endpoint(device));
@@ -188,6 +189,20 @@ static struct trace_tape *tape_of(struct trace *trace, const struct link *link, 
     if (tape != NULL && claimed.data != NULL && trace_tape_endpoint(tape).data != NULL &&
         !slice_equal(claimed, trace_tape_endpoint(tape))) /* another device than the one that was here */
         return trace_store_part(trace->store, listener, &link->peer);
+    return tape;
+}
+
+/* Mostly that of the message before. */
+static struct trace_tape *tape_of(struct trace *trace, const struct link *link, bool sent, struct slice message) {
+    uint32_t *number = traffic_trace_number(link);
+    struct slice claimed = sent || message.len == 0 ? SLICE_NONE : claimed_name(link, message);
+    struct trace_tape *tape =
+        number == NULL || link->carried != NULL ? NULL : trace_tape_at(trace->store, *number, link);
+    if (tape != NULL && claimed.data == NULL)
+        return tape;
+    tape = find_tape(trace, link, claimed);
+    if (tape != NULL && number != NULL && link->carried == NULL)
+        *number = trace_tape_number(trace->store, tape, link);
     return tape;
 }
 

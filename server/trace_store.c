@@ -51,7 +51,10 @@ struct key {
 struct trace_tape {
     struct trace_tape *older, *newer; /* of its list */
     struct key *keys;
-    struct key *name; /* among them; NULL: nobody's */
+    struct key *name;        /* among them; NULL: nobody's */
+    const struct link *link; /* on which it was told last, compared only; NULL: none */
+    uint32_t owner;          /* of that link then */
+    uint32_t number;         /* in `numbered`; 0: none yet */
     struct queue ring, pinned;
 };
 
@@ -70,6 +73,8 @@ struct trace_store {
     struct hash_key key;
     struct key **buckets;
     size_t bucket_count, key_count;
+    struct trace_tape **numbered; /* [0] is not used; a free place is NULL */
+    uint32_t numbered_cap, number_next;
     uint8_t *scratch;
 };
 
@@ -351,6 +356,50 @@ static bool set_name(struct trace_store *store, struct trace_tape *tape, struct 
     return true;
 }
 
+/* A place for it, near those that were given last. There are as many as twice the tapes, so that one is found soon. */
+static uint32_t give_number(struct trace_store *store, struct trace_tape *tape) {
+    size_t tapes = store->devices.count + store->peers.count;
+    if (tapes * 2 >= store->numbered_cap) {
+        uint32_t cap = store->numbered_cap == 0 ? 256 : store->numbered_cap * 2;
+        struct trace_tape **grown = realloc(store->numbered, cap * sizeof(struct trace_tape *));
+        if (grown == NULL)
+            return 0;
+        memset(grown + store->numbered_cap, 0, (cap - store->numbered_cap) * sizeof(struct trace_tape *));
+        store->numbered = grown;
+        store->numbered_cap = cap;
+    }
+    do {
+        store->number_next = store->number_next + 1 < store->numbered_cap ? store->number_next + 1 : 1;
+    } while (store->numbered[store->number_next] != NULL);
+    store->numbered[store->number_next] = tape;
+    return store->number_next;
+}
+
+uint32_t trace_tape_number(struct trace_store *store, struct trace_tape *tape, const struct link *link) {
+    tape->link = link;
+    tape->owner = link->owner;
+    if (tape->number == 0)
+        tape->number = give_number(store, tape);
+    return tape->number;
+}
+
+struct trace_tape *trace_tape_at(const struct trace_store *store, uint32_t number, const struct link *link) {
+    struct trace_tape *tape = number == 0 || number >= store->numbered_cap ? NULL : store->numbered[number];
+    return tape != NULL && tape->link == link && tape->owner == link->owner ? tape : NULL;
+}
+
+/* It has to be found anew. */
+static void forget_link(struct trace_tape *tape) {
+    if (tape != NULL)
+        tape->link = NULL;
+}
+
+static void free_tape(struct trace_store *store, struct trace_tape *tape) {
+    if (tape->number != 0)
+        store->numbered[tape->number] = NULL;
+    free(tape);
+}
+
 void trace_store_drop(struct trace_store *store, struct trace_tape *tape) {
     list_remove(list_of(store, tape), tape);
     store->dropped += (uint64_t)tape->ring.entries + tape->pinned.entries;
@@ -358,7 +407,7 @@ void trace_store_drop(struct trace_store *store, struct trace_tape *tape) {
     queue_clear(store, &tape->pinned);
     while (tape->keys != NULL)
         key_remove(store, tape->keys);
-    free(tape);
+    free_tape(store, tape);
 }
 
 void trace_store_clear(struct trace_store *store) {
@@ -421,7 +470,7 @@ static void merge(struct trace_store *store, struct trace_tape *from, struct tra
         key_remove(store, key);
         add_address(store, to, listener, &address);
     }
-    free(from);
+    free_tape(store, from);
     list_add(&store->devices, to);
     trim(store, to);
 }
@@ -429,6 +478,8 @@ static void merge(struct trace_store *store, struct trace_tape *from, struct tra
 void trace_store_follow(struct trace_store *store, struct slice endpoint, uint8_t listener,
                         const struct address *address) {
     struct trace_tape *there = trace_peer(store, listener, address), *own = trace_device(store, endpoint);
+    forget_link(there);
+    forget_link(own);
     if (there != NULL && there->name == NULL) {
         if (own == NULL)
             set_name(store, there, endpoint);
@@ -441,6 +492,7 @@ void trace_store_follow(struct trace_store *store, struct slice endpoint, uint8_
 
 struct trace_tape *trace_store_part(struct trace_store *store, uint8_t listener, const struct address *address) {
     struct trace_tape *tape = trace_peer(store, listener, address);
+    forget_link(tape);
     if (tape != NULL && tape->name != NULL) {
         uint8_t memory[KEY_MAX];
         key_remove(store, key_find(store, address_key(listener, address, memory)));
@@ -451,6 +503,8 @@ struct trace_tape *trace_store_part(struct trace_store *store, uint8_t listener,
 void trace_store_move(struct trace_store *store, uint8_t listener, const struct address *from,
                       const struct address *to) {
     struct trace_tape *tape = trace_peer(store, listener, from), *there = trace_peer(store, listener, to);
+    forget_link(tape);
+    forget_link(there);
     if (tape != NULL && (there == NULL || there->name == NULL))
         add_address(store, tape, listener, to);
     if (there != NULL && there != tape && there->keys == NULL)
@@ -676,5 +730,6 @@ void trace_store_free(struct trace_store *store) {
     free(store->scratch);
     free(store->blocks);
     free(store->buckets);
+    free(store->numbered);
     free(store);
 }

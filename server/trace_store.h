@@ -60,6 +60,11 @@ struct trace_tape *trace_peer(const struct trace_store *store, uint8_t listener,
 struct trace_tape *trace_make_device(struct trace_store *store, struct slice endpoint);
 struct trace_tape *trace_make_peer(struct trace_store *store, uint8_t listener, const struct address *address);
 
+/* A number by which a tape is found at once, as long as it is the one of this link and its owner: 0 when it can't have one.
+ * Whoever remembers it asks with the same link; another tape may have the number by then. */
+uint32_t trace_tape_number(struct trace_store *store, struct trace_tape *tape, const struct link *link);
+struct trace_tape *trace_tape_at(const struct trace_store *store, uint32_t number, const struct link *link);
+
 /* Whose it is; empty: nobody's. */
 struct slice trace_tape_endpoint(const struct trace_tape *tape);
 

@@ -19,6 +19,7 @@ struct link_traffic {
      * has none, what stands for their tokens. */
     bool has_mid[TRAFFIC_KINDS];
     uint16_t mids[TRAFFIC_KINDS];
+    uint32_t trace;            /* the trace's number for it */
     struct traffic_row rows[]; /* the first one is of this link, others of those that the device had before */
 };
 
@@ -192,10 +193,10 @@ static enum traffic_kind kind_of_departure(const struct link *link, struct slice
 
 static void on_seen(void *arg, struct link *link, bool sent, struct slice message, size_t wire) {
     const struct server *server = arg;
-    if (server->trace != NULL)
-        trace_message(server->trace, link, sent, message, wire);
     bool again = message.len == 0 || sent;
     struct traffic_row *row = own_row(link);
+    if (server->trace != NULL)
+        trace_message(server->trace, link, sent, message, wire);
     if (row == NULL)
         return;
     enum traffic_kind kind = TRAFFIC_OTHER;
@@ -234,6 +235,10 @@ void traffic_carry(struct link *from, struct link *to) {
             add(&row->counts[kind], &t->rows[i].counts[kind]);
         memset(t->rows[i].counts, 0, sizeof t->rows[i].counts);
     }
+}
+
+uint32_t *traffic_trace_number(const struct link *link) {
+    return link->traffic == NULL ? NULL : &link->traffic->trace;
 }
 
 void traffic_of(const struct link *link, struct traffic_table *table) {

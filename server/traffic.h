@@ -43,6 +43,9 @@ void traffic_add_handshake(struct link *link, bool resumed, uint32_t bytes_in, u
 /* A device goes on over another link: so do its counts. Nothing happens when it is the same one. */
 void traffic_carry(struct link *from, struct link *to);
 
+/* Where the trace may keep a number for the link, 0 at first; NULL: nothing was counted on it yet. */
+uint32_t *traffic_trace_number(const struct link *link);
+
 void traffic_of(const struct link *link, struct traffic_table *table);
 
 #endif
