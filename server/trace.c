@@ -181,9 +181,8 @@ static struct trace_tape *find_tape(struct trace *trace, const struct link *link
         tape = trace_device(trace->store, registration_endpoint(device));
         if (tape != NULL)
             return tape;
-        trace_make_device(trace->store, registration_endpoint(device));
         trace_store_follow(trace->store, registration_endpoint(device), listener, &link->peer);
-        return trace_device(trace->store, registration_endpoint(device));
+        return trace_make_device(trace->store, registration_endpoint(device));
     }
     tape = trace_make_peer(trace->store, listener, &link->peer);
     if (tape != NULL && claimed.data != NULL && trace_tape_endpoint(tape).data != NULL &&

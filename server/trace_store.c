@@ -41,7 +41,8 @@ struct head {
 
 /* How a tape is found: by a name, which begins with a zero byte, or by an address, which does not. */
 struct key {
-    struct key *hash_next;
+    struct key *hash_next, **hash_self;
+    uint64_t hash;
     struct key *next; /* of the tape: the newest address first, its name last */
     struct trace_tape *tape;
     uint32_t len;
@@ -235,15 +236,28 @@ static void list_add(struct list *list, struct trace_tape *tape) {
 
 /* ---- keys ---- */
 
-static struct key **bucket_of(const struct trace_store *store, struct slice bytes) {
-    return &store->buckets[hash_slice(&store->key, bytes) & (store->bucket_count - 1)];
+static struct key **bucket_of(const struct trace_store *store, uint64_t hash) {
+    return &store->buckets[hash & (store->bucket_count - 1)];
+}
+
+static void hash_in(struct trace_store *store, struct key *key) {
+    struct key **bucket = bucket_of(store, key->hash);
+    key->hash_next = *bucket;
+    key->hash_self = bucket;
+    if (key->hash_next != NULL)
+        key->hash_next->hash_self = &key->hash_next;
+    *bucket = key;
+}
+
+static struct key *key_find_hashed(const struct trace_store *store, struct slice bytes, uint64_t hash) {
+    struct key *key = *bucket_of(store, hash);
+    while (key != NULL && (key->hash != hash || !slice_equal(slice_of(key->bytes, key->len), bytes)))
+        key = key->hash_next;
+    return key;
 }
 
 static struct key *key_find(const struct trace_store *store, struct slice bytes) {
-    struct key *key = *bucket_of(store, bytes);
-    while (key != NULL && !slice_equal(slice_of(key->bytes, key->len), bytes))
-        key = key->hash_next;
-    return key;
+    return key_find_hashed(store, bytes, hash_slice(&store->key, bytes));
 }
 
 /* Twice the buckets; without memory the chains just grow. */
@@ -258,20 +272,18 @@ static void grow_buckets(struct trace_store *store) {
     for (size_t i = 0; i < old_count; i++) {
         for (struct key *key = old[i], *next; key != NULL; key = next) {
             next = key->hash_next;
-            struct key **bucket = bucket_of(store, slice_of(key->bytes, key->len));
-            key->hash_next = *bucket;
-            *bucket = key;
+            hash_in(store, key);
         }
     }
     free(old);
 }
 
 static void key_remove(struct trace_store *store, struct key *key) {
-    struct key **at = bucket_of(store, slice_of(key->bytes, key->len));
+    struct key **at = &key->tape->keys;
+    *key->hash_self = key->hash_next;
+    if (key->hash_next != NULL)
+        key->hash_next->hash_self = key->hash_self;
     while (*at != key)
-        at = &(*at)->hash_next;
-    *at = key->hash_next;
-    for (at = &key->tape->keys; *at != key;)
         at = &(*at)->next;
     *at = key->next;
     if (key->tape->name == key)
@@ -280,27 +292,27 @@ static void key_remove(struct trace_store *store, struct key *key) {
     free(key);
 }
 
-/* The tape is found by these bytes from now on, and no other one. False when out of memory. */
-static bool key_add(struct trace_store *store, struct trace_tape *tape, struct slice bytes) {
-    struct key *key = key_find(store, bytes);
+/* The tape is found by these bytes from now on, and no other one. NULL when out of memory. */
+static struct key *key_add(struct trace_store *store, struct trace_tape *tape, struct slice bytes) {
+    uint64_t hash = hash_slice(&store->key, bytes);
+    struct key *key = key_find_hashed(store, bytes, hash);
     if (key != NULL && key->tape == tape)
-        return true;
+        return key;
     if (key != NULL)
         key_remove(store, key);
     key = malloc(sizeof *key + bytes.len);
     if (key == NULL)
-        return false;
+        return NULL;
     key->tape = tape;
+    key->hash = hash;
     key->len = (uint32_t)bytes.len;
     memcpy(key->bytes, bytes.data, bytes.len);
-    struct key **bucket = bucket_of(store, bytes);
-    key->hash_next = *bucket;
-    *bucket = key;
+    hash_in(store, key);
     key->next = tape->keys;
     tape->keys = key;
     if (++store->key_count > store->bucket_count)
         grow_buckets(store);
-    return true;
+    return key;
 }
 
 static struct slice name_key(struct slice endpoint, uint8_t memory[KEY_MAX]) {
@@ -324,7 +336,7 @@ static void add_address(struct trace_store *store, struct trace_tape *tape, uint
     uint8_t memory[KEY_MAX];
     size_t count = 0;
     struct key *oldest = NULL;
-    if (!key_add(store, tape, address_key(listener, address, memory)))
+    if (key_add(store, tape, address_key(listener, address, memory)) == NULL)
         return;
     for (struct key *key = tape->keys; key != NULL; key = key->next) {
         if (key->bytes[0] == 0)
@@ -347,11 +359,11 @@ static struct trace_tape *tape_new(struct trace_store *store) {
 
 static bool set_name(struct trace_store *store, struct trace_tape *tape, struct slice endpoint) {
     uint8_t memory[KEY_MAX];
-    struct slice bytes = name_key(endpoint, memory);
-    if (!key_add(store, tape, bytes))
+    struct key *name = key_add(store, tape, name_key(endpoint, memory));
+    if (name == NULL)
         return false;
     list_remove(&store->peers, tape);
-    tape->name = key_find(store, bytes);
+    tape->name = name;
     list_add(&store->devices, tape);
     return true;
 }
