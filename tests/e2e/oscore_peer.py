@@ -178,6 +178,29 @@ class OscorePeer:
         return outer
 
 
+class ProtectedPeer:
+    """An OscorePeer as a Peer: what a test sends and receives are inner messages."""
+
+    def __init__(self, device):
+        self.device = device
+        self.asked = {}  # by token: what binds the answer
+
+    def request(self, *args, **kwargs):
+        return self.device.request(*args, **kwargs)
+
+    def receive(self, timeout=5):
+        inner, request = self.device.take_request(timeout)
+        self.asked[inner.token] = (inner, request)
+        return inner
+
+    def send(self, answer):
+        inner, request = self.asked.pop(answer.token)
+        self.device.respond(inner, request, answer.code_text, answer.payload, answer.options)
+
+    def next_mid(self):
+        return self.device.peer.next_mid()
+
+
 CREDENTIAL = {
     "mode": "oscore",
     "sender_id_hex": "",

@@ -10,7 +10,7 @@ from bootstrapped_device import BootstrapDevice
 from coapraw import CONTENT_FORMAT, GET, LINK_FORMAT, POST, uint
 from dtls_peer import DtlsPeer, HandshakeFailed
 from lwm2mraw import SENML_CBOR
-from oscore_peer import OscorePeer
+from oscore_peer import CREDENTIAL, OSCORE, OscorePeer, ProtectedPeer
 from test_bootstrap import configure
 from test_dtls import COAPS, KEY, LINKS, add_psk, coaps_port, connect, connect_certificate, connect_with, read_from, register
 from test_pki import openssl
@@ -269,6 +269,21 @@ def test_BSC_07_OSCORE_over_DTLS_with_everything_made(berth):
     assert stored["oscore"]["recipient_id_hex"] == given["/21/0/1"].hex()
     assert stored["oscore"]["sender_id_hex"] == given["/21/0/2"].hex()
     assert stored["psk"]["identity"] == "dev1"
+
+
+def test_OSC_10_OSC_15_bootstrap_itself_over_OSCORE(berth):
+    """Challenged with its first request, and every command of the server's is protected."""
+    factory = {**CREDENTIAL, "service": "bootstrap"}
+    assert berth.http("PUT", "/v1/credentials/dev1", factory).status == 201
+    configure(berth, servers=[{"uri": "coaps://other:5684", "security": {"mode": "psk", "identity": "i", "key_hex": "aa" * 16}}])
+    device = OscorePeer(berth.coap_port)
+    played = BootstrapDevice(ProtectedPeer(device)).run("pct=112")
+    assert played.account()["5"] == b"\xaa" * 16
+    assert played.names[-1] == "POST /bs"
+    assert all(message.one(OSCORE) is not None and b"other" not in message.encode() for message in device.wire)
+    refused = BootstrapDevice(berth.peer()).ask()
+    assert refused.code_text == "4.00"  # without OSCORE it is nobody who is known
+    device.close()
 
 
 @pytest.mark.parametrize("pct", [(), ("pct=112",)], ids=["TLV", "SenML CBOR"])
