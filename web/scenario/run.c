@@ -474,8 +474,9 @@ static void on_ended(void *arg, int64_t status, int signal) {
         finish_if_alone(run);
         return;
     }
-    if (run->awaited != device || !run->busy)
+    if (!run->busy || (run->awaited != device && ended_well(device)))
         return;
+    http_client_cancel(run->client); /* what is waited for will hardly come */
     if (step_of(run)->kind == STEP_STOP && ended_well(device))
         pass_step(run, "%s: stopped", json_string_value(device->name));
     else
