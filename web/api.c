@@ -360,9 +360,11 @@ static const struct route_answer faults_put_answers[] = {
     {204, NULL, NULL, "It is ordered, or done; Location names it."}, END_ANSWERS};
 static const struct route_answer faults_clear_answers[] = {
     {204, NULL, NULL, "They have gone; what they held back goes on its way."}, END_ANSWERS};
-static const enum problem_kind faults_put_problems[] = {PROBLEM_BAD_BODY, PROBLEM_CONFLICT, PROBLEM_KIND_COUNT};
-static const enum problem_kind device_faults_put_problems[] = {PROBLEM_BAD_BODY, PROBLEM_NOT_REGISTERED,
-                                                               PROBLEM_CONFLICT, PROBLEM_KIND_COUNT};
+static const enum problem_kind faults_put_problems[] = {PROBLEM_BAD_BODY, PROBLEM_INVALID_DOCUMENT, PROBLEM_CONFLICT,
+                                                        PROBLEM_KIND_COUNT};
+static const enum problem_kind device_faults_put_problems[] = {PROBLEM_BAD_BODY, PROBLEM_INVALID_DOCUMENT,
+                                                               PROBLEM_NOT_REGISTERED, PROBLEM_CONFLICT,
+                                                               PROBLEM_KIND_COUNT};
 static const enum problem_kind fault_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_KIND_COUNT};
 
 /* ---- scenarios ---- */

@@ -565,45 +565,54 @@ def test_those_that_have_ended_are_shown_until_there_are_too_many(berth, order):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "pointer", "expected"),
     [
-        ({}, "one member that says what is done"),
-        ({"drop": True, "delay": "2s"}, "drop and delay are two faults"),
-        ({"drop": False}, "drop must be true"),
-        ({"drop": True, "max_age": 5}, "max_age goes with answer"),
-        ({"drop": True, "alert": 40}, "alert goes with"),
-        ({"drop": True, "on": "registration"}, "on must be any, con"),
-        ({"drop": True, "direction": "both"}, "direction must be"),
-        ({"drop": True, "times": 0}, "times must be a number from 1"),
-        ({"drop": True, "after": -1}, "after must be a number from 0"),
-        ({"drop": True, "probability": 0}, "probability must be"),
-        ({"drop": True, "seed": 7}, "seed goes with probability"),
-        ({"drop": True, "duration": "0s"}, "duration must be"),
-        ({"drop": True, "unknown": 1}, "no member \"unknown\""),
-        ({"delay": "never"}, "delay must be a duration"),
-        ({"duplicate": 17}, "duplicate must be a number from 1 to 16"),
-        ({"corrupt": False}, "corrupt must be true, or a number"),
-        ({"wrong": "code"}, "wrong must be"),
-        ({"wrong": "token", "direction": "in"}, "about what the server sends"),
-        ({"answer": "1.01"}, "answer must be the code"),
-        ({"answer": "4.4"}, "answer must be the code"),
-        ({"answer": "4.04", "on": "read"}, "on must be register"),
-        ({"answer": "4.04", "direction": "out"}, "about what comes from a device"),
-        ({"silence": True, "on": "handshake"}, "on must be register"),
-        ({"reset": True, "on": "handshake"}, "handshake and record are datagrams"),
-        ({"forget": "everything"}, "forget must be"),
-        ({"forget": "registration", "times": 2}, "does not go with what is done at once"),
-        ({"forget": "registration", "on": "update", "direction": "out"}, "about what comes from a device"),
-        ({"close": "rst", "direction": "in"}, "say on, too"),
-        ({"half_open": True, "on": "update"}, "on does not go with this fault"),
-        ({"time_offset_s": 5}, "for all devices"),
+        ({}, "", "a member that says what is done"),
+        ({"drop": True, "delay": "2s"}, "/delay", "there is drop already"),
+        ({"drop": False}, "/drop", "true is expected"),
+        ({"drop": True, "max_age": 5}, "/max_age", "with answer only"),
+        ({"answer": "5.03", "max_age": -1}, "/max_age", "a number of seconds"),
+        ({"drop": True, "alert": 40}, "/alert", "dtls-session"),
+        ({"forget": "dtls-session", "alert": 256}, "/alert", "true, or a number from 0 to 255"),
+        ({"drop": True, "on": "registration"}, "/on", "expected is any, con"),
+        ({"drop": True, "direction": "both"}, "/direction", '"in" or "out"'),
+        ({"drop": True, "times": 0}, "/times", "a number from 1 to 1000000"),
+        ({"drop": True, "after": -1}, "/after", "a number from 0"),
+        ({"drop": True, "probability": 0}, "/probability", "above 0"),
+        ({"drop": True, "seed": 7}, "/seed", "with probability"),
+        ({"drop": True, "probability": 1, "seed": -1}, "/seed", "a number from 0"),
+        ({"drop": True, "duration": "0s"}, "/duration", "a duration"),
+        ({"drop": True, "unknown": 1}, "/unknown", ""),
+        ({"delay": "never"}, "/delay", "a duration"),
+        ({"duplicate": 17}, "/duplicate", "a number from 1 to 16"),
+        ({"corrupt": False}, "/corrupt", "true, or a number"),
+        ({"wrong": "code"}, "/wrong", '"token" or "mid" is expected'),
+        ({"wrong": "token", "direction": "in"}, "/direction", '"out" is expected'),
+        ({"answer": "1.01"}, "/answer", "the code of an answer"),
+        ({"answer": "4.4"}, "/answer", "the code of an answer"),
+        ({"answer": "4.04", "on": "read"}, "/on", "register, update"),
+        ({"answer": "4.04", "direction": "out"}, "/direction", '"in" is expected'),
+        ({"silence": True, "on": "handshake"}, "/on", "register, update"),
+        ({"reset": True, "on": "handshake"}, "/on", "datagrams"),
+        ({"forget": "everything"}, "/forget", '"dtls-session", "cid"'),
+        ({"forget": "registration", "times": 2}, "/times", "done at once"),
+        ({"forget": "registration", "on": "update", "direction": "out"}, "/direction", '"in" is expected'),
+        ({"close": "rst", "direction": "in"}, "/direction", "with on"),
+        ({"half_open": True, "on": "update"}, "/on", "lasts"),
+        ({"time_offset_s": 5}, "/time_offset_s", "for all devices"),
     ],
 )
-def test_an_order_that_makes_no_sense_is_refused(berth, body, said):
+def test_an_order_that_makes_no_sense_is_refused(berth, body, pointer, expected):
     answer = berth.http("PUT", faults_path("dev1"), body)
-    assert answer.status == 400 and answer.problem == "bad-body", answer.body
-    assert said in answer.json["detail"]
+    assert (answer.status, answer.problem) == (422, "invalid-document"), answer.body
+    assert answer.json["pointer"] == pointer and expected in answer.json["expected"]
     assert berth.get("/v1/faults") == {"items": []}
+
+
+def test_an_offset_of_the_time_has_no_times(berth):
+    answer = berth.http("PUT", "/v1/faults", {"time_offset_s": 5, "times": 1})
+    assert answer.json["pointer"] == "/times"
+    assert berth.http("PUT", "/v1/faults", "{").status == 400
 
 
 def test_what_is_done_at_once_needs_a_registered_device(berth):

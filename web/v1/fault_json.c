@@ -1,5 +1,6 @@
 #include "web/v1/fault_json.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "common/base/random.h"
@@ -10,23 +11,28 @@ enum { ALERT_DEFAULT = 40, SIZE_MAX_HERE = 65535 };
 static const uint64_t DELAY_MAX_MS = 86400000, DURATION_MAX_MS = 365ull * 86400000;
 static const json_int_t OFFSET_MAX_S = 100ll * 366 * 86400;
 
-const char *const fault_json_members[] = {
-    "drop",   "delay",     "duplicate", "corrupt",       "truncate", "reorder",  "wrong",
-    "option", "reset",     "answer",    "silence",       "forget",   "expire",   "close",
-    "refuse", "half_open", "fill",      "time_offset_s", "max_age",  "alert",    "on",
-    "times",  "direction", "after",     "probability",   "seed",     "duration", NULL};
+static const char *const members[] = {"drop",        "delay",  "duplicate", "corrupt",   "truncate",  "reorder",
+                                      "wrong",       "option", "reset",     "answer",    "silence",   "forget",
+                                      "expire",      "close",  "refuse",    "half_open", "fill",      "time_offset_s",
+                                      "max_age",     "alert",  "on",        "times",     "direction", "after",
+                                      "probability", "seed",   "duration",  NULL};
 enum { WHAT_MEMBERS = 18 }; /* the first ones say what is done */
 
 struct reading {
     const json_t *body;
     struct fault_order *order;
-    char *why;
-    size_t why_size;
+    struct document_error *error;
 };
 
-static bool refuse(const struct reading *reading, const char *why) {
-    snprintf(reading->why, reading->why_size, "%s", why);
-    return false;
+__attribute__((format(printf, 3, 4))) static bool refuse(const struct reading *reading, const char *name,
+                                                         const char *format, ...) {
+    char pointer[DOCUMENT_POINTER_SIZE], expected[sizeof reading->error->expected];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(expected, sizeof expected, format, args);
+    va_end(args);
+    document_member_pointer(pointer, "", name);
+    return document_reject(reading->error, pointer, "%s", expected);
 }
 
 static const json_t *member(const struct reading *reading, const char *name) {
@@ -59,14 +65,14 @@ static const struct named truths[] = {{"drop", FAULT_DROP},
                                       {"half_open", FAULT_HALF_OPEN},
                                       {NULL, 0}};
 static const struct {
-    const char *member, *must_be;
+    const char *member, *expected;
     const struct named *names;
 } choices[] = {
-    {"wrong", "wrong must be \"token\" or \"mid\".", wrongs},
-    {"forget", "forget must be \"dtls-session\", \"cid\", \"registration\" or \"observations\".", forgets},
-    {"close", "close must be \"fin\", \"rst\" or \"close-notify\".", closes},
-    {"refuse", "refuse must be \"resumption\" or \"handshake\".", refusals},
-    {"fill", "fill must be \"queue\".", fills},
+    {"wrong", "\"token\" or \"mid\"", wrongs},
+    {"forget", "\"dtls-session\", \"cid\", \"registration\" or \"observations\"", forgets},
+    {"close", "\"fin\", \"rst\" or \"close-notify\"", closes},
+    {"refuse", "\"resumption\" or \"handshake\"", refusals},
+    {"fill", "\"queue\"", fills},
 };
 
 static const struct named *find_name(const struct named *names, struct slice name) {
@@ -83,9 +89,8 @@ static bool read_amount(const struct reading *reading, const char *name, json_in
     if (can_be_any && json_is_true(value))
         return true;
     if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max) {
-        snprintf(reading->why, reading->why_size, "%s must be %sa number from %d to %d.", name,
-                 can_be_any ? "true, or " : "", (int)min, (int)max);
-        return false;
+        return refuse(reading, name, "%sa number from %d to %d is expected", can_be_any ? "true, or " : "", (int)min,
+                      (int)max);
     }
     order->has_amount = true;
     order->amount = (uint32_t)json_integer_value(value);
@@ -107,7 +112,7 @@ static bool read_answer(const struct reading *reading) {
     const json_t *code = member(reading, "answer");
     reading->order->what = FAULT_ANSWER;
     if (!json_is_string(code) || !read_code(document_string(code), &reading->order->code))
-        return refuse(reading, "answer must be the code of an answer, such as \"4.04\" or \"2.31\".");
+        return refuse(reading, "answer", "the code of an answer is expected, such as \"4.04\"");
     return true;
 }
 
@@ -116,11 +121,12 @@ static bool read_offset(const struct reading *reading) {
     json_int_t offset_s = json_integer_value(offset);
     reading->order->what = FAULT_TIME;
     if (!json_is_integer(offset) || offset_s < -OFFSET_MAX_S || offset_s > OFFSET_MAX_S)
-        return refuse(reading, "time_offset_s must be a number of seconds, of at most 100 years; it may be negative.");
+        return refuse(reading, "time_offset_s",
+                      "a number of seconds is expected, of at most 100 years; it may be negative");
     if (reading->order->endpoint.data != NULL)
-        return refuse(reading,
-                      "time_offset_s is for all devices: a ServerHello comes before the device is known. PUT it "
-                      "to /v1/faults.");
+        return refuse(reading, "time_offset_s",
+                      "it is for all devices, since a ServerHello comes before the device is known: it is expected at "
+                      "/v1/faults");
     reading->order->offset_s = offset_s;
     return true;
 }
@@ -134,22 +140,21 @@ static bool read_what_of(const struct reading *reading, const char *name) {
         order->what = truth->what;
         if (json_is_true(value))
             return true;
-        snprintf(reading->why, reading->why_size, "%s must be true.", name);
-        return false;
+        return refuse(reading, name, "true is expected");
     }
     for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
         if (strcmp(name, choices[i].member) != 0)
             continue;
         const struct named *choice = json_is_string(value) ? find_name(choices[i].names, document_string(value)) : NULL;
         if (choice == NULL)
-            return refuse(reading, choices[i].must_be);
+            return refuse(reading, name, "%s is expected", choices[i].expected);
         order->what = choice->what;
         return true;
     }
     if (strcmp(name, "delay") == 0) {
         order->what = FAULT_DELAY;
         if (!document_duration(value, DELAY_MAX_MS, &order->delay_ms) || order->delay_ms == 0)
-            return refuse(reading, "delay must be a duration such as \"2s\" or \"500ms\", of at most a day.");
+            return refuse(reading, name, "a duration is expected, such as \"2s\" or \"500ms\", of at most a day");
         return true;
     }
     if (strcmp(name, "duplicate") == 0) {
@@ -174,17 +179,15 @@ static bool read_what_of(const struct reading *reading, const char *name) {
 static bool read_what(const struct reading *reading) {
     const char *what = NULL;
     for (size_t i = 0; i < WHAT_MEMBERS; i++) {
-        if (member(reading, fault_json_members[i]) == NULL)
+        if (member(reading, members[i]) == NULL)
             continue;
-        if (what != NULL) {
-            snprintf(reading->why, reading->why_size, "%s and %s are two faults; order one after the other.", what,
-                     fault_json_members[i]);
-            return false;
-        }
-        what = fault_json_members[i];
+        if (what != NULL)
+            return refuse(reading, members[i], "there is %s already, and one fault at a time is expected", what);
+        what = members[i];
     }
     if (what == NULL)
-        return refuse(reading, "A fault has one member that says what is done, such as \"drop\": true.");
+        return document_reject(reading->error, "",
+                               "a member that says what is done is expected, such as \"drop\": true");
     return read_what_of(reading, what);
 }
 
@@ -193,16 +196,16 @@ static bool read_details(const struct reading *reading) {
     const json_t *max_age = member(reading, "max_age"), *alert = member(reading, "alert");
     if (max_age != NULL) {
         if (order->what != FAULT_ANSWER)
-            return refuse(reading, "max_age goes with answer only.");
+            return refuse(reading, "max_age", "it is expected with answer only");
         if (!json_is_integer(max_age) || json_integer_value(max_age) < 0 || json_integer_value(max_age) > UINT32_MAX)
-            return refuse(reading, "max_age must be a number of seconds, from 0 to 4294967295.");
+            return refuse(reading, "max_age", "a number of seconds is expected, from 0 to 4294967295");
         order->has_max_age = true;
         order->max_age_s = (uint32_t)json_integer_value(max_age);
     }
     if (alert == NULL)
         return true;
     if (order->what != FAULT_FORGET_SESSION)
-        return refuse(reading, "alert goes with \"forget\": \"dtls-session\" only.");
+        return refuse(reading, "alert", "it is expected with \"forget\": \"dtls-session\" only");
     if (!read_amount(reading, "alert", 0, 255, true))
         return false;
     if (!order->has_amount)
@@ -251,19 +254,20 @@ static bool read_on(const struct reading *reading) {
         return true;
     }
     if (possible == 0)
-        return refuse(reading, "on does not go with this fault: it lasts, whatever comes.");
+        return refuse(reading, "on", "this fault lasts, whatever comes: nothing is expected");
     if (!json_is_string(on) || !message_kind_parse(document_string(on), &order->on))
-        return refuse(reading,
-                      "on must be any, con, non, ack, rst, request, response, ping, register, update, deregister, "
+        return refuse(reading, "on",
+                      "expected is any, con, non, ack, rst, request, response, ping, register, update, deregister, "
                       "bootstrap, send, notify, read, write, execute, create, delete, discover, observe, continue, "
-                      "handshake or record.");
+                      "handshake or record");
     if ((order->on & ~possible) == 0)
         return true;
-    return refuse(reading, is_one_of(order, to_answers)
-                               ? "on must be register, update, deregister, bootstrap, send or continue for answer, and "
-                                 "may be ping for silence."
-                               : "handshake and record are datagrams, which can be dropped, delayed, duplicated, "
-                                 "corrupted, truncated and reordered, and nothing else.");
+    return refuse(reading, "on", "%s",
+                  is_one_of(order, to_answers)
+                      ? "register, update, deregister, bootstrap, send or continue is expected, and may be ping for "
+                        "silence"
+                      : "handshake and record are datagrams, of which drop, delay, duplicate, corrupt, truncate or "
+                        "reorder is expected");
 }
 
 static bool read_direction(const struct reading *reading) {
@@ -282,17 +286,17 @@ static bool read_direction(const struct reading *reading) {
         return true;
     }
     if (order->on == 0)
-        return refuse(reading, "direction goes with faults that are about messages; say on, too.");
+        return refuse(reading, "direction", "it is expected with on");
     if (!json_is_string(direction))
-        return refuse(reading, "direction must be \"in\" or \"out\".");
+        return refuse(reading, "direction", "\"in\" or \"out\" is expected");
     order->in = slice_is(document_string(direction), "in");
     order->out = slice_is(document_string(direction), "out");
     if (!order->in && !order->out)
-        return refuse(reading, "direction must be \"in\" or \"out\".");
+        return refuse(reading, "direction", "\"in\" or \"out\" is expected");
     if (only_in && order->out)
-        return refuse(reading, "direction is \"out\", but this fault is about what comes from a device.");
+        return refuse(reading, "direction", "\"in\" is expected: this fault is about what comes from a device");
     if (only_out && order->in)
-        return refuse(reading, "direction is \"in\", but this fault is about what the server sends.");
+        return refuse(reading, "direction", "\"out\" is expected: this fault is about what the server sends");
     return true;
 }
 
@@ -300,11 +304,8 @@ static bool read_count(const struct reading *reading, const char *name, json_int
     const json_t *value = member(reading, name);
     if (value == NULL)
         return true;
-    if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > FAULT_TIMES_MAX) {
-        snprintf(reading->why, reading->why_size, "%s must be a number from %d to %d.", name, (int)min,
-                 FAULT_TIMES_MAX);
-        return false;
-    }
+    if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > FAULT_TIMES_MAX)
+        return refuse(reading, name, "a number from %d to %d is expected", (int)min, FAULT_TIMES_MAX);
     *count = (uint32_t)json_integer_value(value);
     return true;
 }
@@ -313,17 +314,17 @@ static bool read_how_often(const struct reading *reading) {
     struct fault_order *order = reading->order;
     const json_t *duration = member(reading, "duration"), *probability = member(reading, "probability"),
                  *seed = member(reading, "seed"), *times = member(reading, "times");
+    enum { DURATION_AT = 4 };
     static const char *const names[] = {"times", "after", "probability", "seed", "duration"};
     bool at_once = order->on == 0 && is_one_of(order, to_dealings);
     for (size_t i = 0; at_once && i < sizeof names / sizeof names[0]; i++) {
-        if (member(reading, names[i]) != NULL) {
-            snprintf(reading->why, reading->why_size, "%s does not go with what is done at once; say on, too.",
-                     names[i]);
-            return false;
-        }
+        if (member(reading, names[i]) != NULL)
+            return refuse(reading, names[i], "this is done at once unless on says when, which is expected then");
     }
-    if (order->what == FAULT_TIME && (times != NULL || member(reading, "after") != NULL || probability != NULL))
-        return refuse(reading, "Of times, after, probability and duration only duration goes with time_offset_s.");
+    for (size_t i = 0; order->what == FAULT_TIME && i < DURATION_AT; i++) {
+        if (member(reading, names[i]) != NULL)
+            return refuse(reading, names[i], "with time_offset_s only duration is expected");
+    }
     order->times = duration != NULL || is_one_of(order, lasting) ? 0 : 1;
     if (json_is_null(times))
         order->times = 0;
@@ -336,28 +337,28 @@ static bool read_how_often(const struct reading *reading) {
     if (probability != NULL) {
         order->probability = json_number_value(probability);
         if (!json_is_number(probability) || !(order->probability > 0 && order->probability <= 1))
-            return refuse(reading, "probability must be a number above 0, and at most 1.");
+            return refuse(reading, "probability", "a number above 0 is expected, of at most 1");
     }
     order->seed = random_u64() >> 11; /* a number that every reader of JSON can keep */
     if (seed != NULL) {
         bool has_use = probability != NULL || (order->what == FAULT_CORRUPT && !order->has_amount);
         if (!has_use)
-            return refuse(reading, "seed goes with probability, and with \"corrupt\": true.");
+            return refuse(reading, "seed", "it is expected with probability, and with \"corrupt\": true");
         if (!json_is_integer(seed) || json_integer_value(seed) < 0)
-            return refuse(reading, "seed must be a number from 0 to 9223372036854775807.");
+            return refuse(reading, "seed", "a number from 0 to 9223372036854775807 is expected");
         order->seed = (uint64_t)json_integer_value(seed);
     }
     if (duration != NULL &&
         (!document_duration(duration, DURATION_MAX_MS, &order->duration_ms) || order->duration_ms == 0))
-        return refuse(reading, "duration must be a duration such as \"60s\", of at most a year.");
+        return refuse(reading, "duration", "a duration is expected, such as \"60s\", of at most a year");
     return true;
 }
 
-bool fault_json_read(const json_t *body, struct fault_order *order, char *why, size_t why_size) {
-    const struct reading reading = {.body = body, .order = order, .why = why, .why_size = why_size};
+bool fault_json_read(const json_t *body, struct fault_order *order, struct document_error *error) {
+    const struct reading reading = {.body = body, .order = order, .error = error};
     *order = (struct fault_order){.endpoint = order->endpoint};
-    return read_what(&reading) && read_details(&reading) && read_on(&reading) && read_direction(&reading) &&
-           read_how_often(&reading);
+    return document_check_members(body, "", members, error) && read_what(&reading) && read_details(&reading) &&
+           read_on(&reading) && read_direction(&reading) && read_how_often(&reading);
 }
 
 /* ---- writing ---- */

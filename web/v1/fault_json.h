@@ -6,12 +6,11 @@
 
 #include "server/fault.h"
 
-/* The members that an order may have; ends with NULL. */
-extern const char *const fault_json_members[];
+struct document_error;
 
-/* Read an order. Its endpoint is what is there already: that of the path, or none. False: `why` says which member is wrong,
- * and what would be right. */
-bool fault_json_read(const json_t *body, struct fault_order *order, char *why, size_t why_size);
+/* Read an order. Its endpoint is what is there already: that of the path, or none. False: `error` says where it makes no
+ * sense. */
+bool fault_json_read(const json_t *body, struct fault_order *order, struct document_error *error);
 
 /* What was ordered, with what was chosen for it, and the counts. */
 json_t *fault_json(const struct fault *fault);

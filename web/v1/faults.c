@@ -50,15 +50,18 @@ static void answer_order(const struct call *call, const struct fault_order *orde
 
 static void put(const struct call *call, struct slice endpoint) {
     struct fault_order order = {.endpoint = endpoint};
-    char why[512];
+    struct document_error error;
+    char problem[512];
     uint64_t id = 0;
-    json_t *body = input_body(call, fault_json_members);
-    if (body == NULL)
+    json_t *body = document_read(call->request->body, problem, sizeof problem);
+    if (body == NULL) {
+        problem_send(call->request, PROBLEM_BAD_BODY, "%s", problem);
         return;
-    bool good = fault_json_read(body, &order, why, sizeof why);
+    }
+    bool good = fault_json_read(body, &order, &error);
     json_decref(body);
     if (!good) {
-        problem_send(call->request, PROBLEM_BAD_BODY, "%s", why);
+        input_refuse(call, &error);
         return;
     }
     enum fault_refusal refusal = fault_order(call->web->server, &order, &id);
