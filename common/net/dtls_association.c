@@ -629,7 +629,9 @@ void dtls_drop_with_alert(struct link *link, uint8_t alert) {
 
 bool dtls_forget_cid(struct link *link) {
     struct dtls_session *session = session_of(link);
-    if (session->dtls == NULL || session->live != NULL || session->keys.cid_len == 0)
+    /* What goes on without mbedtls takes its CID from there once more. */
+    bool is_beginning = session->live != NULL && session->dtls != NULL && !session->dtls->params.keep_live;
+    if (session->dtls == NULL || is_beginning || session->keys.cid_len == 0)
         return false;
     session_table_forget_cid(&session->dtls->sessions, session);
     return true;

@@ -23,7 +23,10 @@ from coapraw import (
 )
 from observed_device import ObservedDevice
 from ordered_faults import faults_path, order  # noqa: F401
+from oscore_peer import OSCORE, OscorePeer
 from played_device import TEXT, PlayedDevice
+from test_oscore import put
+from test_oscore import register as oscore_register
 
 LINKS = b"</1/0>,</3/0>"
 CRITICAL = 65001  # no option has this number, and it is odd
@@ -646,3 +649,32 @@ def test_a_message_that_waits_does_not_keep_the_server_from_ending(berth, order)
     peer.send(register_message(peer))
     peer.expect_silence()
     berth.stop()
+
+
+# ---- protected end to end ----
+
+
+@pytest.fixture
+def protected(berth):
+    put(berth)
+    device = OscorePeer(berth.coap_port)
+    yield device
+    device.close()
+
+
+def test_answers_are_ordered_for_what_is_protected_too(berth, order, protected):
+    order({"answer": "4.03", "on": "register"}, "dev1")
+    oscore_register(protected, code="4.03")
+    location = oscore_register(protected)
+    fault = order({"answer": "4.00", "max_age": 7, "on": "update"}, "dev1")
+    assert protected.once(POST, location).code_text == "4.00"
+    assert all(message.one(OSCORE) is not None for message in protected.wire)
+    assert fault.await_event()["endpoint"] == "dev1"
+    assert protected.once(POST, location).code_text == "2.04"
+
+
+def test_of_protected_messages_the_outside_is_seen(berth, order, protected):
+    location = oscore_register(protected)
+    inner, outer = order({"drop": True, "on": "update"}, "dev1"), order({"duplicate": 1, "on": "request"}, "dev1")
+    assert protected.once(POST, location).code_text == "2.04"
+    assert (inner.counts(), outer.counts()) == ((0, 0, True), (1, 1, False))
