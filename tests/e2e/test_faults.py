@@ -309,10 +309,23 @@ def test_a_request_is_never_answered_nor_are_its_copies(berth, order, what):
     assert exchange(peer, again).code_text in ("2.01", "2.02", "2.04")
 
 
-def test_an_answer_without_on_is_for_whatever_comes_next(berth, order):
-    order({"answer": "4.03"}, "dev1")
+@pytest.mark.parametrize("on", [{}, {"on": "any"}])
+def test_an_answer_is_for_whatever_comes_next(berth, order, on):
+    fault = order({"answer": "4.03", **on}, "dev1")
+    assert "on" not in fault.shown()
     device, message = ask(berth, "register")
     assert exchange(device, message).code_text == "4.03"
+
+
+def test_silence_about_anything_is_about_pings_too(berth, order):
+    order({"silence": True, "on": "any"})
+    peer = berth.peer()
+    peer.send(Coap(CON, EMPTY, 0x1111))
+    peer.ping()
+    order({"silence": True, "on": "any"})
+    message = register_message(peer)
+    peer.send(message)
+    peer.expect_silence()
 
 
 def register_in_blocks(peer, endpoint="dev1"):

@@ -1,6 +1,7 @@
 """Faults over connections: TCP and TLS that end in one way or another, or are half-open, and messages in frames."""
 
 import socket
+import ssl
 import time
 
 import pytest
@@ -208,3 +209,59 @@ def test_a_frame_is_cut_and_the_connection_cannot_be_understood_any_more(berth, 
     device.peer.send(device.peer.message(POST, device.registered.location))
     assert device.peer._more(time.monotonic() + 10)
     assert len(device.peer.bytes) == 3
+
+
+# ---- handshakes over TLS ----
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_resumption_over_tls_is_refused(berth, order, tmp_path, version):
+    made = tls(berth, pki(berth, tmp_path), version)
+
+    def connect(session=None):
+        peer = TlsPeer(tls_port(berth), made, session=session)
+        berth.peers.append(peer)
+        return peer
+
+    session = connect().sock.session
+    assert connect(session).sock.session_reused
+    fault = order({"refuse": "resumption"}, "dev1")
+    refused = connect(session)
+    assert not refused.sock.session_reused
+    assert fault.await_event()["endpoint"] == "dev1"
+    fault.delete()
+    assert connect(refused.sock.session).sock.session_reused
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_handshake_over_tls_is_refused(berth, order, connect_tls, version):
+    order({"refuse": "handshake", "times": 1}, "dev1")
+    with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
+        connect_tls(version)
+    failed = berth.await_event("dtls_failed")
+    assert failed["reason"] == "certificate_refused" and (version == "1.3" or failed["alert_sent"] == 49)
+    connect_tls(version)
+
+
+def server_hello_time(port, tls_context):
+    """gmt_unix_time of a ServerHello of TLS 1.2."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = tls_context.wrap_bio(incoming, outgoing)
+    with pytest.raises(ssl.SSLWantReadError):
+        session.do_handshake()
+    sock.sendall(outgoing.read())
+    sock.settimeout(10)
+    data = b""
+    while len(data) < 15:
+        data += sock.recv(65536)
+    sock.close()
+    assert (data[0], data[5]) == (22, 2), data[:16]
+    return int.from_bytes(data[11:15], "big")
+
+
+def test_devices_are_told_another_time_over_tls(berth, order, tmp_path):
+    made = tls(berth, pki(berth, tmp_path), "1.2")
+    assert abs(server_hello_time(tls_port(berth), made) - time.time()) < 60
+    order({"time_offset_s": 86400})
+    assert abs(server_hello_time(tls_port(berth), made) - time.time() - 86400) < 60

@@ -260,6 +260,8 @@ static bool read_on(const struct reading *reading) {
                       "expected is any, con, non, ack, rst, request, response, ping, register, update, deregister, "
                       "bootstrap, send, notify, read, write, execute, create, delete, discover, observe, continue, "
                       "handshake or record");
+    if (order->on == MESSAGE_ANY && is_one_of(order, to_answers))
+        order->on = MESSAGE_FROM_DEVICES | (order->what == FAULT_SILENCE ? MESSAGE_PING : 0);
     if ((order->on & ~possible) == 0)
         return true;
     return refuse(reading, "on", "%s",
@@ -418,7 +420,8 @@ json_t *fault_json(const struct fault *fault) {
     set(object, "id", json_integer((json_int_t)fault->id));
     set(object, "endpoint", order->endpoint.data == NULL ? json_null() : document_text(order->endpoint));
     set_what(object, order);
-    if (order->on != 0 && order->on != MESSAGE_FROM_DEVICES)
+    bool is_one_kind = (order->on & (order->on - 1)) == 0;
+    if (order->on != 0 && (is_one_kind || order->on == MESSAGE_ANY))
         set(object, "on", json_string(message_kind_name(order->on)));
     if (order->on != 0 && order->in != order->out)
         set(object, "direction", json_string(order->in ? "in" : "out"));
