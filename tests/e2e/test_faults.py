@@ -1,5 +1,6 @@
 """What a test orders to go wrong, over UDP: each fault does what it says, as often as it says, and to whom."""
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -21,10 +22,12 @@ from coapraw import (
     block,
     uint,
 )
+from device_process import start_device  # noqa: F401
 from observed_device import ObservedDevice
 from ordered_faults import faults_path, order  # noqa: F401
 from oscore_peer import OSCORE, OscorePeer
 from played_device import TEXT, PlayedDevice
+from test_dtls import COAPS, KEY, add_psk
 from test_oscore import put
 from test_oscore import register as oscore_register
 
@@ -691,3 +694,33 @@ def test_of_protected_messages_the_outside_is_seen(berth, order, protected):
     inner, outer = order({"drop": True, "on": "update"}, "dev1"), order({"duplicate": 1, "on": "request"}, "dev1")
     assert protected.once(POST, location).code_text == "2.04"
     assert (inner.counts(), outer.counts()) == ((0, 0, True), (1, 1, False))
+
+
+# ---- a bad network ----
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_over_a_bad_network_everything_is_done_once_and_rightly(start_berth, start_device, secure):
+    """Of both sides' messages or records some are lost, late, double and overtaken; both send again, quickly."""
+    berth = start_berth("--ack-timeout", "100ms", "--max-retransmit", "8", listen=COAPS)
+    if secure:
+        add_psk(berth, "dev1")
+    on = "record" if secure else "any"
+    for number, fault in enumerate(({"drop": True}, {"delay": "30ms"}, {"duplicate": 2}, {"reorder": True})):
+        body = {**fault, "on": on, "probability": 0.1, "seed": number, "times": None}
+        assert berth.http("PUT", "/v1/faults", body).status == 204
+    options = ("--psk", f"dev1:{KEY.hex()}", "--cid") if secure else ()
+    device = start_device("--server", berth.listen[int(secure)], "--endpoint", "dev1", "--ack-timeout", "100ms", "--max-retransmit", "8", *options)
+    device.line("Device ID:", partly=True, timeout=30)
+    for value in range(20):
+        answer = berth.http("PUT", "/v1/devices/dev1/3/0/15", f"Etc/{value}")
+        assert answer.status == 204, answer.body
+        assert berth.http("GET", "/v1/devices/dev1/3/0/15").json["value"] == f"Etc/{value}"
+    value = base64.b64decode(berth.get("/v1/devices/dev1/5000/0/0")["value"])
+    assert value == bytes(number % 251 for number in range(131072))
+    fired = [item["fired"] for item in berth.get("/v1/faults")["items"]]
+    assert all(count > 3 for count in fired), fired
+    assert berth.http("DELETE", "/v1/faults").status == 204
+    device.terminate()
+    requests = [line for line in device.end() if line.startswith("Request: PUT")]
+    assert len(requests) == 20
