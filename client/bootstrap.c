@@ -210,7 +210,8 @@ static bool reach_server(struct bootstrap *bootstrap, char *error, size_t error_
     const struct instance *security = server_account_bootstrap(device);
     if (security != NULL)
         return device_reach(device, server_account_bytes(security, SECURITY_URI),
-                            security_is_given(security) ? LWM2M_ID_NONE : security->id, error, error_size);
+                            security_is_given(security, device->options->server_text) ? LWM2M_ID_NONE : security->id,
+                            error, error_size);
     return device_reach(device, slice_str(device->options->server_text), LWM2M_ID_NONE, error, error_size);
 }
 
@@ -335,6 +336,7 @@ static void on_finished(struct timer *timer, void *arg) {
     struct bootstrap *bootstrap = TIMER_OWNER(timer, struct bootstrap, timer);
     report_event(report_of(bootstrap), "bootstrapped", "Client bootstrapped");
     schedule_purge(bootstrap);
+    attribute_list_free(&bootstrap->device->attributes); /* they were a server's that may be gone */
     on_return(timer, arg);
 }
 

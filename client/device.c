@@ -331,6 +331,7 @@ void device_free(struct device *device) {
     queue_mode_end(&device->queue_mode);
     cancel_timers(device);
     close_network(device);
+    protection_forget(device);
     kept_close(device);
     ticker_close(&device->ticker);
     uv_close((uv_handle_t *)&device->alive, NULL);

@@ -443,7 +443,7 @@ static bool take_environment(struct options *options, char problem[PROBLEM_MAX])
 /* Numbers are used once under a key (RFC 8613 §7.2.1): they are kept, or the keys are new. */
 static bool complete_oscore(struct options *options, char problem[PROBLEM_MAX]) {
     options->security.keeps_more = options->oscore.given || options->bootstraps;
-    if (options->oscore_b2 && !options->oscore.given) {
+    if (options->oscore_b2 && !options->oscore.given && !options->bootstraps) {
         snprintf(problem, PROBLEM_MAX, "--oscore-b2 needs --oscore");
         return false;
     }

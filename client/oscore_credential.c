@@ -3,6 +3,7 @@
 #include <mbedtls/platform_util.h>
 #include <stdio.h>
 
+#include "client/server_account.h"
 #include "common/base/text.h"
 
 enum { LINE_MAX_BYTES = 1024 };
@@ -81,6 +82,45 @@ bool oscore_credential_read(struct oscore_credential *c, const char *value, char
     good = oscore_context_derive(&context, &secrets);
     oscore_context_wipe(&context);
     return good || fail(problem, "needs secret, and two different ids that are short enough for the algorithm");
+}
+
+static bool copy_bytes(struct slice bytes, uint8_t *memory, size_t size, uint8_t *len) {
+    if (bytes.len > size)
+        return false;
+    if (bytes.len > 0)
+        memcpy(memory, bytes.data, bytes.len);
+    *len = (uint8_t)bytes.len;
+    return true;
+}
+
+/* A number of COSE's, of which some are negative. */
+static int64_t number_of(const struct instance *oscore, uint16_t resource, int64_t otherwise) {
+    const struct lwm2m_value *value = instance_value(oscore, resource, 0);
+    return value != NULL && value->type == LWM2M_INTEGER ? value->integer : otherwise;
+}
+
+bool oscore_credential_take(struct oscore_credential *c, const struct instance *oscore) {
+    struct oscore_context context;
+    int64_t aead = number_of(oscore, OSCORE_AEAD, 10), hmac = number_of(oscore, OSCORE_HMAC, -10);
+    *c = (struct oscore_credential){.given = true};
+    if (aead < 0 || aead > UINT8_MAX || hmac < INT8_MIN || hmac > INT8_MAX || !oscore_hkdf_of((int)hmac, &c->hkdf))
+        return false;
+    c->aead = (uint8_t)aead;
+    bool fits = copy_bytes(server_account_bytes(oscore, OSCORE_MASTER_SECRET), c->master_secret,
+                           sizeof c->master_secret, &c->master_secret_len) &&
+                copy_bytes(server_account_bytes(oscore, OSCORE_MASTER_SALT), c->master_salt, sizeof c->master_salt,
+                           &c->master_salt_len) &&
+                copy_bytes(server_account_bytes(oscore, OSCORE_SENDER_ID), c->sender_id, sizeof c->sender_id,
+                           &c->sender_id_len) &&
+                copy_bytes(server_account_bytes(oscore, OSCORE_RECIPIENT_ID), c->recipient_id, sizeof c->recipient_id,
+                           &c->recipient_id_len) &&
+                copy_bytes(server_account_bytes(oscore, OSCORE_ID_CONTEXT), c->id_context, sizeof c->id_context,
+                           &c->id_context_len);
+    struct oscore_secrets secrets = oscore_credential_secrets(c);
+    bool good = fits && oscore_context_derive(&context, &secrets);
+    if (good)
+        oscore_context_wipe(&context);
+    return good;
 }
 
 struct oscore_secrets oscore_credential_secrets(const struct oscore_credential *c) {

@@ -20,6 +20,11 @@ struct oscore_credential {
 bool oscore_credential_read(struct oscore_credential *credential, const char *value,
                             char problem[SECURITY_PROBLEM_MAX]);
 
+struct instance;
+
+/* As an instance of object 21 has it. False: no context can be derived from it. */
+bool oscore_credential_take(struct oscore_credential *credential, const struct instance *oscore);
+
 /* What a context is derived from; it points into the credential. */
 struct oscore_secrets oscore_credential_secrets(const struct oscore_credential *credential);
 

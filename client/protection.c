@@ -1,13 +1,19 @@
 #include "client/protection.h"
 
+#include <mbedtls/platform_util.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "client/device.h"
 #include "common/base/text.h"
 
+struct protection_past {
+    struct oscore_credential credential;
+    struct oscore_numbers numbers;
+};
+
 static const struct oscore_credential *credential_of(const struct protection *protection) {
-    return &protection->device->options->oscore;
+    return &protection->credential;
 }
 
 static struct slice configured_id_context(const struct protection *protection) {
@@ -93,15 +99,73 @@ static bool start_channel(struct protection *protection) {
     return true;
 }
 
+/* Those of the account that is used, where bootstrap has given it. False: messages are not protected. */
+static bool choose_credential(struct protection *protection) {
+    const struct device *device = protection->device;
+    uint16_t security = device->destination.security;
+    protection->credential = device->options->oscore;
+    if (security == LWM2M_ID_NONE)
+        return protection->credential.given;
+    const struct instance *account = object_instance(device_object(device, ACCOUNT_SECURITY), security);
+    const struct instance *oscore = server_account_oscore(device, account);
+    return oscore != NULL && oscore_credential_take(&protection->credential, oscore);
+}
+
+static bool is_same(const struct oscore_credential *a, const struct oscore_credential *b) {
+    struct oscore_secrets one = oscore_credential_secrets(a), other = oscore_credential_secrets(b);
+    return slice_equal(one.master_secret, other.master_secret) && slice_equal(one.master_salt, other.master_salt) &&
+           slice_equal(one.sender_id, other.sender_id) && slice_equal(one.recipient_id, other.recipient_id) &&
+           slice_equal(one.id_context, other.id_context) && one.aead == other.aead && one.hkdf == other.hkdf;
+}
+
+static void drop_past(struct protection *protection, size_t at) {
+    struct protection_past *past = protection->past;
+    memmove(&past[at], &past[at + 1], (protection->past_count - at - 1) * sizeof *past);
+    protection->past_count--;
+    mbedtls_platform_zeroize(&past[protection->past_count], sizeof *past);
+}
+
+/* What was used of the context before, or nothing. */
+static void recall(struct protection *protection) {
+    protection->numbers = (struct oscore_numbers){0};
+    for (size_t i = 0; i < protection->past_count; i++) {
+        if (!is_same(&protection->past[i].credential, &protection->credential))
+            continue;
+        protection->numbers = protection->past[i].numbers;
+        drop_past(protection, i);
+        return;
+    }
+}
+
+static void remember(struct protection *protection) {
+    if (protection->past == NULL)
+        protection->past = memory_or_exit(calloc(PROTECTION_PAST_MAX, sizeof *protection->past));
+    if (protection->past_count == PROTECTION_PAST_MAX)
+        drop_past(protection, 0);
+    protection->past[protection->past_count++] =
+        (struct protection_past){.credential = protection->credential, .numbers = protection->numbers};
+}
+
+void protection_forget(struct device *device) {
+    struct protection *protection = &device->protection;
+    mbedtls_platform_zeroize(&protection->credential, sizeof protection->credential);
+    if (protection->past != NULL)
+        mbedtls_platform_zeroize(protection->past, PROTECTION_PAST_MAX * sizeof *protection->past);
+    free(protection->past);
+    protection->past = NULL;
+    protection->past_count = 0;
+}
+
 bool protection_start(struct device *device, char *error, size_t error_size) {
     static const struct oscore_handlers handlers = {
         .find = on_find, .secrets = on_secrets, .reserve = on_reserve, .renewed = on_renewed, .release = on_release};
     const struct options *options = device->options;
     struct protection *protection = &device->protection;
-    struct oscore_secrets secrets = oscore_credential_secrets(&options->oscore);
     protection->device = device;
-    if (!options->oscore.given)
+    if (!choose_credential(protection))
         return true;
+    struct oscore_secrets secrets = oscore_credential_secrets(&protection->credential);
+    recall(protection);
     if (options->security.state != NULL) {
         if (!oscore_file_open(&protection->file, options->security.state, &secrets, &protection->numbers, error,
                               error_size))
@@ -110,7 +174,7 @@ bool protection_start(struct device *device, char *error, size_t error_size) {
     }
     oscore_service_start(&protection->service, &handlers, protection, device->coap, &device->clock);
     if (!start_channel(protection)) {
-        snprintf(error, error_size, "--oscore: no context can be derived");
+        snprintf(error, error_size, "no OSCORE context can be derived");
         return false;
     }
     if (options->oscore_b2 && protection->numbers.id_context_len == 0)
@@ -123,6 +187,8 @@ void protection_end(struct device *device) {
     struct protection *protection = &device->protection;
     struct oscore_channel *channel = protection->channel;
     protection->channel = NULL;
+    if (channel != NULL && !protection->keeps)
+        remember(protection);
     if (channel != NULL) {
         oscore_channel_end(channel);
         link_unref(&channel->link);

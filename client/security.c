@@ -258,9 +258,10 @@ bool security_read_account(const struct security_options *options, const struct 
     return true;
 }
 
-bool security_is_given(const struct instance *account) {
+bool security_is_given(const struct instance *account, const char *factory) {
     return server_account_truth(account, SECURITY_IS_BOOTSTRAP, false) &&
-           instance_value(account, SECURITY_KEY, 0) == NULL;
+           slice_is(server_account_bytes(account, SECURITY_URI), factory) &&
+           instance_value(account, SECURITY_KEY, 0) == NULL && instance_value(account, SECURITY_OSCORE, 0) == NULL;
 }
 
 bool security_params_good(const struct security_params *params, const char **problem) {

@@ -61,8 +61,9 @@ bool security_read_account(const struct security_options *options, const struct 
                            struct destination *destination, struct security_params *params, char *error,
                            size_t error_size);
 
-/* The account of the bootstrap server as the device was made: its keys are those of the options. */
-bool security_is_given(const struct instance *account);
+/* It is the account of the bootstrap server as the device was made: its address is `factory`, and its keys are those of
+ * the options. */
+bool security_is_given(const struct instance *account, const char *factory);
 
 /* Keys and certificates can be read and belong together. False: *problem. */
 bool security_params_good(const struct security_params *params, const char **problem);

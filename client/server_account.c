@@ -1,5 +1,6 @@
 #include "client/server_account.h"
 
+#include <mbedtls/platform_util.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -27,6 +28,13 @@ struct slice server_account_bytes(const struct instance *instance, uint16_t reso
 
 static bool is_bootstrap(const struct instance *security) {
     return server_account_truth(security, SECURITY_IS_BOOTSTRAP, false);
+}
+
+const struct instance *server_account_oscore(const struct device *device, const struct instance *security) {
+    const struct lwm2m_value *link = instance_value(security, SECURITY_OSCORE, 0);
+    if (link == NULL || link->type != LWM2M_OBJLNK || link->link.object != ACCOUNT_OSCORE)
+        return NULL;
+    return object_instance(device_object(device, ACCOUNT_OSCORE), link->link.instance);
 }
 
 /* ---- finding ---- */
@@ -124,7 +132,7 @@ static bool judge_reach(const struct device *device, const struct instance *secu
         return complain(problem, "0/%u/0: the URI %s", security->id, why);
     if (destination.transport->secure == (mode == MODE_NONE))
         return complain(problem, "0/%u/2: the mode and the scheme of the URI do not fit", security->id);
-    if (!destination.transport->secure || security_is_given(security))
+    if (!destination.transport->secure || security_is_given(security, device->options->server_text))
         return true;
     if (!security_read_account(&device->options->security, security, &destination, &params, error, sizeof error))
         return complain(problem, "0/%u: %s", security->id, error);
@@ -151,9 +159,14 @@ static bool judge_oscore(const struct device *device, const struct instance *sec
     size_t users = 0;
     if (link == NULL || link->type != LWM2M_OBJLNK || link->link.object == LWM2M_ID_NONE)
         return true;
-    if (link->link.object != ACCOUNT_OSCORE ||
-        object_instance(device_object(device, ACCOUNT_OSCORE), link->link.instance) == NULL)
+    const struct instance *oscore = server_account_oscore(device, security);
+    struct oscore_credential credential;
+    if (oscore == NULL)
         return complain(problem, "0/%u/17 links to no instance of OSCORE", security->id);
+    bool good = oscore_credential_take(&credential, oscore);
+    mbedtls_platform_zeroize(&credential, sizeof credential);
+    if (!good)
+        return complain(problem, "21/%u: no context can be derived from it", oscore->id);
     for (size_t i = 0; i < object->instance_count; i++)
         users += links_to(&object->instances[i], SECURITY_OSCORE, ACCOUNT_OSCORE, link->link.instance);
     return users == 1 || complain(problem, "21/%u is used by two accounts", link->link.instance);

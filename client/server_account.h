@@ -39,6 +39,17 @@ enum {
 enum { MODE_PSK = 0, MODE_RPK = 1, MODE_X509 = 2, MODE_NONE = 3 };
 enum { USAGE_AUTHORITY = 0, USAGE_SERVICE = 1, USAGE_TRUST_ANCHOR = 2, USAGE_DOMAIN_ISSUED = 3 };
 
+/* Resources of OSCORE (Core 1.2 Transport §E.1). */
+enum {
+    OSCORE_MASTER_SECRET = 0,
+    OSCORE_SENDER_ID = 1,
+    OSCORE_RECIPIENT_ID = 2,
+    OSCORE_AEAD = 3,
+    OSCORE_HMAC = 4,
+    OSCORE_MASTER_SALT = 5,
+    OSCORE_ID_CONTEXT = 6,
+};
+
 /* Resources of Server (§E.2) that decide about registering. */
 enum {
     SERVER_SHORT_ID = 0,
@@ -71,6 +82,9 @@ const struct instance *server_account_bootstrap(const struct device *device);
 
 /* The instance, of whatever object, belongs to the account of the bootstrap server. */
 bool server_account_is_bootstraps(const struct device *device, uint16_t object, uint16_t instance);
+
+/* The instance of OSCORE that protects messages of this account; NULL: none does. */
+const struct instance *server_account_oscore(const struct device *device, const struct instance *security);
 
 /* A number (Integer or Unsigned Integer), Boolean or text of an instance; `otherwise` when there is none, or a negative
  * number. */

@@ -5,6 +5,7 @@ import os
 import pytest
 from coapstream import TCP
 from device_process import start_device  # noqa: F401
+from oscore_peer import CREDENTIAL
 from played_device import Asked
 from test_bootstrap import configure, session
 from test_device_command_line import run
@@ -15,6 +16,7 @@ LISTEN = (*TCP, "coaps://127.0.0.1:0", "coaps+tcp://127.0.0.1:0")
 VERSIONS = ["1.0", "1.1", "1.2"]
 WAYS = [
     ("coap", "none"), ("coap+tcp", "none"), ("coaps", "psk"), ("coaps", "x509"), ("coaps+tcp", "psk"), ("coaps+tcp", "x509"),
+    ("coap", "oscore"), ("coap+tcp", "oscore"),
 ]  # fmt: skip
 
 
@@ -37,6 +39,10 @@ def secrets(berth, tmp_path, mode, endpoint="dev1"):
         out = str(tmp_path / "factory")
         run_pki("device", "--data", str(berth.data), "--endpoint", endpoint, "--out", out, cwd=tmp_path)
         return ("--cert", f"{out}.pem", "--key", f"{out}.key", "--ca", f"{berth.data}/ca.pem")
+    if mode == "oscore":
+        answer = berth.http("PUT", f"/v1/credentials/{endpoint}", {**CREDENTIAL, "service": "bootstrap"})
+        assert answer.status == 201, answer.body
+        return ("--oscore", "sender=01,recipient=,secret={master_secret_hex},salt={master_salt_hex}".format(**CREDENTIAL))
     return ()
 
 
@@ -81,8 +87,10 @@ def is_unanswered(device, then=""):
 # ---- every way there ----
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize(("scheme", "mode"), WAYS)
+@pytest.mark.parametrize(
+    ("scheme", "mode", "version"),
+    [(*way, version) for way in WAYS for version in VERSIONS if (way[1], version) != ("oscore", "1.0")],  # OSCORE came with 1.1
+)
 def test_from_the_factory_to_a_read(berth, fresh, scheme, mode, version):
     device = fresh(scheme, mode, "--lwm2m", version)
     is_bootstrapped(device)
@@ -147,6 +155,18 @@ def test_BSC_10_each_usage_of_the_servers_certificate(berth, fresh, usage):
     is_read(berth)
 
 
+@pytest.mark.parametrize(("name", "good"), [("localhost", True), ("elsewhere.example", False)])
+def test_leshan_x509_with_SNI_the_server_is_the_one_that_the_account_names(berth, fresh, name, good):
+    configure(berth, servers=[{"security": {"mode": "x509", "certificate_usage": 2, "sni": name}}])
+    device = fresh("coaps", "x509")
+    if good:
+        is_bootstrapped(device)
+        is_read(berth)
+    else:
+        device.line("Client bootstrapped")
+        device.line("Handshake failed: certificate_refused")
+
+
 def test_BSC_10_another_certificate_than_the_one_that_was_given_is_not_the_servers(berth, fresh, start_berth, start_device):  # noqa: F811
     other = start_berth(listen=LISTEN)
     configure(berth, servers=[{"uri": uri_of(other, "coaps"), "security": {"mode": "x509"}}])
@@ -195,6 +215,35 @@ def test_a_resource_of_another_object_is_written(berth, fresh):
     assert berth.get("/v1/devices/dev1/3303/7/5700")["value"] == 20.5
 
 
+def test_from_a_bootstrap_over_dtls_to_a_server_with_oscore_within_dtls(berth, fresh):
+    configure(berth, servers=[{"security": {"mode": "psk"}, "oscore": {}}])
+    device = fresh("coaps", "psk")
+    is_bootstrapped(device)
+    assert berth.device("dev1")["security"]["mode"] == "oscore"
+    device.command("bootstrap")
+    is_bootstrapped(device)
+    is_read(berth)
+
+
+def test_leshan_from_a_bootstrap_with_oscore_to_a_server_without(berth, fresh):
+    configure(berth, servers=[{"security": {"mode": "none"}, "uri": uri_of(berth, "coap")}])
+    is_bootstrapped(fresh("coap", "oscore"))
+    is_read(berth)
+    assert berth.device("dev1")["security"]["mode"] == "none"
+
+
+def test_with_oscore_and_without_state_numbers_go_on_in_the_process(berth, fresh):
+    """Derived contexts (B.2) for the bootstrap; the server's own is used twice in one process, and not begun anew."""
+    explicit = {"master_secret_hex": "aa" * 16, "sender_id_hex": "5e", "recipient_id_hex": "d1"}
+    configure(berth, servers=[{"security": {"mode": "oscore", **explicit}}])
+    device = fresh("coap", "oscore", "--oscore-b2", state=None)
+    is_bootstrapped(device)
+    for _ in range(2):
+        device.command("bootstrap")
+        is_bootstrapped(device)
+        is_read(berth)
+
+
 # ---- what only bootstrap reaches ----
 
 
@@ -239,7 +288,7 @@ def test_BS_16_BS_34_what_there_is_can_be_discovered(berth, fresh):
 
 
 @pytest.mark.parametrize("path", ["/", "/0", "/1", "/3303", "/3303/0"])
-def test_BS_15_what_is_deleted_is_gone_but_the_account_and_the_device(berth, fresh, path):
+def test_BS_15_leshan_what_is_deleted_is_gone_but_the_account_and_the_device(berth, fresh, path):
     configure(berth, delete=[path])
     device = fresh()
     is_bootstrapped(device)
@@ -425,6 +474,29 @@ def test_a_bootstrap_account_can_be_renewed(berth, fresh):
     is_bootstrapped(device)
     is_read(berth)
     assert all(item["identity"] != "factory" for item in berth.get("/v1/credentials/dev1")["items"] if item["mode"] == "psk")
+
+
+@pytest.mark.parametrize(
+    ("path", "attribute"),
+    [("/3303", "pmin=10"), ("/3303/0", "pmax=300"), ("/3303/0/5700", "gt=30"), ("/3442/0/1120/0", "st=5")],
+)
+def test_leshan_WriteAttributeBootstrap_no_attributes_are_left_after_a_bootstrap(berth, fresh, path, attribute):
+    device = fresh("coap", "none", "--lwm2m", "1.2")
+    is_bootstrapped(device)
+    name, value = attribute.split("=")
+    answer = berth.http("PUT", f"/v1/devices/dev1{path}/attributes", {name: int(value)})
+    assert answer.status == 204, answer.body
+    discovered = f"/v1/devices/dev1/{path.split('/')[1]}/discover?depth=3"
+    assert attributes_in(berth.get(discovered)) == [(path, name)]
+    device.command("bootstrap")
+    is_bootstrapped(device)
+    assert attributes_in(berth.get(discovered)) == []
+
+
+def attributes_in(discovered):
+    return [
+        (link["path"], name) for link in discovered["links"] for name in link["attributes"] if name not in ("dim", "ver", "ssid")
+    ]
 
 
 # ---- restarts ----

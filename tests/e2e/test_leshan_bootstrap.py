@@ -2,8 +2,9 @@
 
 import pytest
 from bootstrapped_device import BootstrapDevice
-from coapraw import POST, PUT
+from coapraw import GET, POST, PUT
 from lwm2mraw import SENML_CBOR, SENML_JSON, TLV
+from oscore_peer import CREDENTIAL, OscorePeer
 from played_device import PlayedDevice
 from test_bootstrap import configure, session
 from test_dtls import COAPS, add_psk, connect
@@ -93,6 +94,17 @@ def test_leshan_oscore_from_a_bootstrap_without_it(start_berth):
     (stored,) = berth.get("/v1/credentials/dev1")["items"]
     assert stored["mode"] == "oscore" and stored["recipient_id_hex"] == given["/21/0/1"].hex()
     assert given["/0/1/17"] == "21:0" and given["/0/1/2"] == 3
+
+
+def test_leshan_oscore_without_an_endpoint_name(berth):
+    """The endpoint is that of the context; what follows is protected, too."""
+    assert berth.http("PUT", "/v1/credentials/dev1", {**CREDENTIAL, "service": "bootstrap"}).status == 201
+    device = OscorePeer(berth.coap_port)
+    assert device.request(POST, "bs").code_text == "2.04"
+    asked = device.take_request()
+    assert (asked[0].code, asked[0].all(11)) == (GET, [b"0"])
+    assert berth.await_event("bootstrap_started", "dev1")["security"] == "oscore"
+    device.close()
 
 
 def test_leshan_from_a_secure_bootstrap_to_a_server_without_security(start_berth):
