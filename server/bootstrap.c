@@ -46,7 +46,8 @@ struct session {
     enum bootstrap_state state;
     enum bootstrap_sequence sequence;
     int format;
-    bool is_again; /* the step under way has been tried before */
+    bool is_again;       /* the step under way has been tried before */
+    bool has_registered; /* since it was sent the Finish */
     unsigned busy;
     struct bootstrap_facts facts;
     uint8_t *config_bytes; /* what the configuration points into */
@@ -249,8 +250,20 @@ void bootstrap_link_ended(struct server *server, const struct link *link) {
         return;
     for (s = TAILQ_FIRST(&server->bootstrap->running); s != NULL; s = next) {
         next = TAILQ_NEXT(s, entry);
-        if (s->link == link)
+        if (s->link == link && s->has_registered)
+            end(s, BOOTSTRAP_FINISHED, "");
+        else if (s->link == link)
             fail(s, "the device has ended the session");
+    }
+}
+
+void bootstrap_endpoint_registered(struct server *server, struct slice endpoint) {
+    struct session *s;
+    if (server->bootstrap == NULL)
+        return;
+    TAILQ_FOREACH(s, &server->bootstrap->running, entry) {
+        if (s->phase == PHASE_FINISH && slice_equal(s->facts.endpoint, endpoint))
+            s->has_registered = true;
     }
 }
 
@@ -461,6 +474,8 @@ static void on_reply(void *arg, const struct coap_reply *reply) {
     note(s, &step, reply);
     if (good && step.verb == BOOTSTRAP_DISCOVER)
         bootstrap_discovered(reply->body, &s->facts);
+    if (step.verb == BOOTSTRAP_FINISH && reply->result != COAP_CALL_REPLY && s->has_registered)
+        good = true;
     if (!good) {
         switch (policy_of(s, step.verb, reply)) {
         case BOOTSTRAP_RETRY:

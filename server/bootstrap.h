@@ -32,6 +32,10 @@ void bootstrap_take_pack_request(struct server *server, const struct coap_reques
 /* The peer has gone, and nothing can be sent to it any more. */
 void bootstrap_link_ended(struct server *server, const struct link *link);
 
+/* The endpoint has registered: it has taken a Finish that it was sent, even if its answer was lost, since devices close
+ * what they were bootstrapped over. */
+void bootstrap_endpoint_registered(struct server *server, struct slice endpoint);
+
 /* Whether a bootstrap goes on over the link. */
 bool bootstrap_uses_link(const struct server *server, const struct link *link);
 

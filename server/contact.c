@@ -2,6 +2,7 @@
 
 #include "server/announced_observation.h"
 #include "server/awake.h"
+#include "server/bootstrap.h"
 #include "server/connection.h"
 #include "server/dealings.h"
 #include "server/observation.h"
@@ -14,6 +15,7 @@ void contact_registered(struct server *server, struct registration *r, bool repl
     (void)replaced;
     if (server->trace != NULL)
         trace_follow(server->trace, registration_endpoint(r), r->link);
+    bootstrap_endpoint_registered(server, registration_endpoint(r));
     observations_revive(r);
     awake_heard(server, r);
     queue_resume(server, r);

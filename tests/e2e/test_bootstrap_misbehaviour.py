@@ -100,6 +100,25 @@ def test_BS_22_BS_16_BS_23_a_command_without_an_answer(berth, device, step):
     assert len([e for e in berth.events_after(types="bootstrap_step") if e["path"] == event["path"] and e["operation"] == event["operation"]]) == 2
 
 
+def test_a_device_that_has_registered_has_taken_the_finish_though_its_answer_was_lost(berth, device):
+    device.begin()
+    device.until("POST /bs")
+    berth.register("dev1")
+    berth.leap(SILENCE)
+    berth.await_event("bootstrap_finished", "dev1")
+    last = session(berth)["steps"][-1]
+    assert session(berth)["state"] == "finished" and last["coap_code"] is None and "no acknowledgement" in last["detail"]
+
+
+def test_a_device_that_is_still_registered_from_before_has_not_taken_it(berth, device):
+    berth.register("dev1")
+    device.begin()
+    device.until("POST /bs")
+    berth.leap(SILENCE)
+    berth.leap(SILENCE)
+    failed(berth)
+
+
 @pytest.mark.parametrize("step", STEPS[1:])
 def test_BS_22_an_answer_to_the_second_try_is_good(berth, device, step):
     device.begin()
