@@ -92,6 +92,40 @@ def test_devices_come_in_pages(stub):
     ]
 
 
+def test_register_that_is_lost_comes_again(berth):
+    lost = berth.fault("dev1", drop=True, on="register", count=2)
+    berth.device("dev1", "--ack-timeout", "50ms")
+    berth.wait_registered("dev1")
+    assert lost.expect_fired()["action"] == "drop"
+    assert (lost.show()["fired"], lost.show()["active"]) == (2, False)
+
+
+def test_fault_ends_with_its_block(berth):
+    device = berth.device("dev1")
+    berth.wait_registered("dev1")
+    with berth.fault("dev1", answer="4.04", on="update", times=None):
+        with berth.expecting("replaced", endpoint="dev1"):
+            device.update()
+    assert berth.faults("dev1") == berth.faults() == []
+    with berth.expecting("updated", endpoint="dev1"):
+        device.expect("registered", after=device.expect("registered"))
+        device.update()
+
+
+def test_faults_are_cleared(berth):
+    berth.fault("dev1", drop=True, on="any")
+    berth.fault("dev2", drop=True, on="any")
+    berth.clear_faults("dev1")
+    assert [one["endpoint"] for one in berth.faults()] == ["dev2"]
+    berth.tidy()
+    assert berth.faults() == []
+
+
+def test_fault_that_makes_no_sense_is_refused(berth):
+    with pytest.raises(Problem, match="sneeze"):
+        berth.fault("dev1", sneeze=True)
+
+
 def test_fault_is_ordered_shown_and_taken_back(stub):
     berth = berth_testing.attach(stub.url)
     stub.answer("PUT", "/v1/devices/dev%2F1/faults", None, 204, Location="/v1/faults/4")

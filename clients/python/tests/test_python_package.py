@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import venv
 import zipfile
 
 import pytest
-from package_paths import PACKAGE
+from package_paths import PACKAGE, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,12 @@ def test_sources_are_of_the_oldest_python(path):
     assert {name.partition(".")[0] for name in imported} <= known
     # Annotations may be newer than the interpreter, as long as it does not evaluate them.
     assert "from __future__ import annotations" in path.read_text() or not imported
+
+
+def test_version_is_that_of_the_server():
+    cmake = re.search(r"project\(berth VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text())
+    package = re.search(r'^version = "(.*)"$', (PACKAGE / "pyproject.toml").read_text(), re.MULTILINE)
+    assert package[1] == cmake[1]
 
 
 def test_every_public_name_is_there():

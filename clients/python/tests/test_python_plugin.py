@@ -171,9 +171,9 @@ def test_no_server_anywhere_says_what_to_do(run, tmp_path):
     assert code == 1 and "put its directory into $PATH, or name it with $BERTH_SERVER" in output
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, 1, 2])
 def test_code_of_the_readme_passes(run, number):
     blocks = re.findall(r"^```python\n(.*?)^```$", (PACKAGE / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2, "one test for each"
+    assert len(blocks) == 3, "one test for each"
     code, output = run(blocks[number])
     assert code == 0, output
