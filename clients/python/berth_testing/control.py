@@ -169,16 +169,23 @@ class Control(Operations):
         traffic: dict[str, Any] = self.call("GET", f"/v1/devices/{segment(endpoint)}/traffic").json
         return traffic
 
-    def messages(self, endpoint: str, **filters: Any) -> list[dict[str, Any]]:
-        """The last messages to and from the device, decoded."""
-        page = self.call("GET", f"/v1/devices/{segment(endpoint)}/messages", query=filters).json
-        return list(page["items"])
+    def messages(self, endpoint: Optional[str] = None, after: int = 0, **filters: Any) -> list[dict[str, Any]]:
+        """The messages to and from a device, or everybody, as far as they are kept: decoded, oldest first. `after` is
+        the `id` of one; filters are `kind`, `direction` and `raw`."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.call("GET", _messages_of(endpoint), query={**filters, "after": after}).json
+            if not page["items"]:
+                return found
+            found += page["items"]
+            after = page["items"][-1]["id"]
 
-    def capture(self, path: Union[str, os.PathLike[str]], endpoint: Optional[str] = None) -> Path:
+    def capture(self, path: Union[str, os.PathLike[str]], endpoint: Optional[str] = None, clear: bool = False) -> Path:
         """Write what went over the wire, of one device or all, to a pcapng file. It has the secrets of DTLS and TLS
-        in it, so Wireshark shows everything: keep it to yourself."""
-        source = "/v1/messages" if endpoint is None else f"/v1/devices/{segment(endpoint)}/messages"
-        data = self.call("GET", source, headers={"Accept": _PCAPNG}, timeout=120.0).body
+        in it, so that Wireshark shows everything; with `clear` it has the messages alone, as if they had come
+        without. Keep it to yourself."""
+        accept, query = {"Accept": _PCAPNG}, {"clear": 1 if clear else None}
+        data = self.call("GET", _messages_of(endpoint), query=query, headers=accept, timeout=120.0).body
         file = Path(path)
         file.touch(mode=0o600)
         file.write_bytes(data)
@@ -198,3 +205,7 @@ class Control(Operations):
                 self._undo.pop()()
             except BerthError:  # it is gone already, or the whole server is
                 pass
+
+
+def _messages_of(endpoint: Optional[str]) -> str:
+    return "/v1/messages" if endpoint is None else f"/v1/devices/{segment(endpoint)}/messages"

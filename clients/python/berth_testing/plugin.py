@@ -18,10 +18,9 @@ import pytest
 from .berth import Berth, attach
 from .errors import BerthError
 from .server import start
-from .telling import compact, tell_event
+from .telling import compact, tell_event, tell_message
 
 _LINES = 100
-_MESSAGES = 50
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -142,25 +141,13 @@ def _sections(server: Berth) -> list[tuple[str, str]]:
     """What is known of the test: parts that cannot be had say why, since the server may be what has failed."""
     sections = [
         ("Berth: events", _or_why(lambda: "\n".join(map(tell_event, server.events()[-_LINES:])))),
-        ("Berth: messages", _or_why(lambda: _messages(server))),
+        ("Berth: messages", _or_why(lambda: "\n".join(map(tell_message, server.messages()[-_LINES:])))),
         ("Berth: log", _or_why(lambda: "\n".join(server.log().splitlines()[-_LINES:]))),
     ]
     for device in server.started_devices:
         told = [compact(event) for event in device.events[-_LINES:]]
         sections.append((f"Berth: device {device.endpoint}", "\n".join([*told, *device.log().splitlines()[-_LINES:]])))
     return [(name, text) for name, text in sections if text]
-
-
-def _messages(server: Berth) -> str:
-    """Of the devices that the test's events name; of a server that keeps no messages, nothing."""
-    endpoints = {event["endpoint"]: None for event in server.events() if event.get("endpoint")}
-    lines = []
-    for endpoint in list(endpoints)[:_MESSAGES]:
-        try:
-            lines += [compact(message) for message in server.messages(endpoint)[-_MESSAGES:]]
-        except BerthError:
-            continue
-    return "\n".join(lines)
 
 
 def _capture(server: Berth, directory: Path, test: str) -> str:

@@ -24,6 +24,31 @@ def tell_event(event: Mapping[str, Any]) -> str:
         if name not in _FIRST and value is not None
     ]
     line = " ".join(part for part in head if part) + ("  " + " ".join(rest) if rest else "")
+    return _cut(line)
+
+
+def tell_message(message: Mapping[str, Any]) -> str:
+    """`#11 17:44:05.574 in read dev1 dtls ACK 2.05 Content /3/0/9  {"path": "/3/0/9", …}`"""
+    coap = message.get("coap") or {}
+    payload = message.get("payload") or {}
+    parts = [
+        f"#{message.get('id', '?')}",
+        str(message.get("ts", "")).partition("T")[2].rstrip("Z"),
+        message.get("direction"),
+        message.get("kind"),
+        message.get("endpoint") or message.get("peer"),
+        message.get("transport"),
+        coap.get("type"),
+        coap.get("code"),
+        coap.get("name"),
+        message.get("path"),
+    ]
+    said = next((payload[name] for name in ("data", "text", "hex") if payload.get(name)), message.get("error"))
+    line = " ".join(str(part) for part in parts if part)
+    return _cut(line if said is None else f"{line}  {said if isinstance(said, str) else compact(said)}")
+
+
+def _cut(line: str) -> str:
     return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
 
 

@@ -162,6 +162,13 @@ def test_capture_is_written_for_its_owner(stub, tmp_path):
     assert stub.asked[-1][3]["Accept"] == "application/vnd.tcpdump.pcap"
 
 
+def test_messages_are_all_that_there_are(stub):
+    pages = {"0": [{"id": 3}, {"id": 4}], "4": [{"id": 7}], "7": []}
+    stub.answer("GET", "/v1/messages", lambda path: {"items": pages[path.partition("after=")[2]], "last": 7})
+    assert [one["id"] for one in berth_testing.attach(stub.url).messages(kind="register")] == [3, 4, 7]
+    assert stub.asked[-1][1] == "/v1/messages?kind=register&after=7"
+
+
 def test_api_key_is_sent(stub):
     berth_testing.attach(stub.url, api_key="k3y").cursor()
     assert stub.asked[-1][3]["Authorization"] == "Bearer k3y"

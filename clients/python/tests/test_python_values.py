@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from berth_testing import durations
-from berth_testing.telling import tell_event, tell_near_miss
+from berth_testing.telling import tell_event, tell_message, tell_near_miss
 from berth_testing.values import decode, encode
 
 
@@ -69,6 +69,18 @@ def test_event_is_told_in_one_line():
     event = {"id": 12, "ts": "2026-11-21T08:37:36.830Z", "type": "registered", "endpoint": "dev1", "lifetime_s": 300}
     assert tell_event(event) == "#12 08:37:36.830 registered dev1  lifetime_s=300"
     assert len(tell_event({**event, "detail": "x" * 5000})) == 400
+
+
+def test_message_is_told_in_one_line():
+    answer = {
+        **{"id": 11, "ts": "2026-11-21T17:44:05.574Z", "endpoint": "dev1", "direction": "in", "kind": "read"},
+        **{"transport": "dtls", "peer": "127.0.0.1:45006", "path": "/3/0/9"},
+        "coap": {"type": "ACK", "code": "2.05", "name": "Content"},
+        "payload": {"format": "text", "text": "95"},
+    }
+    assert tell_message(answer) == "#11 17:44:05.574 in read dev1 dtls ACK 2.05 Content /3/0/9  95"
+    handshake = {"id": 1, "direction": "out", "kind": "handshake", "peer": "127.0.0.1:45006", "transport": "dtls"}
+    assert tell_message(handshake) == "#1 out handshake 127.0.0.1:45006 dtls"
 
 
 def test_near_miss_says_in_what_it_differs():

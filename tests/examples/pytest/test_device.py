@@ -1,4 +1,4 @@
-"""A device test in pytest, with the package berth-testing. `berth` is a server with a clean slate; it comes by itself."""
+"""A device test in pytest, with the package berth-testing. `berth` is a server with a clean slate."""
 
 import pytest
 
