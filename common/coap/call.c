@@ -2,6 +2,7 @@
 
 #include "common/base/random.h"
 #include "common/coap/peer.h"
+#include "common/coap/stream.h"
 
 enum call_state {
     CALL_WAITING, /* for its turn (NSTART) */
@@ -28,6 +29,7 @@ struct coap_call {
     uint8_t chosen_token[COAP_TOKEN_MAX], chosen_token_len; /* by the caller; none: length 0 */
     uint8_t echo_len, echo[40];                             /* to send with the request */
     bool echo_tried;
+    enum coap_call_result end;    /* that is due */
     uint8_t asked_again;          /* with another context */
     struct coap_binding binding;  /* of the message under way */
     struct coap_binding observed; /* of the request with which an observation began */
@@ -36,6 +38,7 @@ struct coap_call {
     uint8_t szx;
     uint16_t block_size;       /* at most; 0: as the peer takes them */
     size_t head;               /* bytes of a message beside its payload, at most */
+    struct coap_source source; /* of the body; without `read` it is the payload of `request` */
     size_t sent_len, part_len; /* of the body: acknowledged before, and in the message under way */
     uint32_t restarts;
     /* The body coming in (Block2). */
@@ -43,6 +46,7 @@ struct coap_call {
     size_t body_len, body_cap;
     uint8_t fetch_szx;
     bool fetching;
+    bool one_block; /* no further ones are asked for */
     uint8_t etag_len, etag[8];
     int content_format;
     bool has_observe; /* in the first message of the answer: further blocks have none (RFC 7959 §2.6) */
@@ -191,6 +195,21 @@ static void send_message(struct coap_call *call, struct coap_message *message) {
         wait_for_response(call, call->response_timeout_ms);
 }
 
+static size_t body_size(const struct coap_call *call) {
+    return call->source.read != NULL ? call->source.len : call->request->payload.len;
+}
+
+/* A part of the body, in `memory` when it has to be read. False: it can't be. */
+static bool read_body(const struct coap_call *call, size_t offset, size_t len, uint8_t memory[COAP_STREAM_SENT_MAX],
+                      struct slice *part) {
+    if (call->source.read == NULL) {
+        *part = slice_of(slice_from(call->request->payload, offset).data, len);
+        return true;
+    }
+    *part = slice_of(memory, len);
+    return len <= COAP_STREAM_SENT_MAX && call->source.read(call->source.arg, offset, memory, len);
+}
+
 /* What the peer takes may have become less meanwhile (RFC 8323 §5.3.1). What was sent is a multiple of smaller sizes. */
 static void fit_blocks(struct coap_call *call) {
     size_t max = peer_message_max(call->peer);
@@ -198,12 +217,31 @@ static void fit_blocks(struct coap_call *call) {
         call->szx--;
 }
 
+static void on_end_due(struct timer *timer, void *arg) {
+    struct coap_call *call = TIMER_OWNER(timer, struct coap_call, timer);
+    (void)arg;
+    finish(call, call->end, NULL);
+}
+
+/* Nobody may hear of it from within its own call. */
+static void end_soon(struct coap_call *call, enum coap_call_result result) {
+    struct coap_endpoint *endpoint = call->peer->endpoint;
+    call->state = CALL_ACKED;
+    call->end = result;
+    timer_schedule(endpoint->wheel, &call->timer, clock_now_ms(endpoint->clock), on_end_due);
+}
+
+static bool has_too_many_blocks(const struct coap_call *call) {
+    return call->in_blocks && (body_size(call) - 1) / coap_block_size(call->szx) > COAP_BLOCK_NUM_MAX;
+}
+
 /* The next message of the call: a block of the body, or the request for a block of the answer. */
 static void send_part(struct coap_call *call) {
     struct coap_peer *peer = call->peer;
     struct coap_message message;
     struct coap_uint block1, block2, size1;
-    uint8_t tag;
+    uint8_t tag, memory[COAP_STREAM_SENT_MAX];
+    bool readable = true;
     stop_waiting(call);
     draw_token(call);
     stored_message_load(call->request, &message);
@@ -217,22 +255,26 @@ static void send_part(struct coap_call *call) {
         if (call->request->code == COAP_FETCH && !call->in_blocks)
             message.payload = call->request->payload;
     } else if (call->in_blocks) {
-        struct slice rest = slice_from(call->request->payload, call->sent_len);
+        size_t rest = body_size(call) - call->sent_len;
         fit_blocks(call);
         size_t size = peer_block_span(peer, call->szx, call->head);
-        call->part_len = rest.len > size ? size : rest.len;
+        call->part_len = rest > size ? size : rest;
         struct coap_block block = {
-            .num = (uint32_t)(call->sent_len / coap_block_size(call->szx)), .more = rest.len > size, .szx = call->szx};
+            .num = (uint32_t)(call->sent_len / coap_block_size(call->szx)), .more = rest > size, .szx = call->szx};
         coap_block_add(&message, COAP_BLOCK1, block, &block1);
         if (call->sent_len == 0)
-            coap_option_add_uint(&message, COAP_SIZE1, (uint32_t)call->request->payload.len, &size1);
+            coap_option_add_uint(&message, COAP_SIZE1, (uint32_t)body_size(call), &size1);
         if (call->restarts > 0) { /* RFC 9175 §3.5: not to be mixed with what was sent before */
             tag = (uint8_t)call->restarts;
             coap_option_add(&message, COAP_REQUEST_TAG, slice_of(&tag, 1));
         }
-        message.payload = slice_of(rest.data, call->part_len);
+        readable = read_body(call, call->sent_len, call->part_len, memory, &message.payload);
     } else {
-        message.payload = call->request->payload;
+        readable = read_body(call, 0, body_size(call), memory, &message.payload);
+    }
+    if (!readable || has_too_many_blocks(call)) {
+        end_soon(call, readable ? COAP_CALL_TOO_LARGE : COAP_CALL_INCOMPLETE);
+        return;
     }
     if (call->echo_len == 0 && peer->echo != NULL) {
         call->echo_len = peer->echo[0];
@@ -278,10 +320,9 @@ static bool plan(struct coap_call *call) {
     while (call->block_size > 0 && call->szx > 0 && coap_block_size(call->szx) > call->block_size)
         call->szx--;
     fit_blocks(call);
-    call->in_blocks =
-        call->request->payload.len > 0 && (call->request->payload.len > peer_payload_max(peer, call->head) ||
-                                           call->head + call->request->payload.len > max ||
-                                           (call->block_size > 0 && call->request->payload.len > call->block_size));
+    size_t len = body_size(call);
+    call->in_blocks = len > 0 && (len > peer_payload_max(peer, call->head) || call->head + len > max ||
+                                  (call->block_size > 0 && len > call->block_size));
     if (!call->fetching)
         call->fetch_szx = call->szx;
     return call->head + (call->in_blocks ? coap_block_size(call->szx) : 0) <= max;
@@ -371,6 +412,9 @@ static struct coap_call *make_call(struct coap_endpoint *endpoint, struct link *
                                                                  : endpoint->params.response_timeout_ms;
     call->head = head;
     call->block_size = options->block_size;
+    call->one_block = options->one_block;
+    if (options->source != NULL)
+        call->source = *options->source;
     return call;
 }
 
@@ -518,7 +562,7 @@ static void restart(struct coap_call *call) {
 static bool retry_smaller(struct coap_call *call, const struct coap_message *response) {
     struct coap_block hint;
     bool has_hint = coap_block_get(response, COAP_BLOCK1, &hint) && hint.szx <= COAP_SZX_MAX;
-    if (call->restarts >= RESTARTS_MAX || call->request->payload.len == 0)
+    if (call->restarts >= RESTARTS_MAX || body_size(call) == 0)
         return false;
     if (call->in_blocks) {
         if (!has_hint || hint.szx >= call->szx)
@@ -548,7 +592,7 @@ static bool retry_with_echo(struct coap_call *call, const struct coap_message *r
 static bool next_block_out(struct coap_call *call, const struct coap_message *response) {
     struct coap_block block;
     bool has_block = coap_block_get(response, COAP_BLOCK1, &block) && peer_takes_szx(call->peer, block.szx);
-    bool is_last = call->sent_len + call->part_len >= call->request->payload.len;
+    bool is_last = call->sent_len + call->part_len >= body_size(call);
     bool goes_on = response->code == COAP_2_31_CONTINUE ||
                    (COAP_CODE_CLASS(response->code) == 2 && has_block && !block.more); /* handles block by block */
     if (!call->in_blocks || call->fetching || is_last || !goes_on)
@@ -614,7 +658,7 @@ static bool is_whole_block(const struct coap_message *response, struct coap_bloc
 static bool next_block_in(struct coap_call *call, const struct coap_message *response) {
     struct coap_block block;
     if (COAP_CODE_CLASS(response->code) != 2 || !coap_block_get(response, COAP_BLOCK2, &block) ||
-        !peer_takes_szx(call->peer, block.szx) || (!block.more && !call->fetching))
+        !peer_takes_szx(call->peer, block.szx) || (!block.more && !call->fetching) || call->one_block)
         return false;
     size_t size = coap_block_size(block.szx);
     bool same = (uint64_t)block.num * size == call->body_len && (!block.more || is_whole_block(response, block)) &&

@@ -177,6 +177,20 @@ static void refuse(struct coap_exchange *exchange, uint8_t code, const char *why
     coap_respond_code(exchange->peer->endpoint, exchange, code, why);
 }
 
+static bool forwards(const struct coap_exchange *exchange, const struct coap_message *request) {
+    const struct coap_endpoint *endpoint = exchange->peer->endpoint;
+    const struct coap_option *uri = coap_option_find(request, COAP_PROXY_URI);
+    return uri != NULL && endpoint->handlers.forwards != NULL &&
+           endpoint->handlers.forwards(endpoint->arg, exchange->peer->link, uri->value);
+}
+
+/* A block that the handler takes by itself. */
+static bool hands_block_on(const struct coap_exchange *exchange, const struct coap_message *request) {
+    const struct coap_endpoint *endpoint = exchange->peer->endpoint;
+    return exchange->open->has_block1 && peer_takes_szx(exchange->peer, exchange->open->block1.szx) &&
+           endpoint->handlers.takes_blocks != NULL && endpoint->handlers.takes_blocks(endpoint->arg, request);
+}
+
 void request_process(struct coap_exchange *exchange, struct coap_message *request) {
     struct coap_peer *peer = exchange->peer;
     struct coap_endpoint *endpoint = peer->endpoint;
@@ -187,7 +201,7 @@ void request_process(struct coap_exchange *exchange, struct coap_message *reques
         return;
     }
     uint8_t scratch[PROXY_SCRATCH];
-    bool is_ours = proxy_resolve(request, peer->link, scratch);
+    bool is_ours = proxy_resolve(request, peer->link, scratch) || forwards(exchange, request);
     note_options(endpoint, exchange->open, request);
     if (bad_hop_limit) {
         refuse(exchange, COAP_4_00_BAD_REQUEST, "Hop-Limit must be 1 to 255 in one byte");
@@ -218,7 +232,8 @@ void request_process(struct coap_exchange *exchange, struct coap_message *reques
     }
     struct slice body = request->payload;
     struct transfer *finished = NULL;
-    if (exchange->open->has_block1 && !transfer_take_block(exchange, request, &body, &finished))
+    if (exchange->open->has_block1 && !hands_block_on(exchange, request) &&
+        !transfer_take_block(exchange, request, &body, &finished))
         return;
     if (exchange->open->has_block2 && exchange->open->block2.num > 0) {
         if (transfer_serve(exchange)) {

@@ -80,6 +80,13 @@ struct coap_handlers {
     /* For those who watch: a message that travels inside of another, which was the last one to come over `base`, or is
      * the next to be sent there. May be NULL. */
     void (*inner)(void *arg, struct link *base, bool sent, const struct coap_message *inner);
+    /* The first or a later block of a request's body has come: true when the handler takes them one by one, as `request`
+     * with the block as its body. It looks at the Block1 option, keeps the order, and answers 2.31 until the last one
+     * (RFC 7959 §2.5). NULL: bodies are assembled. */
+    bool (*takes_blocks)(void *arg, const struct coap_message *request);
+    /* A Proxy-Uri that does not name this endpoint: true when `request` answers it all the same; else, and when NULL, it
+     * is refused with 5.05 (RFC 7252 §5.7.2). */
+    bool (*forwards)(void *arg, struct link *link, struct slice uri);
 };
 
 struct coap_counters {
@@ -148,6 +155,20 @@ void coap_respond_unavailable(struct coap_endpoint *endpoint, struct coap_exchan
 /* Give no answer at all (a fault that a test has ordered, a request that must be ignored). */
 void coap_respond_nothing(struct coap_endpoint *endpoint, struct coap_exchange *exchange);
 
+/* Bytes that are read piece by piece when they are sent. */
+struct coap_source {
+    size_t len; /* of the whole, at most UINT32_MAX */
+    /* Put `len` bytes from `offset` on into `out`. False: they can't be read. */
+    bool (*read)(void *arg, size_t offset, uint8_t *out, size_t len);
+    void *arg;
+};
+
+/* Answer a GET with the block of `source` that it asks for (RFC 7959 §2.4), and remember nothing of it: whoever asks for
+ * the next one makes the handler answer again. Code and options as above; the ETag, by which the peer sees that blocks
+ * belong together, must be among them. Answers 4.00 to a block past the end, and 5.00 when the source fails. */
+void coap_respond_source(struct coap_endpoint *endpoint, struct coap_exchange *exchange,
+                         const struct coap_message *response, const struct coap_source *source);
+
 /* The link a request came over; valid until it is answered. */
 struct link *coap_exchange_link(const struct coap_exchange *exchange);
 
@@ -160,11 +181,11 @@ enum coap_call_result {
     COAP_CALL_NO_ACK,      /* nothing came back, after all retransmissions */
     COAP_CALL_NO_RESPONSE, /* acknowledged, but no response within response_timeout_ms */
     COAP_CALL_RESET,       /* the peer answered with a Reset */
-    COAP_CALL_TOO_LARGE,   /* the response body exceeds max_body */
-    COAP_CALL_INCOMPLETE,  /* a block-wise transfer could not be completed */
-    COAP_CALL_CLOSED,      /* the connection ended, or there was none */
-    COAP_CALL_CANCELLED,   /* by us */
-    COAP_CALL_WITHDRAWN,   /* by us, before anything of it was sent */
+    COAP_CALL_TOO_LARGE, /* the response body exceeds max_body, or the request's has more blocks than can be numbered */
+    COAP_CALL_INCOMPLETE, /* a block-wise transfer could not be completed */
+    COAP_CALL_CLOSED,     /* the connection ended, or there was none */
+    COAP_CALL_CANCELLED,  /* by us */
+    COAP_CALL_WITHDRAWN,  /* by us, before anything of it was sent */
 };
 
 const char *coap_call_result_text(enum coap_call_result result);
@@ -198,6 +219,9 @@ struct coap_call_options {
     uint32_t
         response_timeout_ms; /* from the ACK, or from a NON, to the response; 0: that of the endpoint, NON_LIFETIME */
     uint16_t block_size;     /* largest block of the request's body, 16 to 1024; 0: that of the endpoint */
+    bool one_block;          /* the block of the answer that the Block2 option asks for is all that is wanted */
+    const struct coap_source *source; /* copied: the request's body instead of its payload; it is read again from the
+                                       * beginning when the transfer begins again. NULL: none */
 };
 
 struct coap_call *coap_call_with(struct coap_endpoint *endpoint, struct link *link, const struct coap_message *request,

@@ -198,6 +198,12 @@ void coap_respond(struct coap_endpoint *endpoint, struct coap_exchange *exchange
     transfer_respond(exchange, response);
 }
 
+void coap_respond_source(struct coap_endpoint *endpoint, struct coap_exchange *exchange,
+                         const struct coap_message *response, const struct coap_source *source) {
+    (void)endpoint;
+    transfer_respond_source(exchange, response, source);
+}
+
 void coap_respond_code(struct coap_endpoint *endpoint, struct coap_exchange *exchange, uint8_t code,
                        const char *diagnostic) {
     struct coap_message response;

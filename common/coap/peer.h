@@ -268,6 +268,10 @@ bool transfer_take_block(struct coap_exchange *exchange, const struct coap_messa
 /* Answer with `response`, in blocks when it is large or the request asked for them; keeps it for the blocks to come. */
 void transfer_respond(struct coap_exchange *exchange, const struct coap_message *response);
 
+/* As coap_respond_source. */
+void transfer_respond_source(struct coap_exchange *exchange, const struct coap_message *response,
+                             const struct coap_source *source);
+
 /* A request for a later block of a response that is kept. True when it was answered from it. */
 bool transfer_serve(struct coap_exchange *exchange);
 

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "common/coap/peer.h"
+#include "common/coap/stream.h"
 
 enum { RETRY_AFTER_S = 30 };
 
@@ -20,6 +21,7 @@ uint64_t transfer_key(const struct coap_endpoint *endpoint, const struct coap_me
         case COAP_URI_PORT:
         case COAP_URI_PATH:
         case COAP_URI_QUERY:
+        case COAP_PROXY_URI:
             break;
         default:
             continue;
@@ -349,6 +351,39 @@ void transfer_respond(struct coap_exchange *exchange, const struct coap_message 
         answer_block(exchange, whole, digest, num, szx);
         free(whole);
     }
+}
+
+void transfer_respond_source(struct coap_exchange *exchange, const struct coap_message *response,
+                             const struct coap_source *source) {
+    const struct open_request *request = exchange->open;
+    uint8_t szx = granted_szx(exchange);
+    uint32_t num = request->has_block2 ? request->block2.num : 0;
+    size_t span = peer_block_span(exchange->peer, szx, RESPONSE_HEAD_MAX);
+    uint64_t offset = (uint64_t)num * coap_block_size(szx);
+    struct coap_message part = *response;
+    struct block_scratch scratch;
+    uint8_t bytes[COAP_STREAM_SENT_MAX];
+    if (offset >= source->len && num > 0) {
+        coap_message_init(&part, COAP_ACK, COAP_4_00_BAD_REQUEST, 0, SLICE_NONE);
+        part.payload = slice_str("Block2 number past the end");
+        exchange_answer(exchange, &part);
+        return;
+    }
+    size_t left = source->len - (size_t)offset;
+    size_t len = left < span ? left : span;
+    if (len > sizeof bytes || !source->read(source->arg, (size_t)offset, bytes, len)) {
+        coap_message_init(&part, COAP_ACK, COAP_5_00_INTERNAL_SERVER_ERROR, 0, SLICE_NONE);
+        part.payload = slice_str("it can't be read");
+        exchange_answer(exchange, &part);
+        return;
+    }
+    part.payload = slice_of(bytes, len);
+    if (left > len || request->has_block2)
+        coap_block_add(&part, COAP_BLOCK2, (struct coap_block){.num = num, .more = left > len, .szx = szx},
+                       &scratch.block2);
+    if ((num == 0 && left > len) || request->wants_size2)
+        coap_option_add_uint(&part, COAP_SIZE2, (uint32_t)source->len, &scratch.size2);
+    exchange_answer(exchange, &part);
 }
 
 bool transfer_begin(struct coap_peer *peer, const struct coap_message *request, struct coap_message *message,

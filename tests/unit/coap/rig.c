@@ -35,6 +35,26 @@ static void fake_close(struct link *link, const char *why) {
 
 static const struct link_ops fake_ops = {.send = fake_send, .release = fake_release, .close = fake_close};
 
+bool rig_read(void *arg, size_t offset, uint8_t *out, size_t len) {
+    struct rig *rig = arg;
+    rig->source_reads++;
+    rig->source_offset = offset;
+    assert_true(offset + len <= rig->body.len);
+    memcpy(out, rig->body.data + offset, len);
+    return !rig->source_breaks;
+}
+
+static bool on_block(void *arg, const struct coap_message *message) {
+    (void)message;
+    return ((struct rig *)arg)->takes_blocks;
+}
+
+static bool on_proxy_uri(void *arg, struct link *link, struct slice uri) {
+    (void)link;
+    (void)uri;
+    return ((struct rig *)arg)->forwards;
+}
+
 static void on_request(void *arg, const struct coap_request *request) {
     struct rig *rig = arg;
     rig->requests++;
@@ -48,7 +68,17 @@ static void on_request(void *arg, const struct coap_request *request) {
         return;
     }
     struct coap_message response;
+    struct coap_block block;
     coap_message_init(&response, COAP_ACK, rig->code, 0, SLICE_NONE);
+    if (rig->takes_blocks && coap_block_get(request->message, COAP_BLOCK1, &block) && block.more)
+        response.code = COAP_2_31_CONTINUE;
+    if (rig->answer == RIG_ANSWERS_SOURCE) {
+        response.code = COAP_2_05_CONTENT;
+        coap_option_add(&response, COAP_ETAG, slice_str("etag"));
+        coap_respond_source(request->endpoint, request->exchange, &response,
+                            &(struct coap_source){.len = rig->body.len, .read = rig_read, .arg = rig});
+        return;
+    }
     if (rig->answer == RIG_ANSWERS_BODY) {
         response.code = COAP_2_05_CONTENT;
         response.payload = rig->body;
@@ -78,8 +108,12 @@ static void on_ping(void *arg, struct link *link) {
 }
 
 void rig_start(struct rig *rig, void (*tune)(struct coap_params *)) {
-    static const struct coap_handlers handlers = {
-        .request = on_request, .stray_response = on_stray, .oddity = on_oddity, .ping = on_ping};
+    static const struct coap_handlers handlers = {.request = on_request,
+                                                  .stray_response = on_stray,
+                                                  .oddity = on_oddity,
+                                                  .ping = on_ping,
+                                                  .takes_blocks = on_block,
+                                                  .forwards = on_proxy_uri};
     memset(rig, 0, sizeof *rig);
     current = rig;
     clock_init_still(&rig->clock, 1800000000000u);

@@ -17,9 +17,10 @@ struct rig_datagram {
 };
 
 enum rig_answer {
-    RIG_ANSWERS,      /* at once, with `response` */
-    RIG_DEFERS,       /* keeps the exchange in `deferred` */
-    RIG_ANSWERS_BODY, /* 2.05 with `body` */
+    RIG_ANSWERS,        /* at once, with `response` */
+    RIG_DEFERS,         /* keeps the exchange in `deferred` */
+    RIG_ANSWERS_BODY,   /* 2.05 with `body` */
+    RIG_ANSWERS_SOURCE, /* likewise, read piece by piece */
 };
 
 struct rig {
@@ -48,6 +49,10 @@ struct rig {
     size_t oddities, rejections, strays, pings;
     char last_oddity[128];
     bool wants_strays;
+    bool takes_blocks;  /* of request bodies, one by one */
+    bool forwards;      /* takes every Proxy-Uri */
+    bool source_breaks; /* RIG_ANSWERS_SOURCE: nothing can be read */
+    size_t source_reads, source_offset;
 
     size_t replies; /* of calls */
     struct coap_reply reply;
@@ -85,6 +90,9 @@ void rig_silent(struct rig *rig); /* nothing more was sent */
 
 /* A call to the first peer: method on /a, with a body. */
 struct coap_call *rig_call(struct rig *rig, uint8_t code, struct slice body);
+
+/* Of a source whose argument is the rig, and whose bytes are `body`. */
+bool rig_read(void *rig, size_t offset, uint8_t *out, size_t len);
 void rig_reply_fn(void *arg, const struct coap_reply *reply);
 
 #endif
