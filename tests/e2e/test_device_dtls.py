@@ -351,6 +351,7 @@ def test_no_number_is_used_twice_over_many_kills(berth, path, start_device, tmp_
     assert handshakes(berth) == ["dtls_handshake"]
 
 
+@pytest.mark.not_with_live_dtls("live contexts are not kept over a restart")
 def test_both_die(berth, secure, tmp_path):
     options = ("--cid", "--state", str(tmp_path / "state"))
     device = secure(*options)
