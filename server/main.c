@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,6 +101,7 @@ int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "pki") == 0)
         return pki_command(argc - 1, argv + 1);
     signal(SIGPIPE, SIG_IGN);
+    mallopt(M_ARENA_MAX, 2); /* the loop's, and one for all threads beside it, whose allocations are few */
     allow_open_files();
     if (argc > 1 && strcmp(argv[1], "run") == 0)
         return run_command(argc - 1, argv + 1);

@@ -21,13 +21,18 @@ static inline void http_connect(struct http_connection *http, uint16_t port) {
     fcntl(http->fd, F_SETFL, O_NONBLOCK);
 }
 
-static inline void http_ask(struct http_connection *http, const char *method, const char *target) {
+static inline void http_ask_with(struct http_connection *http, const char *method, const char *target,
+                                 const char *json) {
     char request[512];
-    int len =
-        snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: berth\r\nContent-Length: 0\r\n\r\n", method, target);
+    int len = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: berth\r\n%sContent-Length: %zu\r\n\r\n%s",
+                       method, target, json[0] == '\0' ? "" : "Content-Type: application/json\r\n", strlen(json), json);
     http->len = 0;
     if (write(http->fd, request, (size_t)len) != len)
         fail("write");
+}
+
+static inline void http_ask(struct http_connection *http, const char *method, const char *target) {
+    http_ask_with(http, method, target, "");
 }
 
 /* Read what is there; true when the answer is whole. Its status is to be `expected`. */
