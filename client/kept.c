@@ -243,6 +243,11 @@ bool kept_open(struct device *device, const char *directory, char *error, size_t
         close(kept->lock);
         return fail(error, error_size, directory, "another device uses it");
     }
+    kept->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (kept->directory < 0) {
+        close(kept->lock);
+        return fail(error, error_size, directory, strerror(errno));
+    }
     kept->is_open = true;
     return true;
 }
@@ -292,7 +297,7 @@ static bool replace_file(struct kept *kept, struct slice bytes) {
         return false;
     bool written = write(fd, bytes.data, bytes.len) == (ssize_t)bytes.len && fdatasync(fd) == 0;
     close(fd);
-    return written && rename(kept->fresh, kept->path) == 0;
+    return written && rename(kept->fresh, kept->path) == 0 && fsync(kept->directory) == 0;
 }
 
 bool kept_save(struct device *device) {
@@ -326,7 +331,9 @@ void kept_forget(struct device *device) {
 
 void kept_close(struct device *device) {
     struct kept *kept = &device->kept;
-    if (kept->is_open)
+    if (kept->is_open) {
         close(kept->lock);
+        close(kept->directory);
+    }
     kept->is_open = false;
 }

@@ -15,7 +15,7 @@ enum { KEPT_MAX = 1024 * 1024 /* bytes of it all */ };
 struct kept {
     bool is_open;
     bool is_dirty; /* an account is not what the file has */
-    int lock;
+    int lock, directory;
     uint8_t maker[32]; /* digest of what the device was made with: state of another device is none */
     char path[PATH_MAX], fresh[PATH_MAX];
 };
