@@ -97,6 +97,8 @@ static void on_closed(void *arg, struct link *link, const char *why) {
         observer_end(&device->observer); /* RFC 8323 §7.4 */
     coap_link_closed(device->coap, link);
     bootstrap_lose_link(&device->bootstrap);
+    if (device->bootstrap.state == BOOTSTRAP_WAITING) /* another connection is made when that is over */
+        return;
     timer_schedule(&device->wheel, &connection->retry, clock_now_ms(&device->clock) + wait_ms, on_retry);
 }
 

@@ -445,11 +445,11 @@ def test_BSC_11_the_device_holds_off_as_long_as_its_account_says(start_berth, st
     device.line("Registration failed: 4.03 Forbidden", partly=True)
     device.settle()
     before = len(berth.events_after(types="bootstrap_started"))
-    device.command("clock +99s")
+    device.command("clock +50s")
     device.settle()
     assert len(berth.events_after(types="bootstrap_started")) == before
     configure(berth)
-    device.command("clock +1s")
+    device.command("clock +51s")
     is_bootstrapped(device)
 
 
