@@ -449,6 +449,7 @@ static const char schemas[] =
     "    'path':{'type':'string','description':'Of the request, also with its response.'},"
     "    'query':{'type':'string'},"
     "    'answers':{'type':'integer','minimum':1,'description':'The request.'},"
+    "    'withheld':{'const':true,'description':'A fault kept its datagram from leaving then.'},"
     "    'error':{'type':'string'},"
     "    'message_hex':{'type':'string'},'wire_hex':{'type':'string'}}},"
     "'Record':{'type':'object','required':['type','version','bytes'],'properties':{"

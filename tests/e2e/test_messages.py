@@ -301,6 +301,38 @@ def test_two_devices_behind_one_address(berth):
     assert kinds(messages(berth, "dev2")) == [("in", "register"), ("out", "register")]
 
 
+# ---- with faults ----
+
+
+def test_what_a_fault_does_is_seen_as_the_wire_has_it(berth):
+    registration = berth.register("dev1")
+    for fault in ({"drop": True, "on": "update", "direction": "in"}, {"wrong": "token", "on": "update"}):
+        assert berth.http("PUT", "/v1/devices/dev1/faults", fault).status in (200, 201, 204)
+    update = registration.peer.message(POST, registration.location)
+    registration.peer.send(update)
+    registration.peer.expect_silence()
+    registration.peer.send(update)
+    answer = registration.peer.receive()
+    assert answer.token != update.token
+    dropped, taken, changed = messages(berth, kind="update,response")  # nobody knows what it answers
+    assert kinds([dropped, taken]) == [("in", "update")] * 2  # it came, whatever became of it
+    assert (changed["direction"], changed["coap"]["token"]) == ("out", answer.token.hex())
+
+
+def test_a_datagram_that_a_fault_drops_is_withheld(secure_berth):
+    peer = DtlsPeer(int(secure_berth.listeners[1].rpartition(":")[2]), psk=("dev1", bytes.fromhex(KEY)))
+    secure_berth.peers.append(peer)
+    registration = secure_berth.register("dev1", peer=peer)
+    fault = {"drop": True, "on": "record", "direction": "out"}
+    assert secure_berth.http("PUT", "/v1/devices/dev1/faults", fault).status in (200, 201, 204)
+    update = registration.peer.message(POST, registration.location)
+    for _ in range(2):
+        registration.peer.send(update)
+        registration.peer.receive(1)
+    answers = messages(secure_berth, kind="update", direction="out")
+    assert [("withheld" in answer, "records" in answer) for answer in answers] == [(True, False), (False, True)]
+
+
 # ---- pages, waits, bounds ----
 
 

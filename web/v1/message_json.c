@@ -671,6 +671,8 @@ json_t *message_reader_json(struct message_reader *reader, bool raw) {
     if (reader->records != NULL && json_array_size(reader->records) > 0)
         set(json, "records", json_incref(reader->records));
     put_coap(json, reader);
+    if (entry->sent && entry->transport == LINK_DTLS && entry->wire.len == 0) /* a fault has its datagram */
+        set(json, "withheld", json_true());
     if (reader->error != NULL)
         set(json, "error", json_string(reader->error));
     if (raw && entry->kind == TRACE_MESSAGE)
