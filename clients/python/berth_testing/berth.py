@@ -15,6 +15,8 @@ from .device import Device
 from .durations import Duration, seconds
 from .errors import BerthError
 
+__tracebackhide__ = True  # by pytest: a failure is that of the line in the test
+
 _SECURED = ("--psk", "--cert")
 _PORTS = {"coap": 5683, "coap+tcp": 5683, "coaps": 5684, "coaps+tcp": 5684}
 

@@ -15,6 +15,8 @@ from .events import Event
 from .http_api import segment
 from .operations import Operations
 
+__tracebackhide__ = True  # by pytest: a failure is that of the line in the test
+
 _PCAPNG = "application/vnd.tcpdump.pcap"
 
 

@@ -13,6 +13,8 @@ from .errors import BerthError, ExpectationFailed, ProgramEnded
 from .output import Lines, Log
 from .programs import Program, environment
 
+__tracebackhide__ = True  # by pytest: a failure is that of the line in the test
+
 Event = dict[str, Any]
 After = Union[int, Mapping[str, Any], None]
 
@@ -37,6 +39,7 @@ class Device:
             stdout=subprocess.PIPE,
             stderr=self._log.fileno(),
             env=environment(env),
+            start_new_session=True,  # Ctrl-C is for the tests, which then end it
         )
         self._lines = Lines(self._process)
 

@@ -15,6 +15,8 @@ from .durations import Duration, seconds, text
 from .errors import ExpectationFailed, TimedOut, UnexpectedEvent
 from .http_api import MARGIN_S, HttpApi, segment
 
+__tracebackhide__ = True  # by pytest: a failure is that of the line in the test
+
 Event = dict[str, Any]
 Condition = Union[str, Mapping[str, Any]]
 After = Union[int, Mapping[str, Any], None]

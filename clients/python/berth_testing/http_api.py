@@ -11,6 +11,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from .errors import NotReachable, problem
 
+__tracebackhide__ = True  # by pytest: a failure is that of the line in the test
+
 # Beyond what the server was told to wait: until its answer is here on a machine that is busy with tests.
 MARGIN_S = 20.0
 

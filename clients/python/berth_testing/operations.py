@@ -13,6 +13,8 @@ from .events import After, Event, Events, Expected
 from .http_api import MARGIN_S, Answer, segment
 from .values import decode, encode
 
+__tracebackhide__ = True  # by pytest: a failure is that of the line in the test
+
 # A device may take so long: retransmissions (93 s), then a response that comes apart from its ACK (RFC 7252 §4.8.2).
 _DEVICE_S = 350.0
 

@@ -90,6 +90,7 @@ class ProcessBerth(Berth):
             stdout=subprocess.PIPE,
             stderr=self._log.fileno(),
             env=programs.environment(self._env),
+            start_new_session=True,  # Ctrl-C is for the tests, which then end it
         )
         lines = Lines(self._process)
         if lines.first(lambda line: line == "ready", 0, self._timeout) is None:

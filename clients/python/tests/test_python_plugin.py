@@ -91,6 +91,7 @@ def test_it(berth):
     )
     assert code == 1
     assert "what came close:" in output and "ExpectationFailed" in output
+    assert ">   " in output and "def _wait" not in output  # it is told at the line of the test
 
 
 def test_server_of_a_tests_own_has_its_options(run):
