@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from berth_process import ROOT, program
+from berth_process import ROOT, Berth, program
 
 HERE = Path(__file__).parent
 DOCUMENT = ROOT / "docs/testing-with-berth.md"
@@ -17,6 +17,13 @@ JUNIT = ROOT / "build/interop/junit"
 
 # In all of them the device with another lifetime fails this one.
 LIFETIME = re.compile("registers.?for.?five.?minutes", re.IGNORECASE)
+
+
+@pytest.fixture
+def berth(tmp_path):
+    server = Berth(tmp_path / "data")
+    yield server.start()
+    server.close()
 
 
 @pytest.fixture
@@ -53,20 +60,19 @@ def other_device(tmp_path):
 
 
 @pytest.fixture
-def run_pytest(run, tmp_path):
-    """run_pytest(code, device): a file of this code, away from the conftest.py here."""
+def run_pytest(run):
+    """run_pytest(path, device): with the package from its sources."""
 
-    def run_it(code, device=None):
-        (tmp_path / "pytest").mkdir()
-        (tmp_path / "pytest/test_it.py").write_text(code)
+    def run_it(path, device=None):
         return run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "berth_testing.plugin"],
-            cwd=tmp_path / "pytest",
+            [sys.executable, "-m", "pytest", "-q", "-p", "berth_testing.plugin", "-p", "no:cacheprovider", path],
+            cwd=ROOT,
             device=device,
             BERTH_URL="",  # it starts its own
             BERTH_SERVER=str(program("berth-server")),
             PYTHONPATH=str(ROOT / "clients/python"),
             PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
+            PYTHONDONTWRITEBYTECODE="1",
         )
 
     return run_it
@@ -74,7 +80,7 @@ def run_pytest(run, tmp_path):
 
 @pytest.fixture
 def in_pytest(run_pytest):
-    return lambda device=None: run_pytest((HERE / "pytest/test_device.py").read_text(), device)
+    return lambda device=None: run_pytest(HERE / "pytest", device)
 
 
 @pytest.fixture
@@ -159,9 +165,10 @@ def device(berth):
 """
 
 
-def test_recipes_pass(run_pytest):
+def test_recipes_pass(run_pytest, tmp_path):
     recipes = DOCUMENT.read_text().partition("\n## Recipes\n")[2]
     blocks = re.findall(r"^```python\n(.*?)^```$", recipes, re.MULTILINE | re.DOTALL)
     assert len(blocks) > 5
-    code, output = run_pytest("\n\n".join([RECIPE_DEVICE, *blocks]))
+    (tmp_path / "test_recipes.py").write_text("\n\n".join([RECIPE_DEVICE, *blocks]))
+    code, output = run_pytest(tmp_path / "test_recipes.py")
     assert code == 0, output
