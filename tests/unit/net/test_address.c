@@ -131,6 +131,16 @@ static void test_multicast_is_known(void **state) {
     assert_false(address_is_multicast(&(struct address){.family = ADDRESS_NONE, .ip = {0xff}}));
 }
 
+static void test_wildcard_is_loopback_at_home(void **state) {
+    static const char *const there[] = {"0.0.0.0", "::", "192.0.2.1", "2001:db8::1"};
+    static const char *const home[] = {"127.0.0.1", "::1", "192.0.2.1", "2001:db8::1"};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct address a = parsed(there[i], 8080), expected = parsed(home[i], 8080), b = address_at_home(&a);
+        assert_true(address_equal(&b, &expected));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses_are_written_with_their_port),
@@ -143,6 +153,7 @@ int main(void) {
         cmocka_unit_test(test_other_families_are_refused),
         cmocka_unit_test(test_addresses_differ_in_every_part),
         cmocka_unit_test(test_multicast_is_known),
+        cmocka_unit_test(test_wildcard_is_loopback_at_home),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
