@@ -219,6 +219,10 @@ static bool start_server(struct session *session, const struct scenario *scenari
     size_t count = write_arguments(session, scenario, data);
     if (config_parse(&session->config, (int)count, session->arguments) != CONFIG_RUN)
         return false;
+    if (session->config.http_count == 0) {
+        fprintf(stderr, "berth-server run: scenarios need the HTTP side: --http off does not go\n");
+        return false;
+    }
     log_configure(session->config.log_level, session->config.log_json);
     if (session->config.objects != NULL &&
         !object_file_load_directory(&session->catalogue, session->config.objects, error, sizeof error)) {

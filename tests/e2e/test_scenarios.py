@@ -189,6 +189,12 @@ def test_server_options_of_scenario_and_command_line(run, tmp_path):
     assert "--grace" in done.stderr
 
 
+def test_server_without_http_is_refused(run):
+    code, _, errors = run({"server": ["--http", "off"], "steps": [{"clock": 1}]})
+    assert code == 2
+    assert "--http off does not go" in errors
+
+
 def test_against_a_server_that_runs(run, start_berth):
     berth = start_berth("--api-key", "secret")
     scenario = {
