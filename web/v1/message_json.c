@@ -369,7 +369,7 @@ static enum record_about take_records(struct message_reader *reader) {
         json_decref(reader->chunk_records);
         reader->chunk = entry->id;
         reader->chunk_records = json_incref(reader->records);
-    } else if (entry->of != 0 && entry->of == reader->chunk) {
+    } else if (reader->records == NULL && entry->of != 0 && entry->of == reader->chunk) {
         reader->records = json_incref(reader->chunk_records);
     }
     return about;
