@@ -9,8 +9,10 @@ static bool fail(const char **error, const char *what) {
 }
 
 bool destination_set(struct destination *destination, struct slice uri, uint16_t security, const char **error) {
-    if (uri.len > DESTINATION_URI_MAX || (uri.len > 0 && memchr(uri.data, '\0', uri.len) != NULL))
+    if (uri.len > DESTINATION_URI_MAX)
         return fail(error, "must have 255 bytes at most");
+    if (uri.len > 0 && memchr(uri.data, '\0', uri.len) != NULL)
+        return fail(error, "must have no NUL in it");
     if (uri.len > 0)
         memcpy(destination->text, uri.data, uri.len);
     destination->text[uri.len] = '\0';
