@@ -162,6 +162,21 @@ def test_capture_is_written_for_its_owner(stub, tmp_path):
     assert stub.asked[-1][3]["Accept"] == "application/vnd.tcpdump.pcap"
 
 
+def test_messages_and_capture_of_a_device(berth, tmp_path):
+    berth.device("dev1", "--psk", berth.psk("dev1"))
+    berth.device("dev2")
+    berth.wait_registered("dev1")
+    berth.wait_registered("dev2")
+    berth.read("dev1", "/3/0/9")
+    asked, told = berth.messages("dev1", kind="read")
+    assert (asked["direction"], told["payload"]["data"]["value"]) == ("out", 95)
+    assert {one["endpoint"] for one in berth.messages(kind="register")} == {"dev1", "dev2"}
+    secured = berth.capture(tmp_path / "dev1.pcapng", "dev1").read_bytes()
+    assert secured.startswith(b"\x0a\x0d\x0d\x0a") and b"CLIENT_RANDOM" in secured
+    clear = berth.capture(tmp_path / "all.pcapng", clear=True).read_bytes()
+    assert b"CLIENT_RANDOM" not in clear and b"lwm2m=1.1" in clear
+
+
 def test_messages_are_all_that_there_are(stub):
     pages = {"0": [{"id": 3}, {"id": 4}], "4": [{"id": 7}], "7": []}
     stub.answer("GET", "/v1/messages", lambda path: {"items": pages[path.partition("after=")[2]], "last": 7})

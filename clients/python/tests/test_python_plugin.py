@@ -72,7 +72,9 @@ def test_it(berth):
     assert code == 1
     assert re.search(r"- Berth: events -+\n#\d+ \S+ registered dev1  .*lifetime_s=77", output), output
     assert re.search(r'- Berth: device dev1 -+\n\{"number": 1, "event": "registered"', output), output
-    assert "- Berth: capture -" in output
+    assert re.search(r"- Berth: messages -+\n#\d+ \S+ in register dev1 udp CON 0\.02 POST", output), output
+    assert re.search(r"- Berth: capture -+\ncaptures/test_it\.py_test_it\.pcapng", output), output
+    assert (tmp_path / "captures/test_it.py_test_it.pcapng").read_bytes().startswith(b"\x0a\x0d\x0d\x0a")
 
 
 def test_report_of_a_success_is_short(run):
