@@ -29,7 +29,7 @@ enum {
 
 /* Only the server is listened to: a socket that is connected would not get anything else either. */
 void device_receive(struct device *device, struct link *link, struct slice message) {
-    if (link != device->server || device->queue_mode.is_asleep)
+    if ((link != device->server && link != device->firmware.link) || device->queue_mode.is_asleep)
         return;
     queue_mode_touch(&device->queue_mode);
     if (!misbehave_heard(&device->misbehave, link, message))
@@ -43,10 +43,12 @@ static void on_datagram(void *arg, struct link *link, struct slice datagram) {
 /* With OSCORE, what comes without it is not the server's. */
 static void on_request(void *arg, const struct coap_request *request) {
     struct device *device = arg;
-    if (request->link == device_peer(device))
-        request_answer(device, request);
-    else
+    if (request->link != device_peer(device))
         coap_respond_code(request->endpoint, request->exchange, COAP_4_01_UNAUTHORIZED, "OSCORE is needed");
+    else if (firmware_is_block(request))
+        firmware_take_block(&device->firmware, request);
+    else
+        request_answer(device, request);
 }
 
 bool device_read_security(struct device *device, struct security_params *params, char *error, size_t error_size) {
@@ -89,6 +91,7 @@ static bool open_link(struct device *device, char *error, size_t error_size) {
 
 /* What has been said is sent before. */
 static void close_network(struct device *device) {
+    firmware_interrupt(&device->firmware);
     protection_end(device);
     misbehave_pause(&device->misbehave);
     if (device->coap != NULL)
@@ -102,7 +105,7 @@ static void close_network(struct device *device) {
 }
 
 bool device_reach(struct device *device, struct slice uri, uint16_t security, char *error, size_t error_size) {
-    static const struct coap_handlers handlers = {.request = on_request};
+    static const struct coap_handlers handlers = {.request = on_request, .takes_blocks = firmware_takes_blocks};
     const char *why;
     registration_end(&device->registration);
     observer_end(&device->observer);
@@ -119,6 +122,7 @@ bool device_reach(struct device *device, struct slice uri, uint16_t security, ch
     bool open = open_link(device, error, error_size) && protection_start(device, error, error_size);
     if (!open)
         device->destination.transport->close(device);
+    firmware_object_reach(device);
     return open;
 }
 
@@ -262,6 +266,7 @@ static bool start(struct device *device, char *error, size_t error_size) {
     device->report.clock = &device->clock;
     device->random = device->options->seed;
     take_options(device);
+    firmware_init(&device->firmware, device);
     observer_init(&device->observer, device);
     queue_mode_init(&device->queue_mode, device);
     registration_init(&device->registration, device);
@@ -302,7 +307,7 @@ struct device *device_start(uv_loop_t *loop, const struct options *options, FILE
 
 static void cancel_timers(struct device *device) {
     timer_cancel(&device->wheel, &device->restart);
-    timer_cancel(&device->wheel, &device->firmware);
+    firmware_stop(&device->firmware);
     timer_cancel(&device->wheel, &device->traffic.end);
     tick_stop(device);
 }
@@ -331,6 +336,7 @@ void device_free(struct device *device) {
     queue_mode_end(&device->queue_mode);
     cancel_timers(device);
     close_network(device);
+    firmware_free(&device->firmware);
     protection_forget(device);
     kept_close(device);
     ticker_close(&device->ticker);

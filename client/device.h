@@ -9,6 +9,7 @@
 #include "client/bootstrap.h"
 #include "client/connection.h"
 #include "client/destination.h"
+#include "client/firmware.h"
 #include "client/kept.h"
 #include "client/memory.h"
 #include "client/misbehave.h"
@@ -71,9 +72,10 @@ struct device {
     int64_t time_offset_s; /* of resource 3/0/13 to the clock */
     uint64_t random;       /* state of device_random_walk */
     struct traffic traffic;
-    struct timer tick, firmware; /* the next tick; the end of installing */
-    struct timer restart;        /* something that is done once the request for it has been answered */
-    uint64_t disable_s;          /* how long, when that is it */
+    struct firmware firmware;
+    struct timer tick;    /* the next one */
+    struct timer restart; /* something that is done once the request for it has been answered */
+    uint64_t disable_s;   /* how long, when that is it */
     void (*ended)(void *arg);
     void *ended_arg;
 };

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "client/destination.h"
+#include "client/firmware.h"
 #include "client/format.h"
 #include "client/shell.h"
 #include "common/base/duration.h"
@@ -281,6 +282,22 @@ static bool set_misbehave(struct options *options, const char *value, char probl
     return misbehave_parse(slice_str(value), &options->misbehave, why) || fail(problem, why);
 }
 
+static bool set_firmware_fault(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    static const char *const names[] = {
+        [FIRMWARE_NO_STORAGE] = "storage",         [FIRMWARE_NO_MEMORY] = "memory",
+        [FIRMWARE_CONNECTION_LOST] = "connection", [FIRMWARE_INTEGRITY] = "integrity",
+        [FIRMWARE_PACKAGE_TYPE] = "type",          [FIRMWARE_INVALID_URI] = "uri",
+        [FIRMWARE_UPDATE_FAILED] = "update",       [FIRMWARE_PROTOCOL] = "protocol",
+    };
+    for (int result = FIRMWARE_NO_STORAGE; result <= FIRMWARE_PROTOCOL; result++) {
+        if (strcmp(value, names[result]) == 0) {
+            options->firmware_fault = result;
+            return true;
+        }
+    }
+    return fail(problem, "must be storage, memory, connection, integrity, type, uri, update or protocol");
+}
+
 static bool set_object(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
     if (options->object_file_count == OPTIONS_OBJECT_FILES_MAX)
         return fail(problem, "may be given 64 times");
@@ -360,6 +377,7 @@ static const struct {
     {"tick", "DURATION", set_tick, "values change on their own, so often"},
     {"seed", "NUMBER", set_seed, "where they go: the same way from the same number [1]"},
     {"large", "BYTES", set_large, "size of the resource 5000/0/0 [131072]"},
+    {"firmware-fault", "FAULT", set_firmware_fault, "firmware updates fail: storage, integrity, update ..."},
     {"object", "FILE", set_object, "one more object, from a definition in OMA XML; may be repeated"},
     {"misbehave", "WHAT[,WHAT]", set_misbehave, "do something wrong, for tests of servers: the names are below"},
     {"ack-timeout", "DURATION", set_ack_timeout, "CoAP ACK_TIMEOUT [2s]"},

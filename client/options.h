@@ -49,6 +49,7 @@ struct options {
     int bootstrap_format; /* pct; COAP_FORMAT_NONE: none is told */
     bool has_endpoint;    /* --endpoint was given */
     bool developer;       /* another name after a factory reset */
+    int firmware_fault;   /* Update Result with which every firmware update ends; 0: they succeed */
     const char *object_files[OPTIONS_OBJECT_FILES_MAX];
     size_t object_file_count;
     struct coap_params coap;

@@ -339,11 +339,14 @@ def test_reset_of_what_was_pushed(meet, package):
     assert execute(server, "/5/0/2") == "4.05"
 
 
-def test_uri_has_a_protocol_that_is_not_supported(meet):
+@pytest.mark.parametrize(
+    ("uri", "result"), [(b"http://host/package", "9"), (b"coap://host/package", "7"), (b"coap", "7")]
+)
+def test_uri_that_the_device_does_not_understand(meet, uri, result):
     server, _ = meet(*FOREVER)
-    assert server.request(PUT, "/5/0/1", content(TEXT), b"coap://host/package").code_text == "2.04"
-    assert firmware(server) == ("0", "9")
-    assert read(server, "/5/0/1") == "coap://host/package"
+    assert server.request(PUT, "/5/0/1", content(TEXT), uri).code_text == "2.04"
+    assert firmware(server) == ("0", result)
+    assert read(server, "/5/0/1") == uri.decode()
     assert server.request(PUT, "/5/0/1", content(TEXT), b"").code_text == "2.04"
     assert firmware(server) == ("0", "0")
 
