@@ -63,6 +63,10 @@ enum statement {
     PUT_RESUMPTION,
     DELETE_RESUMPTION,
     PUT_OSCORE_CONTEXT,
+    PUT_FIRMWARE_IMAGE,
+    DELETE_FIRMWARE_IMAGE,
+    PUT_FIRMWARE_UPDATE,
+    DELETE_FIRMWARE_UPDATE,
     STATEMENT_COUNT,
 };
 
@@ -114,6 +118,13 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [DELETE_RESUMPTION] = "DELETE FROM resumption WHERE session_id = ?",
     [PUT_OSCORE_CONTEXT] = "INSERT OR REPLACE INTO oscore_context (digest, id_context, static_limit, number_limit)"
                            " VALUES (?, ?, ?, ?)",
+    [PUT_FIRMWARE_IMAGE] = "INSERT OR REPLACE INTO firmware_image (name, digest, size, url, created_at)"
+                           " VALUES (?, ?, ?, ?, ?)",
+    [DELETE_FIRMWARE_IMAGE] = "DELETE FROM firmware_image WHERE name = ?",
+    [PUT_FIRMWARE_UPDATE] = "INSERT OR REPLACE INTO firmware_update (endpoint, image, uri, detail, flags, result,"
+                            " created_at, deadline, ended_at, observation, observation_of_result)"
+                            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [DELETE_FIRMWARE_UPDATE] = "DELETE FROM firmware_update WHERE endpoint = ?",
 };
 
 struct sqlite {
@@ -532,6 +543,60 @@ bool sqlite_load_credentials(struct sqlite *db, store_credential_fn *each, void 
     struct each_credential to = {each, arg};
     return load_rows(db, "SELECT endpoint, mode, services, sealed FROM credential ORDER BY endpoint, mode, services",
                      "a credential", load_credential, &to, error, error_size);
+}
+
+struct each_firmware_image {
+    store_firmware_image_fn *each;
+    void *arg;
+};
+
+static bool load_firmware_image(sqlite3_stmt *row, void *arg) {
+    const struct each_firmware_image *to = arg;
+    struct store_firmware_image image = {.name = column_slice(row, 0),
+                                         .digest = column_slice(row, 1),
+                                         .size = (uint64_t)sqlite3_column_int64(row, 2),
+                                         .url = column_slice(row, 3),
+                                         .created_at_ms = (uint64_t)sqlite3_column_int64(row, 4)};
+    to->each(to->arg, &image);
+    return image.digest.len == 32;
+}
+
+bool sqlite_load_firmware_images(struct sqlite *db, store_firmware_image_fn *each, void *arg, char *error,
+                                 size_t error_size) {
+    struct each_firmware_image to = {each, arg};
+    return load_rows(db, "SELECT name, digest, size, url, created_at FROM firmware_image ORDER BY name",
+                     "a firmware image", load_firmware_image, &to, error, error_size);
+}
+
+struct each_firmware_update {
+    store_firmware_update_fn *each;
+    void *arg;
+};
+
+static bool load_firmware_update(sqlite3_stmt *row, void *arg) {
+    const struct each_firmware_update *to = arg;
+    struct store_firmware_update update = {.endpoint = column_slice(row, 0),
+                                           .image = column_slice(row, 1),
+                                           .uri = column_slice(row, 2),
+                                           .detail = column_slice(row, 3),
+                                           .flags = (uint32_t)sqlite3_column_int64(row, 4),
+                                           .result = (uint32_t)sqlite3_column_int64(row, 5),
+                                           .created_at_ms = (uint64_t)sqlite3_column_int64(row, 6),
+                                           .deadline_ms = (uint64_t)sqlite3_column_int64(row, 7),
+                                           .ended_at_ms = (uint64_t)sqlite3_column_int64(row, 8),
+                                           .observation = (uint64_t)sqlite3_column_int64(row, 9),
+                                           .observation_of_result = (uint64_t)sqlite3_column_int64(row, 10)};
+    to->each(to->arg, &update);
+    return update.endpoint.len > 0 && update.flags != 0;
+}
+
+bool sqlite_load_firmware_updates(struct sqlite *db, store_firmware_update_fn *each, void *arg, char *error,
+                                  size_t error_size) {
+    struct each_firmware_update to = {each, arg};
+    return load_rows(db,
+                     "SELECT endpoint, image, uri, detail, flags, result, created_at, deadline, ended_at, observation,"
+                     " observation_of_result FROM firmware_update ORDER BY endpoint",
+                     "a firmware update", load_firmware_update, &to, error, error_size);
 }
 
 struct each_bootstrap {
@@ -990,6 +1055,38 @@ bool sqlite_put_bootstrap(struct sqlite *db, const struct store_bootstrap *boots
         return run(db, DELETE_BOOTSTRAP);
     bind_blob(statement, 2, bootstrap->sealed);
     return run(db, PUT_BOOTSTRAP);
+}
+
+bool sqlite_put_firmware_image(struct sqlite *db, const struct store_firmware_image *image) {
+    bool is_deletion = image->digest.len == 0;
+    sqlite3_stmt *statement = db->statements[is_deletion ? DELETE_FIRMWARE_IMAGE : PUT_FIRMWARE_IMAGE];
+    bind_text(statement, 1, image->name);
+    if (is_deletion)
+        return run(db, DELETE_FIRMWARE_IMAGE);
+    bind_blob(statement, 2, image->digest);
+    bind_number(statement, 3, image->size);
+    bind_text(statement, 4, image->url);
+    bind_number(statement, 5, image->created_at_ms);
+    return run(db, PUT_FIRMWARE_IMAGE);
+}
+
+bool sqlite_put_firmware_update(struct sqlite *db, const struct store_firmware_update *update) {
+    bool is_deletion = update->flags == 0;
+    sqlite3_stmt *statement = db->statements[is_deletion ? DELETE_FIRMWARE_UPDATE : PUT_FIRMWARE_UPDATE];
+    bind_text(statement, 1, update->endpoint);
+    if (is_deletion)
+        return run(db, DELETE_FIRMWARE_UPDATE);
+    bind_text(statement, 2, update->image);
+    bind_text(statement, 3, update->uri);
+    bind_text(statement, 4, update->detail);
+    bind_number(statement, 5, update->flags);
+    bind_number(statement, 6, update->result);
+    bind_number(statement, 7, update->created_at_ms);
+    bind_number(statement, 8, update->deadline_ms);
+    bind_number(statement, 9, update->ended_at_ms);
+    bind_number(statement, 10, update->observation);
+    bind_number(statement, 11, update->observation_of_result);
+    return run(db, PUT_FIRMWARE_UPDATE);
 }
 
 static void bind_state(sqlite3_stmt *statement, const struct store_session_state *state) {

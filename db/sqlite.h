@@ -26,6 +26,10 @@ bool sqlite_load_requests(struct sqlite *db, store_request_fn *each, void *arg, 
 bool sqlite_load_queue_settings(struct sqlite *db, store_queue_settings_fn *each, void *arg, char *error,
                                 size_t error_size);
 bool sqlite_load_credentials(struct sqlite *db, store_credential_fn *each, void *arg, char *error, size_t error_size);
+bool sqlite_load_firmware_images(struct sqlite *db, store_firmware_image_fn *each, void *arg, char *error,
+                                 size_t error_size);
+bool sqlite_load_firmware_updates(struct sqlite *db, store_firmware_update_fn *each, void *arg, char *error,
+                                  size_t error_size);
 bool sqlite_load_bootstraps(struct sqlite *db, store_bootstrap_fn *each, void *arg, char *error, size_t error_size);
 bool sqlite_load_sessions(struct sqlite *db, store_session_fn *each, void *arg, char *error, size_t error_size);
 bool sqlite_load_oscore_contexts(struct sqlite *db, store_oscore_context_fn *each, void *arg, char *error,
@@ -50,6 +54,8 @@ bool sqlite_delete_request(struct sqlite *db, uint64_t id);
 bool sqlite_put_queue_settings(struct sqlite *db, const struct store_queue_settings *settings);
 bool sqlite_delete_credentials(struct sqlite *db, struct slice endpoint);
 bool sqlite_put_credential(struct sqlite *db, const struct store_credential *credential);
+bool sqlite_put_firmware_image(struct sqlite *db, const struct store_firmware_image *image);
+bool sqlite_put_firmware_update(struct sqlite *db, const struct store_firmware_update *update);
 bool sqlite_put_bootstrap(struct sqlite *db, const struct store_bootstrap *bootstrap);
 bool sqlite_put_session(struct sqlite *db, const struct store_session *session);
 bool sqlite_refresh_session(struct sqlite *db, const struct store_session_state *state);

@@ -46,6 +46,8 @@ enum record_kind {
     PUT_RESUMPTION,
     DELETE_RESUMPTION,
     PUT_OSCORE_CONTEXT,
+    PUT_FIRMWARE_IMAGE,
+    PUT_FIRMWARE_UPDATE,
 };
 
 struct record {
@@ -64,7 +66,8 @@ struct record {
  * endpoint (`value_len`), and what is sealed of each. PUT_BOOTSTRAP: a struct store_bootstrap, likewise. PUT_SESSION: a struct store_session, likewise. REFRESH_SESSIONS:
  * `count` struct store_session_state. DELETE_SESSIONS: `count` ids. PUT_RESUMPTION and DELETE_RESUMPTION: a struct
  * store_resumption, likewise; to delete, without what is sealed. PUT_OSCORE_CONTEXT: a struct
- * store_oscore_context, likewise. */
+ * store_oscore_context, likewise. PUT_FIRMWARE_IMAGE: a struct store_firmware_image, likewise. PUT_FIRMWARE_UPDATE: a
+ * struct store_firmware_update, likewise. */
 
 enum { TEXT_COUNT = 9, OBSERVATION_TEXT_COUNT = 4 };
 
@@ -284,6 +287,44 @@ static bool apply_put_oscore_context(struct sqlite *db, const struct record *rec
     return sqlite_put_oscore_context(db, &context);
 }
 
+enum { IMAGE_TEXT_COUNT = 3, UPDATE_TEXT_COUNT = 4 };
+
+static void list_image_texts(struct store_firmware_image *i, struct slice *texts[IMAGE_TEXT_COUNT]) {
+    struct slice *list[IMAGE_TEXT_COUNT] = {&i->name, &i->digest, &i->url};
+    memcpy(texts, list, sizeof list);
+}
+
+static void list_update_texts(struct store_firmware_update *u, struct slice *texts[UPDATE_TEXT_COUNT]) {
+    struct slice *list[UPDATE_TEXT_COUNT] = {&u->endpoint, &u->image, &u->uri, &u->detail};
+    memcpy(texts, list, sizeof list);
+}
+
+/* The bytes of slices lie one after the other. */
+static void place_texts(const uint8_t *at, struct slice **texts, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        texts[i]->data = at;
+        at += texts[i]->len;
+    }
+}
+
+static bool apply_put_firmware_image(struct sqlite *db, const struct record *record) {
+    struct store_firmware_image image;
+    struct slice *texts[IMAGE_TEXT_COUNT];
+    memcpy(&image, record + 1, sizeof image);
+    list_image_texts(&image, texts);
+    place_texts((const uint8_t *)(record + 1) + sizeof image, texts, IMAGE_TEXT_COUNT);
+    return sqlite_put_firmware_image(db, &image);
+}
+
+static bool apply_put_firmware_update(struct sqlite *db, const struct record *record) {
+    struct store_firmware_update update;
+    struct slice *texts[UPDATE_TEXT_COUNT];
+    memcpy(&update, record + 1, sizeof update);
+    list_update_texts(&update, texts);
+    place_texts((const uint8_t *)(record + 1) + sizeof update, texts, UPDATE_TEXT_COUNT);
+    return sqlite_put_firmware_update(db, &update);
+}
+
 static bool apply(struct sqlite *db, struct record *record) {
     switch ((enum record_kind)record->kind) {
     case PUT_SETTING: {
@@ -330,6 +371,10 @@ static bool apply(struct sqlite *db, struct record *record) {
         return sqlite_delete_resumption(db, resumption_in(record).session_id);
     case PUT_OSCORE_CONTEXT:
         return apply_put_oscore_context(db, record);
+    case PUT_FIRMWARE_IMAGE:
+        return apply_put_firmware_image(db, record);
+    case PUT_FIRMWARE_UPDATE:
+        return apply_put_firmware_update(db, record);
     }
     return false;
 }
@@ -632,6 +677,36 @@ enum store_result store_put_oscore_context(struct store *store, const struct sto
     return STORE_OK;
 }
 
+static enum store_result put_with_texts(struct store *store, enum record_kind kind, const void *row, size_t row_size,
+                                        struct slice *const *texts, size_t count, store_done_fn *done, void *arg) {
+    size_t size = row_size;
+    for (size_t i = 0; i < count; i++)
+        size += texts[i]->len;
+    struct record *record = put(store, kind, 0, size, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    uint8_t *at = append((uint8_t *)(record + 1), row, row_size);
+    for (size_t i = 0; i < count; i++)
+        at = append(at, texts[i]->data, texts[i]->len);
+    return STORE_OK;
+}
+
+enum store_result store_put_firmware_image(struct store *store, const struct store_firmware_image *image,
+                                           store_done_fn *done, void *arg) {
+    struct store_firmware_image row = *image;
+    struct slice *texts[IMAGE_TEXT_COUNT];
+    list_image_texts(&row, texts);
+    return put_with_texts(store, PUT_FIRMWARE_IMAGE, &row, sizeof row, texts, IMAGE_TEXT_COUNT, done, arg);
+}
+
+enum store_result store_put_firmware_update(struct store *store, const struct store_firmware_update *update,
+                                            store_done_fn *done, void *arg) {
+    struct store_firmware_update row = *update;
+    struct slice *texts[UPDATE_TEXT_COUNT];
+    list_update_texts(&row, texts);
+    return put_with_texts(store, PUT_FIRMWARE_UPDATE, &row, sizeof row, texts, UPDATE_TEXT_COUNT, done, arg);
+}
+
 bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
                               size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
@@ -702,6 +777,22 @@ bool store_load_oscore_contexts(struct store *store, store_oscore_context_fn *ea
                                 size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
     bool loaded = sqlite_load_oscore_contexts(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_firmware_images(struct store *store, store_firmware_image_fn *each, void *arg, char *error,
+                                size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = sqlite_load_firmware_images(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_firmware_updates(struct store *store, store_firmware_update_fn *each, void *arg, char *error,
+                                 size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = sqlite_load_firmware_updates(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }

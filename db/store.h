@@ -142,6 +142,24 @@ struct store_oscore_context {
     uint64_t number_limit;   /* …and with that one */
 };
 
+/* A firmware image, without its bytes. Slices as above. */
+struct store_firmware_image {
+    struct slice name;
+    struct slice digest; /* SHA-256; empty: the image is to be deleted */
+    struct slice url;
+    uint64_t size;
+    uint64_t created_at_ms;
+};
+
+/* A firmware update of a device, as server/firmware_update.c has it. Slices as above. */
+struct store_firmware_update {
+    struct slice endpoint, image, uri, detail;
+    uint32_t flags; /* 0: it is to be deleted */
+    uint32_t result;
+    uint64_t created_at_ms, deadline_ms, ended_at_ms;
+    uint64_t observation, observation_of_result;
+};
+
 struct store_options {
     const char *directory; /* made when missing, mode 0700; the files in it are 0600 */
     enum store_durability durability;
@@ -198,6 +216,14 @@ bool store_load_credentials(struct store *store, store_credential_fn *each, void
 /* Every bootstrap configuration, in the order of endpoints. Otherwise like the above. */
 typedef void store_bootstrap_fn(void *arg, const struct store_bootstrap *bootstrap);
 bool store_load_bootstraps(struct store *store, store_bootstrap_fn *each, void *arg, char *error, size_t error_size);
+
+/* Every firmware image, and every firmware update, in the order of their names. Otherwise like the above. */
+typedef void store_firmware_image_fn(void *arg, const struct store_firmware_image *image);
+bool store_load_firmware_images(struct store *store, store_firmware_image_fn *each, void *arg, char *error,
+                                size_t error_size);
+typedef void store_firmware_update_fn(void *arg, const struct store_firmware_update *update);
+bool store_load_firmware_updates(struct store *store, store_firmware_update_fn *each, void *arg, char *error,
+                                 size_t error_size);
 
 /* Every session, and everything that resumes one, by time of expiry. Otherwise like the above. */
 typedef void store_session_fn(void *arg, const struct store_session *session);
@@ -274,6 +300,12 @@ enum store_result store_put_credentials(struct store *store, struct slice endpoi
  * passed over. */
 enum store_result store_put_bootstrap(struct store *store, const struct store_bootstrap *bootstrap, store_done_fn *done,
                                       void *arg);
+
+/* Insert or replace; delete what has no digest, or no flags. What is not there is passed over then. */
+enum store_result store_put_firmware_image(struct store *store, const struct store_firmware_image *image,
+                                           store_done_fn *done, void *arg);
+enum store_result store_put_firmware_update(struct store *store, const struct store_firmware_update *update,
+                                            store_done_fn *done, void *arg);
 
 /* Insert or replace a session. */
 enum store_result store_put_session(struct store *store, const struct store_session *session, store_done_fn *done,

@@ -5,6 +5,7 @@
 #include "server/bootstrap.h"
 #include "server/connection.h"
 #include "server/dealings.h"
+#include "server/firmware_update.h"
 #include "server/observation.h"
 #include "server/operation.h"
 #include "server/queue.h"
@@ -19,6 +20,7 @@ void contact_registered(struct server *server, struct registration *r, bool repl
     observations_revive(r);
     awake_heard(server, r);
     queue_resume(server, r);
+    firmware_updates_registered(server, r);
 }
 
 void contact_heard(struct server *server, struct registration *r) {
@@ -26,6 +28,7 @@ void contact_heard(struct server *server, struct registration *r) {
     observations_revive(r);
     awake_heard(server, r);
     queue_resume(server, r);
+    firmware_updates_heard(server, r);
 }
 
 void contact_any(struct server *server, struct registration *r) {

@@ -91,6 +91,7 @@ static const char *const type_names[EVENT_TYPE_COUNT] = {
     [EVENT_BOOTSTRAP_FINISHED] = "bootstrap_finished",
     [EVENT_BOOTSTRAP_FAILED] = "bootstrap_failed",
     [EVENT_FAULT] = "fault",
+    [EVENT_FIRMWARE] = "firmware",
 };
 
 struct event_log *event_log_new(const struct clock *clock, uint64_t first_id, size_t max_bytes) {
@@ -454,6 +455,12 @@ static const struct {
     [EVENT_FACT_ACTION] = {"action", EVENT_FACT_TEXT},
     [EVENT_FACT_MESSAGE] = {"message", EVENT_FACT_TEXT},
     [EVENT_FACT_DIRECTION] = {"direction", EVENT_FACT_TEXT},
+    [EVENT_FACT_STATE] = {"state", EVENT_FACT_TEXT},
+    [EVENT_FACT_IMAGE] = {"image", EVENT_FACT_TEXT},
+    [EVENT_FACT_METHOD] = {"method", EVENT_FACT_TEXT},
+    [EVENT_FACT_BYTES] = {"bytes", EVENT_FACT_NUMBER},
+    [EVENT_FACT_SIZE] = {"size", EVENT_FACT_NUMBER},
+    [EVENT_FACT_RESULT] = {"result", EVENT_FACT_NUMBER},
 };
 
 void event_fact_put(struct buffer *facts, enum event_fact fact, struct slice text) {

@@ -37,6 +37,7 @@ enum event_type {
     EVENT_BOOTSTRAP_FINISHED, /* the device has what it needs */
     EVENT_BOOTSTRAP_FAILED,   /* `detail` says why; facts */
     EVENT_FAULT,              /* a fault that was ordered has acted: facts, the code it answered with in `coap_code` */
+    EVENT_FIRMWARE,           /* an update has come one step further: facts; `detail` says why it has failed */
     EVENT_TYPE_COUNT,
 };
 
@@ -70,6 +71,12 @@ enum event_fact {
     EVENT_FACT_ACTION,    /* "drop" … */
     EVENT_FACT_MESSAGE,   /* "register" … */
     EVENT_FACT_DIRECTION, /* "in", "out" */
+    EVENT_FACT_STATE, /* of a firmware update: "downloading" … */
+    EVENT_FACT_IMAGE,
+    EVENT_FACT_METHOD, /* "push", "pull" */
+    EVENT_FACT_BYTES,  /* that the device has got */
+    EVENT_FACT_SIZE,   /* of the image */
+    EVENT_FACT_RESULT, /* 5/0/5 */
     EVENT_FACT_COUNT,
 };
 

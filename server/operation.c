@@ -225,7 +225,8 @@ static bool send_request(struct operation *operation, struct registration *r, co
     if (request->observed != NULL)
         return begin_observation(operation, r, request, &message, refusal);
     const struct coap_call_options options = {.type = request->is_non_confirmable ? COAP_NON : COAP_CON,
-                                              .response_timeout_ms = request->response_timeout_ms};
+                                              .response_timeout_ms = request->response_timeout_ms,
+                                              .source = request->source};
     *refusal = OPERATION_QUEUE_FULL;
     operation->call = coap_call_with(operation->server->coap, r->link, &message, &options, on_reply, operation);
     return operation->call != NULL;

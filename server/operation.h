@@ -16,6 +16,7 @@ struct operation_request {
     struct slice path;  /* "3/0/9"; below the device's alternate path unless `is_absolute` */
     struct slice query; /* "pmin=1&pmax=60": raw items joined by '&' */
     struct slice payload;
+    const struct coap_source *source; /* the payload, when it is read piece by piece; else NULL */
     int accept;         /* content format, or COAP_FORMAT_NONE */
     int content_format; /* of the payload, or COAP_FORMAT_NONE */
     bool is_absolute;

@@ -3,6 +3,7 @@
 #include "common/coap/option.h"
 #include "server/bootstrap.h"
 #include "server/fault_wire.h"
+#include "server/firmware_serve.h"
 #include "server/refusal.h"
 #include "server/register.h"
 #include "server/send.h"
@@ -114,7 +115,9 @@ void route_request(struct server *server, const struct coap_request *request) {
         refuse(server, request, COAP_4_04_NOT_FOUND, "this listener is for another service");
         return;
     }
-    if (well_known) {
+    if (coap_option_find(request->message, COAP_PROXY_URI) != NULL) {
+        firmware_serve_url(server, request);
+    } else if (well_known) {
         well_known_respond(server->coap, request, server->config->bootstrap != BOOTSTRAP_OFF);
     } else if (path.too_long || path.count == 0) {
         refuse(server, request, COAP_4_04_NOT_FOUND, "nothing is at this path");
@@ -130,6 +133,8 @@ void route_request(struct server *server, const struct coap_request *request) {
             send_request(server, request);
         else
             refuse(server, request, COAP_4_05_METHOD_NOT_ALLOWED, "that method is not for this path");
+    } else if (path.count == 2 && slice_is(path.segments[0], "fw")) {
+        firmware_serve(server, request, path.segments[1]);
     } else if (path.count == 1 && slice_is(path.segments[0], "bs")) {
         bootstrap_take_request(server, request);
     } else if (path.count == 1 && slice_is(path.segments[0], "bspack")) {

@@ -6,13 +6,15 @@
 #include <stdlib.h>
 
 #include "server/announced_observation.h"
-#include "server/connection.h"
 #include "server/bootstrap.h"
+#include "server/connection.h"
 #include "server/contact.h"
 #include "server/dtls_service.h"
 #include "server/expiry.h"
 #include "server/fault.h"
 #include "server/fault_wire.h"
+#include "server/firmware_serve.h"
+#include "server/firmware_update.h"
 #include "server/issuer.h"
 #include "server/key_file.h"
 #include "server/names.h"
@@ -307,7 +309,8 @@ static bool load_all(struct server *server, char *error, size_t error_size) {
         !dtls_service_load(server, error, error_size) || !oscore_service_load(server, error, error_size) ||
         !store_load_registrations(server->store, load, &loading, error, error_size) ||
         !observations_load(server, error, error_size) || !queue_settings_load(server, error, error_size) ||
-        !queue_start(server, read_number(server, SETTING_REQUEST_IDS), error, error_size))
+        !queue_start(server, read_number(server, SETTING_REQUEST_IDS), error, error_size) ||
+        !firmware_updates_load(server, error, error_size))
         return false;
     if (loading.skipped > 0)
         log_write(LOG_WARN, "server", "%zu registrations cannot be reached through any listener and are left out",
@@ -334,8 +337,12 @@ static bool start(struct server *server, char *error, size_t error_size) {
     server->credentials = credentials_new(server->store, server->seal, on_credential_gone, server);
     if (server->credentials != NULL)
         credentials_watch(server->credentials, on_credential_put);
-    struct coap_handlers handlers = {
-        .request = on_request, .stray_response = on_stray_response, .oddity = server_tell_oddity, .ping = on_ping, .inner = on_inner};
+    struct coap_handlers handlers = {.request = on_request,
+                                     .stray_response = on_stray_response,
+                                     .oddity = server_tell_oddity,
+                                     .ping = on_ping,
+                                     .inner = on_inner,
+                                     .forwards = firmware_forwards};
     server->coap = coap_endpoint_new(&config->coap, &handlers, server, &server->clock, &server->wheel);
     server->udp = udp_new(server->loop, on_datagram, server);
     if (config->trace && (server->trace = trace_new(server)) == NULL) {
@@ -359,6 +366,14 @@ static bool start(struct server *server, char *error, size_t error_size) {
     /* Ids of registrations that were deleted before the last end must not come again either. */
     server->next_registration_id = read_number(server, SETTING_REGISTRATION_IDS) + 1;
     server->next_observation_id = read_number(server, SETTING_OBSERVATION_IDS) + 1;
+    server->firmware_images = firmware_images_new(server, error, error_size);
+    if (server->firmware_images == NULL)
+        return false;
+    server->firmware_updates = firmware_updates_new(server);
+    if (server->firmware_updates == NULL) {
+        snprintf(error, error_size, "out of memory");
+        return false;
+    }
     if (!oscore_service_begin(server, error, error_size) || !dtls_service_start(server, error, error_size) ||
         !start_listening(server, error, error_size) || !load_all(server, error, error_size))
         return false;
@@ -372,6 +387,9 @@ static bool start(struct server *server, char *error, size_t error_size) {
 static void stop(struct server *server) {
     faults_stop(server);
     bootstrap_stop(server->bootstrap);
+    firmware_updates_end(server->firmware_updates);
+    if (server->firmware_images != NULL)
+        firmware_images_end(server->firmware_images);
     if (server->coap != NULL) /* what ends with them is stored */
         coap_end_calls(server->coap);
     if (server->store != NULL && server->directory != NULL) {
@@ -390,6 +408,8 @@ static void stop(struct server *server) {
         queue_stop(server);
         queue_settings_clear(server);
     }
+    firmware_updates_free(server->firmware_updates);
+    firmware_images_free(server->firmware_images);
     trace_free(server->trace); /* what is said at the end is of no device any more */
     server->trace = NULL;
     oscore_service_end(server);
@@ -553,6 +573,7 @@ static void on_reset(void *arg, enum store_result result) {
             directory_remove(server->directory, r);
         }
         queue_drop_before(server, pending->before_request_id);
+        firmware_updates_clear(server);
         queue_settings_clear(server);
     }
     if (result == STORE_OK && (pending->scopes & SERVER_RESET_FAULTS) != 0)

@@ -35,6 +35,8 @@ struct bootstrap;         /* server/bootstrap.h */
 struct bootstrap_configs; /* server/bootstrap_configs.h */
 struct issuer;            /* server/issuer.h */
 struct trace;             /* server/trace.h */
+struct firmware_images;   /* server/firmware_image.h */
+struct firmware_updates;  /* server/firmware_update.h */
 
 struct server {
     uv_loop_t *loop;
@@ -58,6 +60,8 @@ struct server {
     struct bootstrap_configs *bootstrap_configs;
     struct issuer *issuer;
     struct bootstrap *bootstrap;
+    struct firmware_images *firmware_images;
+    struct firmware_updates *firmware_updates;
     struct dtls *dtls;                   /* NULL: no listener is coaps */
     struct tls *tls;                     /* NULL: no listener is coaps+tcp */
     struct dtls_sessions *dtls_sessions; /* NULL: neither is */
@@ -77,6 +81,7 @@ struct server {
     struct unsaved_ids unsaved_observation_deletions; /* of observations */
     struct queues *queues;                            /* requests that wait for their devices */
     struct queue_settings_table *queue_settings;      /* NULL: none */
+    uint16_t http_port;                               /* of the HTTP API, where images are, too; 0: none */
     size_t awake_count;                               /* devices in queue mode that are awake */
     struct faults *faults;                            /* what tests have ordered to go wrong (fault.h) … */
     struct fault_wire *fault_wire;

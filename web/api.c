@@ -478,6 +478,59 @@ static const enum problem_kind bootstrap_start_problems[] = {PROBLEM_NOT_REGISTE
 static const enum problem_kind credentials_delete_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PROBLEM_STORE,
                                                                 PROBLEM_OVERLOADED, PROBLEM_KIND_COUNT};
 
+/* ---- firmware ---- */
+
+static const struct route_parameter firmware_put_parameters[] = {
+    {"url", "query", "{\"type\":\"string\",\"maxLength\":255}",
+     "The URL by which devices ask a proxy for it (Proxy-Uri), when it is another one than that of this API."},
+    END_PARAMETERS,
+};
+static const struct route_parameter firmware_get_parameters[] = {
+    {"range", "header", "{\"type\":\"string\"}", "A part of it: bytes=0-99."}, END_PARAMETERS};
+static const struct route_parameter firmware_update_parameters[] = {
+    {"wait", "query", "{\"type\":\"string\",\"enum\":[\"over\"]}", "Answer when the update is over."},
+    TIMEOUT_PARAMETER,
+    END_PARAMETERS,
+};
+static const struct route_body octet_bodies[] = {{"application/octet-stream", NULL}, {NULL, NULL}};
+static const struct route_answer firmware_list_answers[] = {{200, JSON, "FirmwareList", "All images, by name."},
+                                                            END_ANSWERS};
+static const struct route_answer firmware_get_answers[] = {
+    {200, "application/octet-stream", NULL, "The image."},
+    {206, "application/octet-stream", NULL, "The part of it that Range asks for."},
+    END_ANSWERS};
+static const struct route_answer firmware_put_answers[] = {
+    {200, JSON, "FirmwareImage", "It has taken another's place, and is stored."},
+    {201, JSON, "FirmwareImage", "It is new, and stored."},
+    END_ANSWERS};
+static const struct route_answer firmware_faults_answers[] = {{200, JSON, "FirmwareImage", "So it is from now on."},
+                                                              END_ANSWERS};
+static const struct route_answer firmware_update_get_answers[] = {{200, JSON, "FirmwareUpdate", "How far it is."},
+                                                                  END_ANSWERS};
+static const struct route_answer firmware_update_post_answers[] = {
+    {200, JSON, "FirmwareUpdate", "It is over (wait=over)."},
+    {202, JSON, "FirmwareUpdate", "It is stored, and begins; events tell how it goes on."},
+    END_ANSWERS};
+static const struct route_answer firmware_update_delete_answers[] = {
+    {200, JSON, "FirmwareUpdate", "It is over (wait=over)."},
+    {202, JSON, "FirmwareUpdate", "It is being cancelled."},
+    {204, NULL, NULL, "It was over, and is forgotten."},
+    END_ANSWERS};
+static const enum problem_kind firmware_get_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_RANGE, PROBLEM_OVERLOADED,
+                                                          PROBLEM_KIND_COUNT};
+static const enum problem_kind firmware_put_problems[] = {
+    PROBLEM_BAD_PARAMETER, PROBLEM_CONFLICT, PROBLEM_TOO_LARGE, PROBLEM_STORE, PROBLEM_OVERLOADED, PROBLEM_KIND_COUNT};
+static const enum problem_kind firmware_delete_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PROBLEM_STORE,
+                                                             PROBLEM_OVERLOADED, PROBLEM_KIND_COUNT};
+static const enum problem_kind firmware_faults_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_BAD_BODY, PROBLEM_KIND_COUNT};
+static const enum problem_kind firmware_update_get_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_TIMEOUT,
+                                                                 PROBLEM_KIND_COUNT};
+static const enum problem_kind firmware_update_post_problems[] = {
+    PROBLEM_BAD_BODY, PROBLEM_NOT_FOUND, PROBLEM_NOT_REGISTERED, PROBLEM_CONFLICT,
+    PROBLEM_TIMEOUT,  PROBLEM_STORE,     PROBLEM_OVERLOADED,     PROBLEM_KIND_COUNT};
+static const enum problem_kind firmware_update_delete_problems[] = {
+    PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PROBLEM_TIMEOUT, PROBLEM_STORE, PROBLEM_OVERLOADED, PROBLEM_KIND_COUNT};
+
 /* ---- about the server ---- */
 
 static const struct route_answer status_answers[] = {{200, JSON, "Status", "It is."}, END_ANSWERS};
@@ -618,6 +671,31 @@ static const struct route routes[] = {
      .body = "MuteSend",
      .answers = done_answers,
      .problems = server_object_problems},
+    {.method = "GET",
+     .path = "/v1/devices/{endpoint}/firmware",
+     .handler = v1_firmware_update_get,
+     .operation = "getFirmwareUpdate",
+     .summary = "The firmware update of a device that is under way, or its last one.",
+     .parameters = firmware_update_parameters,
+     .answers = firmware_update_get_answers,
+     .problems = firmware_update_get_problems},
+    {.method = "POST",
+     .path = "/v1/devices/{endpoint}/firmware",
+     .handler = v1_firmware_update_post,
+     .operation = "updateFirmware",
+     .summary = "Update the firmware of a device, by push or pull, to the result.",
+     .parameters = firmware_update_parameters,
+     .body = "FirmwareOrder",
+     .answers = firmware_update_post_answers,
+     .problems = firmware_update_post_problems},
+    {.method = "DELETE",
+     .path = "/v1/devices/{endpoint}/firmware",
+     .handler = v1_firmware_update_delete,
+     .operation = "cancelFirmwareUpdate",
+     .summary = "Cancel the firmware update of a device, or forget one that is over.",
+     .parameters = firmware_update_parameters,
+     .answers = firmware_update_delete_answers,
+     .problems = firmware_update_delete_problems},
     {.method = "GET",
      .path = "/v1/devices/{endpoint}/queue",
      .handler = v1_queue_get,
@@ -1241,6 +1319,46 @@ static const struct route routes[] = {
      .parameters = credentials_parameters,
      .answers = stored_answers,
      .problems = credentials_delete_problems},
+    {.method = "GET",
+     .path = "/v1/firmware",
+     .handler = v1_firmware_list,
+     .operation = "listFirmware",
+     .summary = "Firmware images that devices fetch or are sent.",
+     .answers = firmware_list_answers},
+    {.method = "GET",
+     .path = "/v1/firmware/{name}",
+     .handler = v1_firmware_get,
+     .operation = "getFirmware",
+     .summary = "The bytes of an image. Open, since devices fetch it.",
+     .parameters = firmware_get_parameters,
+     .answers = firmware_get_answers,
+     .problems = firmware_get_problems,
+     .open = true},
+    {.method = "PUT",
+     .path = "/v1/firmware/{name}",
+     .handler = v1_firmware_put,
+     .operation = "putFirmware",
+     .summary = "Put an image: any bytes, up to 64 MiB, taken as they come.",
+     .parameters = firmware_put_parameters,
+     .bodies = octet_bodies,
+     .answers = firmware_put_answers,
+     .problems = firmware_put_problems,
+     .begin = v1_firmware_put_begin},
+    {.method = "DELETE",
+     .path = "/v1/firmware/{name}",
+     .handler = v1_firmware_delete,
+     .operation = "deleteFirmware",
+     .summary = "Delete an image that no update uses.",
+     .answers = stored_answers,
+     .problems = firmware_delete_problems},
+    {.method = "PUT",
+     .path = "/v1/firmware/{name}/faults",
+     .handler = v1_firmware_put_faults,
+     .operation = "putFirmwareFaults",
+     .summary = "What goes wrong when devices fetch the image over CoAP; {} is nothing.",
+     .body = "FirmwareFaults",
+     .answers = firmware_faults_answers,
+     .problems = firmware_faults_problems},
     {.method = "GET",
      .path = "/v1/openapi.json",
      .handler = openapi_get,

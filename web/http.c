@@ -126,10 +126,21 @@ static void stop_serving(struct http_connection *c) {
     c->serving = false;
 }
 
+/* What took the body of a request as it came is told that there is no more of it. */
+static void drop_body(struct http_connection *c) {
+    void (*dropped)(struct http_request * request) = c->request.dropped;
+    if (c->request.take == NULL)
+        return;
+    c->request.take = NULL;
+    dropped(&c->request);
+}
+
 static void on_closed(struct tcp_connection *tcp) {
     struct http_connection *c = (struct http_connection *)tcp;
     stop_serving(c);
     bool answering = c->state == HTTP_ANSWERING || c->state == HTTP_STREAMING;
+    if (!answering)
+        drop_body(c);
     leave_ready(c);
     if (answering && c->request.gone == NULL) {
         c->state = HTTP_ORPHANED;
@@ -192,6 +203,7 @@ static int refuse_later(struct http_connection *c, unsigned status, const char *
 }
 
 static void refuse(struct http_connection *c, unsigned status, const char *detail) {
+    drop_body(c);
     c->state = HTTP_ANSWERING;
     c->keep_alive = false;
     c->request = (struct http_request){0};
@@ -282,6 +294,12 @@ struct slice http_header(const struct http_request *request, const char *name) {
     return http_header_next(request, name, &at);
 }
 
+static void name_request(struct http_connection *c) {
+    c->request.method = llhttp_method_name((llhttp_method_t)c->parser.method);
+    c->request.head = c->parser.method == HTTP_HEAD;
+    split_target(&c->request, slice_str((const char *)c->head.data));
+}
+
 static int on_headers_complete(llhttp_t *parser) {
     struct http_connection *c = parser->data;
     bool has_body = (parser->flags & F_CHUNKED) != 0 || parser->content_length > 0;
@@ -291,7 +309,11 @@ static int on_headers_complete(llhttp_t *parser) {
         return refuse_later(c, 505, "HTTP/1.1 and HTTP/1.0 are spoken here.");
     if (parser->http_minor >= 1 && http_header(&c->request, "host").data == NULL)
         return refuse_later(c, 400, "The request has no Host header field (RFC 9112 section 3.2).");
-    if ((parser->flags & F_CONTENT_LENGTH) != 0 && parser->content_length > c->http->options.max_body)
+    name_request(c);
+    if (has_body && c->http->options.begin != NULL)
+        c->http->options.begin(c->http->options.arg, &c->request);
+    if ((parser->flags & F_CONTENT_LENGTH) != 0 && c->request.take == NULL &&
+        parser->content_length > c->http->options.max_body)
         return refuse_later(c, 413, "The body is longer than --http-max-body allows.");
     struct slice expect = http_header(&c->request, "expect");
     if (expect.data == NULL || parser->http_minor < 1)
@@ -303,8 +325,17 @@ static int on_headers_complete(llhttp_t *parser) {
     return 0;
 }
 
+static int take_part(struct http_connection *c, struct slice part) {
+    const char *why = NULL;
+    unsigned status = c->request.take(&c->request, part, &why);
+    c->since_ms = loop_ms(c);
+    return status == 0 ? 0 : refuse_later(c, status, why);
+}
+
 static int on_body(llhttp_t *parser, const char *data, size_t len) {
     struct http_connection *c = parser->data;
+    if (c->request.take != NULL)
+        return take_part(c, slice_of(data, len));
     if (c->body.len + len > c->http->options.max_body)
         return refuse_later(c, 413, "The body is longer than --http-max-body allows.");
     return pile_add(&c->body, data, len) ? 0 : refuse_later(c, 503, "The server is out of memory.");
@@ -331,10 +362,7 @@ static const llhttp_settings_t parser_settings = {
 static void hand_over(struct http_connection *c) {
     c->state = HTTP_ANSWERING;
     c->keep_alive = llhttp_should_keep_alive(&c->parser) != 0;
-    c->request.method = llhttp_method_name((llhttp_method_t)c->parser.method);
-    c->request.head = c->parser.method == HTTP_HEAD;
     c->request.body = pile_slice(&c->body);
-    split_target(&c->request, slice_str((const char *)c->head.data));
     llhttp_resume(&c->parser);
     c->http->options.handle(c->http->options.arg, &c->request);
 }
@@ -541,6 +569,7 @@ void http_respond(struct http_request *request, const struct http_response *resp
     struct http_connection *c = connection_of(request);
     uint8_t memory[2048];
     struct buffer head = buffer_over(memory, sizeof memory);
+    drop_body(c);
     count_response(c->http, response->status);
     if (c->state == HTTP_ORPHANED) {
         free_connection(c);
@@ -570,6 +599,23 @@ void http_stream(struct http_request *request, const char *content_type) {
     put_head(&head, c, &(struct http_response){.status = 200, .content_type = content_type});
     buffer_put_str(&head, "\r\n");
     http_write(request, buffer_slice(&head));
+}
+
+void http_begin(struct http_request *request, const struct http_response *response, uint64_t len) {
+    struct http_connection *c = connection_of(request);
+    uint8_t memory[2048];
+    struct buffer head = buffer_over(memory, sizeof memory);
+    count_response(c->http, response->status);
+    c->keep_alive = false;
+    c->state = HTTP_STREAMING;
+    pile_free(&c->ahead); /* no second answer can follow */
+    put_head(&head, c, response);
+    buffer_printf(&head, "Content-Length: %llu\r\n\r\n", (unsigned long long)len);
+    http_write(request, buffer_slice(&head));
+}
+
+void http_finish(struct http_request *request) {
+    tcp_finish(&connection_of(request)->tcp);
 }
 
 void http_write(struct http_request *request, struct slice bytes) {
@@ -639,6 +685,8 @@ void http_close(struct http *http) {
         if ((c->state == HTTP_ANSWERING || c->state == HTTP_STREAMING) && c->request.gone != NULL) {
             c->request.gone(&c->request);
             c->state = HTTP_OVER;
+        } else if (c->state == HTTP_READING) {
+            drop_body(c);
         }
     }
     tcp_port_close(http->port);

@@ -3,7 +3,7 @@
  * it knows no routes.
  *
  * Limits: a target of 8 KiB (414), header fields of 16 KiB (431), a body of `max_body` (413), 10 s from a request's
- * first byte to its last (408), `max_connections` (503), `idle_s` between requests. An idle connection costs less than
+ * first byte to its last (408; of a body that is taken as it comes, from one part to the next), `max_connections` (503), `idle_s` between requests. An idle connection costs less than
  * 1 KB. */
 #ifndef BERTH_WEB_HTTP_H
 #define BERTH_WEB_HTTP_H
@@ -29,6 +29,12 @@ struct http_request {
     void (*resume)(struct http_request *request); /* called after http_wake, and when all output has left */
     void *arg;
 
+    /* Set by `begin` of the options to take the body as it comes, instead of finding it in `body`: each part, in order.
+     * Returns 0, or the status with which the request is refused, and why (a sentence that stays). Whoever handles the
+     * request sets `take` to NULL to keep what was taken; `dropped` is called when it ends in any other way. */
+    unsigned (*take)(struct http_request *request, struct slice part, const char **why);
+    void (*dropped)(struct http_request *request);
+
     const struct http_internal *internal; /* NULL: it came over a connection */
 };
 
@@ -51,6 +57,8 @@ struct http_options {
     uint32_t max_connections;
     uint32_t idle_s;
     size_t max_body;
+    /* The head of a request with a body is there, and `method`, `path` and `query` with it: see `take`. May be NULL. */
+    void (*begin)(void *arg, struct http_request *request);
     void (*handle)(void *arg, struct http_request *request);
     void (*refused)(void *arg, struct http_request *request, unsigned status, const char *detail);
     void (*closed)(void *arg); /* after http_close: nothing of it is left */
@@ -76,6 +84,11 @@ void http_respond(struct http_request *request, const struct http_response *resp
 
 /* Have `resume` called from the loop soon. */
 void http_wake(struct http_request *request);
+
+/* Begin an answer whose body of `len` bytes comes piece by piece (http_write, as `resume` tells; nothing after a HEAD) and
+ * is ended by http_finish; `response` has no body. Set `gone` before. The connection ends with it. */
+void http_begin(struct http_request *request, const struct http_response *response, uint64_t len);
+void http_finish(struct http_request *request);
 
 /* ---- streams: a body without a known length, ended by closing the connection ---- */
 

@@ -31,6 +31,7 @@ static const struct {
     [PROBLEM_TOO_LARGE] = {"too-large", "The request body is too large", 413},
     [PROBLEM_TARGET_TOO_LONG] = {"target-too-long", "The request target is too long", 414},
     [PROBLEM_MEDIA_TYPE] = {"unsupported-media-type", "The body has a type that is not taken here", 415},
+    [PROBLEM_RANGE] = {"range", "There are no such bytes", 416},
     [PROBLEM_EXPECTATION_FAILED] = {"expectation-failed", "The expectation cannot be met", 417},
     [PROBLEM_NOT_SENT] = {"not-sent", "Nothing was sent: the standard does not allow it", 422},
     [PROBLEM_INVALID_DOCUMENT] = {"invalid-document", "The request body does not mean anything", 422},
@@ -63,6 +64,8 @@ enum problem_kind problem_of_status(unsigned status) {
     switch (status) {
     case 408:
         return PROBLEM_REQUEST_TIMEOUT;
+    case 409:
+        return PROBLEM_CONFLICT;
     case 413:
         return PROBLEM_TOO_LARGE;
     case 414:

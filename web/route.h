@@ -56,6 +56,9 @@ struct route {
     const struct route_answer *answers;
     const enum problem_kind *problems; /* those of its own, ended by PROBLEM_KIND_COUNT; NULL: none */
     bool open;                         /* needs no API key */
+    route_fn
+        *begin; /* called when the head of the request is there, and the call would be allowed: see http_request.take.
+                      * Its query is not parsed yet. NULL: the body is awaited */
 };
 
 struct route_table {

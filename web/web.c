@@ -122,6 +122,21 @@ static void handle(void *arg, struct http_request *request) {
     web_handle(listener->web, listener->role, request);
 }
 
+/* A body that a route takes as it comes. Whatever is wrong with the request is said when it is handled. */
+static void begin(void *arg, struct http_request *request) {
+    const struct web_listener *listener = arg;
+    struct call call = {.web = listener->web, .role = listener->role, .request = request};
+    struct route_path path;
+    uint8_t decoded[DECODED_MAX + 1];
+    struct buffer memory = buffer_over(decoded, sizeof decoded);
+    const struct route *route = NULL;
+    clock_update(&call.web->server->clock);
+    if (slice_starts_with(request->path, "/") && route_path_parse(request->path, &memory, &path) &&
+        route_find(api_routes, request->method, &path, &route, call.args) == ROUTE_FOUND && route->begin != NULL &&
+        (route->open || is_authorized(call.web, request)) && !is_from_elsewhere(request))
+        route->begin(&call);
+}
+
 static void refused(void *arg, struct http_request *request, unsigned status, const char *detail) {
     (void)arg;
     problem_send(request, problem_of_status(status), "%s", detail);
@@ -166,6 +181,7 @@ static bool listen_at(struct web *web, size_t number, char *error, size_t error_
                                                         .max_connections = config->http_max_connections,
                                                         .idle_s = config->http_idle_s,
                                                         .max_body = config->http_max_body,
+                                                        .begin = begin,
                                                         .handle = handle,
                                                         .refused = refused,
                                                         .closed = on_http_closed,
@@ -174,6 +190,8 @@ static bool listen_at(struct web *web, size_t number, char *error, size_t error_
     if (listener->http == NULL)
         return false;
     web->handles++;
+    if (web->server->http_port == 0 && listener->role != LISTENER_BOOTSTRAP)
+        web->server->http_port = http_address(listener->http).port;
     write_uri(listener);
     return true;
 }
@@ -218,6 +236,7 @@ const char *web_uri(const struct web *web, size_t number) {
 }
 
 void web_stop(struct web *web) {
+    web->server->http_port = 0;
     queue_set_runner(web->server, NULL, NULL);
     replay_end_all(web);
     scenarios_end_all(web);

@@ -13,7 +13,7 @@ const char *const event_json_fields[] = {
     "confirmable", "stale",     "request", "state",      "status",         "security", "identity",    "cipher_suite",
     "cid",         "cid_draft", "reason",  "alert_sent", "alert_received", "bytes_in", "bytes_out",   "tls_version",
     "operation",   "procedure", "format",  "query",      "diagnostic",     "rtt_ms",   "fault",       "action",
-    "message",     "direction", NULL};
+    "message",     "direction", "image",   "method",     "bytes",          "size",     "result",      NULL};
 
 static void set(json_t *object, const char *name, json_t *value) {
     json_object_set_new(object, name, value);

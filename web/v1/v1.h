@@ -24,6 +24,9 @@ route_fn v1_bootstrap_list, v1_bootstrap_get, v1_bootstrap_put, v1_bootstrap_del
 route_fn v1_bootstrap_session, v1_bootstrap_start;
 route_fn v1_pki_developer;
 route_fn v1_oscore_rederive;
+route_fn v1_firmware_list, v1_firmware_get, v1_firmware_put_begin, v1_firmware_put, v1_firmware_delete;
+route_fn v1_firmware_put_faults;
+route_fn v1_firmware_update_get, v1_firmware_update_post, v1_firmware_update_delete;
 route_fn v1_requests_post;
 route_fn v1_queued_get, v1_queued_get_response, v1_queued_delete;
 route_fn v1_queue_get, v1_queue_put, v1_queue_delete;
