@@ -313,15 +313,18 @@ def wait_for_state(berth, device, state):
 
 @pytest.mark.parametrize("method", ["push", "pull"])
 def test_update_is_cancelled_while_it_is_delivered(berth, start, method):
-    put(berth, "fw", image_of(3_000_000))
+    size = 30_000_000  # it takes its time to push them; the pull waits for what does not come
+    put(berth, "fw", image_of(size))
+    berth.http("PUT", "/v1/firmware/fw/faults", {"silent_after": 1_000_000})
     device = start()
     assert order(berth, device, wait=False, method=method).status == 202
     wait_for_state(berth, device, "delivering" if method == "push" else "downloading")
     answer = cancel(berth, device, wait="over", timeout="30s")
     assert (answer.status, answer.json["state"]) == (200, "cancelled"), answer.body
-    assert answer.json["bytes"] < 3_000_000
+    assert answer.json["bytes"] < size
     assert berth.get("/v1/devices/dev2/5/0/3")["value"] == 0
-    assert update(berth, device, image="fw", method=method)["state"] == "succeeded"
+    put(berth, "fw", image_of(5000))
+    assert update(berth, device, method=method)["state"] == "succeeded"
 
 
 def test_update_of_a_device_that_is_gone_is_cancelled_when_it_is_back(berth, start):
@@ -348,13 +351,26 @@ def test_FW_11_what_is_downloaded_is_cancelled_by_executing_Cancel(berth):
     assert asked.answer(200).json["state"] == "cancelled"
 
 
-def test_it_is_too_late_to_cancel_what_is_installed(berth, start):
-    put(berth, "fw", image_of(5000))
-    device = start()
-    order(berth, device, wait=False)
+def test_it_is_too_late_to_cancel_what_is_installed(berth):
+    put(berth, "fw", b"small")
+    device = PlayedDevice(berth, "played", links="</5/0>")
+    asked = device.ask("POST", "/firmware", {"image": "fw", "method": "push"}, wait="over", timeout="30s")
+
+    def report(state, result=0):
+        device.answer(device.expect(GET, "/5/0"), "2.05", TLV, bytes([0xC1, 3, state, 0xC1, 5, result, 0xC1, 9, 1]))
+
+    report(0)
+    for path in ["/5/0/3", "/5/0/5"]:
+        device.answer(device.expect(GET, path), "4.05")
+        report(0)
+    device.answer(device.expect(PUT, "/5/0/0"), "2.04")
+    report(2)
+    device.answer(device.expect(POST, "/5/0/2"), "2.04")
     wait_for_state(berth, device, "updating")
     assert cancel(berth, device).problem == "conflict"
-    assert wait_over(berth, device)["state"] == "succeeded"
+    report(3)
+    report(0, 1)
+    assert asked.answer(200).json["state"] == "succeeded"
 
 
 def test_update_that_is_over_is_forgotten(berth, start):

@@ -35,7 +35,8 @@ struct world {
         struct coap_observation *observation; /* NULL: none, or over */
         bool started;
     } observed[OBSERVED_MAX];
-    bool defers, answers_body;
+    size_t reads; /* of sources */
+    bool defers, answers_body, has_sources;
 };
 
 static uint8_t body[BODY];
@@ -64,8 +65,39 @@ static void answer(struct world *world, struct coap_exchange *exchange, bool lar
     coap_respond(world->endpoint, exchange, &response);
 }
 
+/* Sources fail now and then. */
+static bool read_body(void *arg, size_t offset, uint8_t *out, size_t len) {
+    struct world *world = arg;
+    require(offset <= sizeof body && len <= sizeof body - offset);
+    memcpy(out, body + offset, len);
+    return ++world->reads % 8 != 0;
+}
+
+static bool takes_blocks(void *arg, const struct coap_message *message) {
+    (void)message;
+    return ((struct world *)arg)->has_sources;
+}
+
+static bool forwards(void *arg, struct link *link, struct slice uri) {
+    (void)link;
+    require(uri.len > 0);
+    return ((struct world *)arg)->has_sources;
+}
+
+static void answer_from_source(struct world *world, const struct coap_request *request) {
+    struct coap_message response;
+    const struct coap_source source = {.len = sizeof body, .read = read_body, .arg = world};
+    coap_message_init(&response, COAP_ACK, COAP_2_05_CONTENT, 0, SLICE_NONE);
+    coap_option_add(&response, COAP_ETAG, slice_str("etag"));
+    coap_respond_source(world->endpoint, request->exchange, &response, &source);
+}
+
 static void on_request(void *arg, const struct coap_request *request) {
     struct world *world = arg;
+    if (world->has_sources && request->message->code == COAP_GET) {
+        answer_from_source(world, request);
+        return;
+    }
     require(request->body.len <= world->params.max_body || request->body.len <= UINT16_MAX);
     if (world->defers && world->deferred_count < DEFERRED_MAX)
         world->deferred[world->deferred_count++] = request->exchange;
@@ -147,9 +179,13 @@ static void on_reply(void *arg, const struct coap_reply *reply) {
 }
 
 static void start(struct world *world, uint8_t choice) {
-    static const struct coap_handlers handlers = {
-        .request = on_request, .stray_response = on_stray_response, .oddity = on_oddity};
-    *world = (struct world){.defers = (choice & 1) != 0, .answers_body = (choice & 2) != 0};
+    static const struct coap_handlers handlers = {.request = on_request,
+                                                  .stray_response = on_stray_response,
+                                                  .oddity = on_oddity,
+                                                  .takes_blocks = takes_blocks,
+                                                  .forwards = forwards};
+    *world =
+        (struct world){.defers = (choice & 1) != 0, .answers_body = (choice & 2) != 0, .has_sources = choice >= 192};
     clock_init_still(&world->clock, 1800000000000u);
     timer_wheel_init(&world->wheel, clock_now_ms(&world->clock), NULL);
     coap_params_default(&world->params);
@@ -210,6 +246,7 @@ static void ask(struct world *world, unsigned how) {
         asked++;
     if (asked == world->asked + CALLS_MAX)
         return;
+    const struct coap_source source = {.len = sizeof body, .read = read_body, .arg = world};
     struct coap_message request;
     coap_message_init(&request, COAP_CON, (uint8_t)(COAP_GET + how % 7), 0, SLICE_NONE);
     coap_option_add(&request, COAP_URI_PATH, slice_str("3"));
@@ -220,7 +257,9 @@ static void ask(struct world *world, unsigned how) {
         asked->call = coap_ping(world->endpoint, link, on_reply, asked);
     else
         asked->call = coap_call_with(world->endpoint, link, &request,
-                                     &(struct coap_call_options){.type = (how & 128) != 0 ? COAP_NON : COAP_CON},
+                                     &(struct coap_call_options){.type = (how & 128) != 0 ? COAP_NON : COAP_CON,
+                                                                 .one_block = world->has_sources && (how & 4) != 0,
+                                                                 .source = world->has_sources ? &source : NULL},
                                      on_reply, asked);
 }
 
