@@ -504,9 +504,14 @@ static void test_the_fragment_length_that_was_asked_for(void **state) {
 
 /* ---- a network that is none ---- */
 
+/* One in three, without a pattern but the same in every run (Knuth's generator of 64 bits). */
 static bool lose_one_in_three(struct device *d, const struct bench_datagram *datagram) {
+    static uint64_t state = 1;
     (void)d;
-    return (datagram->bytes[0] != 20 && datagram->bytes[0] != 22) || random_below(3) > 0;
+    if (datagram->bytes[0] != 20 && datagram->bytes[0] != 22)
+        return true;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (state >> 33) % 3 > 0;
 }
 
 static void test_lost_flights_come_again(void **state) {
