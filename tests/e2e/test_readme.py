@@ -43,6 +43,7 @@ def user(start_berth, tmp_path):
         device.wait(10)
 
 
+@pytest.mark.not_with_live_dtls("its devices are asked first after a restart")
 def test_secured_devices_in_five_minutes(user):
     berth, run = user
     lines = commands()
