@@ -54,6 +54,8 @@ bool bootstrap_is_busy(const struct bootstrap *bootstrap) {
 }
 
 static uint64_t back_off_ms(struct bootstrap *bootstrap) {
+    if (bootstrap->device->options->pelion)
+        return pelion_back_off_ms(bootstrap->failures++);
     uint64_t wait = RETRY_LAST_MS;
     if (bootstrap->failures < 6)
         wait = (uint64_t)RETRY_FIRST_MS << bootstrap->failures;
@@ -117,6 +119,8 @@ static void fail_with(struct bootstrap *bootstrap, const struct coap_reply *repl
         report_unusable(report_of(bootstrap), failed, what, why, wait_ms);
     bootstrap->state = BOOTSTRAP_WAITING;
     schedule(bootstrap, wait_ms, bootstrap->is_done && !bootstrap->is_refused ? on_return : on_begin);
+    if (bootstrap->device->options->pelion)
+        pelion_close(&bootstrap->device->pelion);
 }
 
 /* EXCHANGE_LIFETIME after the last command nothing can come any more (Core 1.2 §6.1.6). */
@@ -134,6 +138,15 @@ void bootstrap_touch(struct bootstrap *bootstrap) {
 void bootstrap_lose_link(struct bootstrap *bootstrap) {
     if (bootstrap->state == BOOTSTRAP_UNDER_WAY)
         fail_with(bootstrap, NULL, "the server has ended the connection");
+}
+
+static void on_given_up(struct timer *timer, void *arg) {
+    (void)arg;
+    fail_with(TIMER_OWNER(timer, struct bootstrap, timer), NULL, "a command could not be followed");
+}
+
+void bootstrap_give_up_soon(struct bootstrap *bootstrap) {
+    schedule(bootstrap, 0, on_given_up);
 }
 
 /* ---- asking ---- */
@@ -165,6 +178,12 @@ static void request_bootstrap(struct bootstrap *bootstrap) {
     bootstrap->asks_pack = false;
     coap_message_init(&message, COAP_CON, COAP_POST, 0, SLICE_NONE);
     destination_add_path(&device->destination, &message, "bs");
+    if (device->options->pelion) {
+        struct pelion_query own;
+        pelion_add_bootstrap_query(&device->pelion, &message, &own);
+        ask(bootstrap, &message);
+        return;
+    }
     add_endpoint(bootstrap, &message, &query);
     if (device->options->bootstrap_format != COAP_FORMAT_NONE) {
         snprintf(query.format, sizeof query.format, "pct=%d", device->options->bootstrap_format);
@@ -340,6 +359,11 @@ static void on_finished(struct timer *timer, void *arg) {
     on_return(timer, arg);
 }
 
+static void on_unacknowledged(struct timer *timer, void *arg) {
+    (void)arg;
+    fail_with(TIMER_OWNER(timer, struct bootstrap, timer), NULL, "the answer to Finish was not acknowledged");
+}
+
 /* It is answered when it is kept, and what follows waits until it is answered. */
 const char *bootstrap_finish(struct bootstrap *bootstrap) {
     struct device *device = bootstrap->device;
@@ -358,8 +382,16 @@ const char *bootstrap_finish(struct bootstrap *bootstrap) {
     stop_waiting(bootstrap);
     bootstrap->is_refused = false;
     bootstrap->state = BOOTSTRAP_FINISHED;
-    schedule(bootstrap, 0, on_finished);
+    if (device->options->pelion) /* the answer is a message of its own, which must arrive */
+        schedule(bootstrap, 2 * coap_max_transmit_wait_ms(&device->options->coap), on_unacknowledged);
+    else
+        schedule(bootstrap, 0, on_finished);
     return NULL;
+}
+
+void bootstrap_acknowledged(struct bootstrap *bootstrap) {
+    if (bootstrap->state == BOOTSTRAP_FINISHED)
+        schedule(bootstrap, 0, on_finished);
 }
 
 /* ---- registering with what was given ---- */
@@ -431,11 +463,25 @@ static bool give_up(struct bootstrap *bootstrap, const struct instance *server, 
     return false;
 }
 
+bool bootstrap_refuse(struct bootstrap *bootstrap) {
+    struct device *device = bootstrap->device;
+    if (!device->options->bootstraps || bootstrap_is_busy(bootstrap))
+        return false;
+    bootstrap->is_refused = true;
+    begin_after(bootstrap, pelion_refused_ms(&device->pelion));
+    return true;
+}
+
 bool bootstrap_takes_over(struct bootstrap *bootstrap, const struct coap_reply *reply, uint64_t *wait_ms) {
     struct device *device = bootstrap->device;
     *wait_ms = 0;
     if (!device->options->bootstraps)
         return false;
+    if (device->options->pelion) {
+        bool is_reply = reply->result == COAP_CALL_REPLY;
+        uint8_t code = is_reply ? reply->message->code : COAP_EMPTY;
+        return (code == COAP_4_00_BAD_REQUEST || code == COAP_4_03_FORBIDDEN) && bootstrap_refuse(bootstrap);
+    }
     const struct instance *server = object_instance(device_object(device, ACCOUNT_SERVER), device->server_instance);
     if (server == NULL)
         return false;

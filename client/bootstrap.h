@@ -63,6 +63,15 @@ bool bootstrap_is_busy(const struct bootstrap *bootstrap);
  * does it by itself. False: it is to register again, after *wait_ms if that is not 0, else when it sees fit. */
 bool bootstrap_takes_over(struct bootstrap *bootstrap, const struct coap_reply *reply, uint64_t *wait_ms);
 
+/* With --profile pelion: no session with a server could be had, or it has refused the device, and there is another
+ * bootstrap after a while. False: there is no bootstrap server. */
+bool bootstrap_refuse(struct bootstrap *bootstrap);
+
+/* Likewise: the server has acknowledged the answer to its Finish, and when what is being done is done, give the bootstrap
+ * up that is under way. */
+void bootstrap_acknowledged(struct bootstrap *bootstrap);
+void bootstrap_give_up_soon(struct bootstrap *bootstrap);
+
 /* A Register was answered well. */
 void bootstrap_has_registered(struct bootstrap *bootstrap);
 

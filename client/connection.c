@@ -36,6 +36,9 @@ static void on_keepalive(struct timer *timer, void *arg) {
     (void)arg;
     if (stream_sent_ms(device->server) + device->options->keepalive_ms > timer->due_ms)
         schedule_keepalive(connection);
+    else if (device->options->pelion && !registration_stands(&device->registration)) /* then it does not */
+        timer_schedule(&device->wheel, &connection->keepalive, timer->due_ms + device->options->keepalive_ms,
+                       on_keepalive);
     else if (connection->ping == NULL)
         connection->ping = coap_ping(device->coap, device->server, on_pong, connection);
 }
@@ -82,24 +85,33 @@ static void on_broken(void *arg, struct link *link, const char *why) {
     coap_link_broken(connection->device->coap, link, why);
 }
 
+static uint64_t back_off_ms(struct connection *connection) {
+    uint32_t failures = connection->failures++;
+    if (connection->device->options->pelion)
+        return pelion_back_off_ms(failures);
+    uint64_t wait_ms = failures < 6 ? (uint64_t)RETRY_FIRST_MS << failures : RETRY_LAST_MS;
+    return wait_ms + random_below(wait_ms / 2 + 1);
+}
+
 static void on_closed(void *arg, struct link *link, const char *why) {
     struct connection *connection = arg;
     struct device *device = connection->device;
     clock_update(&device->clock);
-    uint64_t wait_ms = RETRY_LAST_MS;
-    if (connection->failures < 6)
-        wait_ms = (uint64_t)RETRY_FIRST_MS << connection->failures;
-    wait_ms += random_below(wait_ms / 2 + 1);
-    connection->failures++;
+    uint64_t wait_ms = back_off_ms(connection);
     report_text(&device->report, "disconnected", slice_str("Disconnected"), why);
     timer_cancel(&device->wheel, &connection->keepalive);
     if (link->framing == LINK_STREAM_8323)
         observer_end(&device->observer); /* RFC 8323 §7.4 */
     coap_link_closed(device->coap, link);
     bootstrap_lose_link(&device->bootstrap);
-    if (device->bootstrap.state == BOOTSTRAP_WAITING) /* another connection is made when that is over */
+    bool is_pelion = device->options->pelion;
+    bool is_over = device->bootstrap.state == BOOTSTRAP_WAITING;
+    if (is_over || (is_pelion && bootstrap_is_busy(&device->bootstrap))) /* another one is made when that is over */
         return;
-    timer_schedule(&device->wheel, &connection->retry, clock_now_ms(&device->clock) + wait_ms, on_retry);
+    uint64_t due_ms = clock_now_ms(&device->clock) + wait_ms;
+    if (is_pelion && device->registration.state == REGISTRATION_WAITING)
+        due_ms = device->registration.timer.due_ms; /* of the next Register */
+    timer_schedule(&device->wheel, &connection->retry, due_ms, on_retry);
 }
 
 static void on_oddity(void *arg, struct link *link, bool rejected, const char *what) {
@@ -131,7 +143,10 @@ static bool dial(struct connection *connection) {
 
 static void on_tls_failed(void *arg, const struct dtls_failure *failure) {
     const struct connection *connection = arg;
-    report_handshake_failure(&connection->device->report, failure);
+    struct device *device = connection->device;
+    report_handshake_failure(&device->report, failure);
+    if (device->options->pelion)
+        bootstrap_refuse(&device->bootstrap);
 }
 
 static void on_key_log(void *arg, const struct listener *listener, const struct address *peer, const char *line) {

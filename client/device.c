@@ -32,8 +32,18 @@ void device_receive(struct device *device, struct link *link, struct slice messa
     if ((link != device->server && link != device->firmware.link) || device->queue_mode.is_asleep)
         return;
     queue_mode_touch(&device->queue_mode);
-    if (!misbehave_heard(&device->misbehave, link, message))
+    uint8_t memory[4];
+    if (misbehave_heard(&device->misbehave, link, message))
+        return;
+    if (!device->options->pelion || !pelion_heard(&device->pelion, link, &message, memory))
         coap_receive(device->coap, link, message);
+}
+
+void device_send(struct device *device, struct link *link, struct slice message) {
+    if (device->options->pelion)
+        pelion_send(&device->pelion, link, message);
+    else
+        link_send(link, message);
 }
 
 static void on_datagram(void *arg, struct link *link, struct slice datagram) {
@@ -45,7 +55,7 @@ static void on_request(void *arg, const struct coap_request *request) {
     struct device *device = arg;
     if (request->link != device_peer(device))
         coap_respond_code(request->endpoint, request->exchange, COAP_4_01_UNAUTHORIZED, "OSCORE is needed");
-    else if (firmware_is_block(request))
+    else if (firmware_is_block(device, request))
         firmware_take_block(&device->firmware, request);
     else
         request_answer(device, request);
@@ -54,10 +64,17 @@ static void on_request(void *arg, const struct coap_request *request) {
 bool device_read_security(struct device *device, struct security_params *params, char *error, size_t error_size) {
     const struct security_options *security = &device->options->security;
     struct destination *destination = &device->destination;
-    if (destination->security == LWM2M_ID_NONE)
-        return security_read_params(security, destination->text, params, error, error_size);
-    const struct instance *account = object_instance(device_object(device, ACCOUNT_SECURITY), destination->security);
-    return security_read_account(security, account, destination, params, error, error_size);
+    bool is_read = false;
+    if (destination->security == LWM2M_ID_NONE) {
+        is_read = security_read_params(security, destination->text, params, error, error_size);
+    } else {
+        const struct object *accounts = device_object(device, ACCOUNT_SECURITY);
+        is_read = security_read_account(security, object_instance(accounts, destination->security), destination, params,
+                                        error, error_size);
+    }
+    if (is_read && device->options->pelion)
+        pelion_alter_hello(params);
+    return is_read;
 }
 
 /* As other programs have it: nobody has to ask for it but in the environment. */
@@ -94,6 +111,7 @@ static void close_network(struct device *device) {
     firmware_interrupt(&device->firmware);
     protection_end(device);
     misbehave_pause(&device->misbehave);
+    pelion_pause(&device->pelion);
     if (device->coap != NULL)
         coap_endpoint_free(device->coap);
     device->coap = NULL;
@@ -179,7 +197,7 @@ static bool add_loaded(struct device *device, char *error, size_t error_size) {
             return false;
     }
     device->objects = memory_or_exit(
-        realloc(device->objects, (KINDS + GIVEN_KINDS + device->catalogue.count) * sizeof *device->objects));
+        realloc(device->objects, (KINDS + GIVEN_KINDS + 1 + device->catalogue.count) * sizeof *device->objects));
     while (catalogue_next(&device->catalogue, next.id, next.version, &next)) {
         if (next.source != CATALOGUE_FILE)
             continue;
@@ -196,11 +214,16 @@ static bool add_loaded(struct device *device, char *error, size_t error_size) {
 static bool make_objects(struct device *device, char *error, size_t error_size) {
     bool bootstraps = device->options->bootstraps;
     const struct object_kind *const *accounts = bootstraps ? given_accounts : own_account;
-    device->objects = memory_or_exit(calloc(KINDS + GIVEN_KINDS, sizeof *device->objects));
+    device->objects = memory_or_exit(calloc(KINDS + GIVEN_KINDS + 1, sizeof *device->objects));
     for (size_t i = 0; i < (bootstraps ? GIVEN_KINDS : OWN_KINDS); i++)
         add_known(device, accounts[i]);
-    for (size_t i = 0; i < KINDS; i++)
-        add_known(device, kinds[i]);
+    for (size_t i = 0; i < KINDS; i++) {
+        if (!device->options->pelion || pelion_has(kinds[i]->id))
+            add_known(device, kinds[i]);
+    }
+    if (device->options->pelion)
+        add_known(device, &component_kind);
+    qsort(device->objects, device->object_count, sizeof *device->objects, by_id);
     return add_loaded(device, error, error_size);
 }
 
@@ -277,6 +300,7 @@ static bool start(struct device *device, char *error, size_t error_size) {
     if (!make_objects(device, error, error_size))
         return false;
     misbehave_init(&device->misbehave, device, &device->options->misbehave);
+    pelion_init(&device->pelion, device);
     if (!open_key_log(device, error, error_size))
         return false;
     if (!device->options->bootstraps)
@@ -339,6 +363,7 @@ void device_free(struct device *device) {
     firmware_free(&device->firmware);
     protection_forget(device);
     kept_close(device);
+    pelion_free(&device->pelion);
     ticker_close(&device->ticker);
     uv_close((uv_handle_t *)&device->alive, NULL);
     for (size_t i = 0; i < device->object_count; i++)
@@ -358,8 +383,14 @@ void device_free(struct device *device) {
 
 struct coap_call *device_call(struct device *device, const struct coap_message *message, coap_call_fn *done,
                               void *arg) {
+    struct coap_call_options options = {.type = COAP_CON};
+    uint8_t token[PELION_TOKEN_LEN];
     queue_mode_touch(&device->queue_mode);
-    return coap_call(device->coap, device_peer(device), message, done, arg);
+    if (!device->options->pelion)
+        return coap_call(device->coap, device_peer(device), message, done, arg);
+    random_bytes(token, sizeof token); /* the same one for every block */
+    options.token = slice_of(token, sizeof token);
+    return coap_call_with(device->coap, device_peer(device), message, &options, done, arg);
 }
 
 /* splitmix64: what it is for needs to be even and repeatable, not secret. */

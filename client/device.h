@@ -16,6 +16,7 @@
 #include "client/object.h"
 #include "client/observe.h"
 #include "client/options.h"
+#include "client/pelion.h"
 #include "client/protection.h"
 #include "client/queue_mode.h"
 #include "client/register.h"
@@ -54,8 +55,9 @@ struct device {
     struct connection connection; /* over TCP */
     struct protection protection; /* with OSCORE */
     struct misbehave misbehave;
-    struct catalogue catalogue;   /* definitions from --object */
-    struct object *objects;       /* ascending by id */
+    struct pelion pelion;       /* by --profile */
+    struct catalogue catalogue; /* definitions from --object */
+    struct object *objects;     /* ascending by id */
     size_t object_count;
     struct attribute_list attributes;
     struct observer observer;
@@ -109,6 +111,9 @@ static inline struct link *device_peer(const struct device *device) {
 
 /* A message has come over `link`. */
 void device_receive(struct device *device, struct link *link, struct slice message);
+
+/* Send what the endpoint has made, as the profile has it. */
+void device_send(struct device *device, struct link *link, struct slice message);
 
 /* A request to the server: as coap_call, and the device is awake for it. */
 struct coap_call *device_call(struct device *device, const struct coap_message *message, coap_call_fn *done, void *arg);

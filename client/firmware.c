@@ -119,14 +119,13 @@ bool firmware_takes_blocks(void *device, const struct coap_message *message) {
     int format = coap_content_format(message);
     struct coap_block block;
     bool is_part = coap_block_get(message, COAP_BLOCK1, &block) && (block.num > 0 || block.more);
-    (void)device;
-    return is_part && message->code == COAP_PUT && is_package_path(message) &&
-           coap_option_find(message, COAP_URI_QUERY) == NULL &&
+    return is_part && device_object(device, firmware_kind.id) != NULL && message->code == COAP_PUT &&
+           is_package_path(message) && coap_option_find(message, COAP_URI_QUERY) == NULL &&
            (format == COAP_FORMAT_OPAQUE || format == COAP_FORMAT_TLV);
 }
 
-bool firmware_is_block(const struct coap_request *request) {
-    return firmware_takes_blocks(NULL, request->message);
+bool firmware_is_block(struct device *device, const struct coap_request *request) {
+    return firmware_takes_blocks(device, request->message);
 }
 
 /* The header of a resource with the id 0 (Core 1.2 §7.5.3.1), which is before its value. False: it is something else. */

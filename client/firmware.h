@@ -77,7 +77,7 @@ int firmware_own_protocol(const struct device *device);
 
 /* For coap_handlers: whether `message` is a block of a package; and taking it. */
 bool firmware_takes_blocks(void *device, const struct coap_message *message);
-bool firmware_is_block(const struct coap_request *request);
+bool firmware_is_block(struct device *device, const struct coap_request *request);
 void firmware_take_block(struct firmware *firmware, const struct coap_request *request);
 
 /* A package that has come in one piece. */

@@ -124,11 +124,11 @@ static bool decode(const struct link *link, struct slice bytes, struct coap_mess
     return result == COAP_DECODE_OK;
 }
 
-static void send_message(struct link *link, const struct coap_message *message) {
+static void send_message(const struct misbehave *misbehave, struct link *link, const struct coap_message *message) {
     uint8_t bytes[COAP_STREAM_SENT_MAX];
     struct buffer out = buffer_over(bytes, sizeof bytes);
     if (link->framing == LINK_STREAM_8323 ? coap_stream_encode(message, &out) : coap_encode(message, &out))
-        link_send(link, buffer_slice(&out));
+        device_send(misbehave->device, link, buffer_slice(&out));
 }
 
 static bool has_segment(const struct coap_message *message, const char *segment) {
@@ -161,7 +161,7 @@ static void let_go(struct held_back *held, bool send) {
     misbehave->held_count--;
     timer_cancel(&misbehave->device->wheel, &held->timer);
     if (send && !held->link->closed)
-        link_send(held->link, slice_of(held->bytes, held->len));
+        device_send(misbehave->device, held->link, slice_of(held->bytes, held->len));
     link_unref(held->link);
     free(held);
 }
@@ -200,7 +200,7 @@ static void send_update_of_nothing(struct misbehave *misbehave, struct link *lin
     coap_message_init(&message, COAP_CON, COAP_POST, next_mid(link), slice_str("early"));
     destination_add_path(&misbehave->device->destination, &message, "rd");
     coap_option_add(&message, COAP_URI_PATH, slice_str("never-registered"));
-    send_message(link, &message);
+    send_message(misbehave, link, &message);
 }
 
 static void send_notification(struct misbehave *misbehave, struct link *link) {
@@ -211,7 +211,7 @@ static void send_notification(struct misbehave *misbehave, struct link *link) {
     coap_option_add_uint(&message, COAP_OBSERVE, 0xffff, &observe);
     coap_option_add_uint(&message, COAP_CONTENT_FORMAT, COAP_FORMAT_TEXT, &format);
     message.payload = slice_str("1");
-    send_message(link, &message);
+    send_message(misbehave, link, &message);
 }
 
 /* Block `endless_block` of a Register that always has another one. */
@@ -229,7 +229,7 @@ static void send_endless_block(struct misbehave *misbehave, struct link *link) {
     coap_option_add_uint(&message, COAP_BLOCK1, misbehave->endless_block << 4 | 8 | COAP_SZX_MAX, &block1);
     message.mid = next_mid(link);
     message.payload = slice_of(links, sizeof links);
-    send_message(link, &message);
+    send_message(misbehave, link, &message);
 }
 
 static void begin_endless_register(struct misbehave *misbehave, struct link *link, const struct coap_message *message,
@@ -372,7 +372,7 @@ static bool is_notification(const struct coap_message *message) {
 static bool reverse(struct misbehave *misbehave, struct link *link, struct slice bytes) {
     if (misbehave->is_overtaking) {
         misbehave->is_overtaking = false;
-        link_send(link, bytes);
+        device_send(misbehave->device, link, bytes);
         for (struct held_back *held = misbehave->held; held != NULL; held = held->next) {
             if (timer_is_scheduled(&held->timer))
                 continue;
@@ -394,7 +394,7 @@ static bool fail_to_acknowledge(struct misbehave *misbehave, struct link *link, 
         return true;
     if (does(misbehave, MISBEHAVE_RESET)) {
         coap_message_init(message, COAP_RST, COAP_EMPTY, message->mid, SLICE_NONE);
-        send_message(link, message);
+        send_message(misbehave, link, message);
         return true;
     }
     return misbehave->order.left[MISBEHAVE_LATE_ACK] > 0 &&
@@ -407,7 +407,7 @@ static void divert(void *arg, struct link *link, struct slice bytes) {
     struct coap_uint scratch[3];
     uint8_t payload[COAP_STREAM_SENT_MAX], token[1];
     if (link->is_protected || !decode(link, bytes, &message)) {
-        link_send(link, bytes);
+        device_send(misbehave->device, link, bytes);
         return;
     }
     bool is_datagram = link->framing != LINK_STREAM_8323, spoilt = false;
@@ -434,11 +434,11 @@ static void divert(void *arg, struct link *link, struct slice bytes) {
         spoilt = true;
     }
     if (spoilt)
-        send_message(link, &message);
+        send_message(misbehave, link, &message);
     else
-        link_send(link, bytes);
+        device_send(misbehave->device, link, bytes);
     if (is_request && does(misbehave, MISBEHAVE_DUPLICATE))
-        link_send(link, bytes);
+        device_send(misbehave->device, link, bytes);
 }
 
 struct slice misbehave_datagram(struct misbehave *misbehave, struct slice datagram, struct buffer *memory) {
@@ -453,8 +453,13 @@ struct slice misbehave_datagram(struct misbehave *misbehave, struct slice datagr
 /* ---- life ---- */
 
 static void attend(struct misbehave *misbehave) {
-    if (misbehave->device->coap != NULL)
-        coap_endpoint_divert(misbehave->device->coap, is_ordered(misbehave) ? divert : NULL, misbehave);
+    if (misbehave->device->coap != NULL) {
+        struct device *device = misbehave->device;
+        if (is_ordered(misbehave))
+            coap_endpoint_divert(device->coap, divert, misbehave);
+        else
+            coap_endpoint_divert(device->coap, device->options->pelion ? pelion_divert : NULL, &device->pelion);
+    }
 }
 
 void misbehave_init(struct misbehave *misbehave, struct device *device, const struct misbehave_order *order) {

@@ -77,7 +77,7 @@ struct object {
 extern const struct object_kind server_kind, given_server_kind, security_kind, oscore_kind, cose_kind,
     access_control_kind, given_access_control_kind, device_kind, connectivity_kind, firmware_kind, location_kind,
     statistics_kind, software_kind, portfolio_kind, digital_input_kind, digital_output_kind, temperature_kind,
-    test_kind, large_kind, defined_kind;
+    test_kind, large_kind, component_kind, defined_kind;
 
 /* Make the object that `kind` says, with its instance 0 if it has one at first. `definition` is NULL when the kind has its resources itself. */
 void object_init(struct object *object, struct device *device, const struct object_kind *kind,

@@ -32,6 +32,7 @@ struct observation {
     bool is_dirty;                    /* something has changed since it was looked at */
     bool has_turned;                  /* by edge, since it was told */
     bool is_outstanding;              /* a CON waits for its acknowledgement */
+    bool is_own;                      /* nobody has asked for it */
     struct sample *samples;           /* what was told last */
     bool *seen;                       /* of each, if a Boolean: what it was when it was looked at */
     size_t sample_count, sample_cap;
@@ -170,6 +171,8 @@ static void end(struct observation *observation, const char *why) {
 
 static void on_told(void *arg, enum coap_notify_result result) {
     struct observation *observation = arg;
+    if (observation->is_own)
+        result = COAP_NOTIFY_ACKNOWLEDGED;
     switch (result) {
     case COAP_NOTIFY_ACKNOWLEDGED:
         observation->is_outstanding = false;
@@ -439,6 +442,7 @@ static struct observation *make(struct observer *observer, const struct observed
     observation->has_block2 = what->has_block2;
     observation->szx = what->szx;
     observation->format = what->format;
+    observation->is_own = what->is_own;
     observation->asked = what->asked;
     observation->path_count = what->path_count;
     observation->paths = memory_or_exit(calloc(what->path_count + 1, sizeof *observation->paths));
@@ -471,6 +475,13 @@ bool observe_begin(struct observer *observer, const struct observed *what, uint3
     if (former == NULL)
         report_observation_began(&observer->device->report, observation->paths, observation->path_count);
     return true;
+}
+
+void observer_set_format(struct observer *observer, const struct lwm2m_path *path, int format) {
+    for (struct observation *at = observer->first; at != NULL; at = at->next) {
+        if (!is_composite(at) && lwm2m_path_equal(&at->paths[0], path))
+            at->format = format;
+    }
 }
 
 void observe_cancel(struct observer *observer, struct slice token) {

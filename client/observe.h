@@ -34,6 +34,7 @@ struct observed {
     struct slice protected_by; /* its OSCORE option, OSCORE_OPTION_MAX bytes at most, or SLICE_NONE */
     bool has_block2;
     uint8_t szx; /* of the request's Block2 option: no block is larger */
+    bool is_own; /* the server has not asked for it, and does not end it by a Reset */
 };
 
 void observer_init(struct observer *observer, struct device *device);
@@ -45,6 +46,9 @@ void observer_end(struct observer *observer);
  * there are OBSERVATIONS_MAX: then the request is answered as if it did not ask for one. *sequence is the value of the
  * Observe option. */
 bool observe_begin(struct observer *observer, const struct observed *what, uint32_t *sequence);
+
+/* What is observed at this path is told in another format from now on. */
+void observer_set_format(struct observer *observer, const struct lwm2m_path *path, int format);
 
 /* The server does not want it any more (Observe = 1); nothing happens when there is none with that token. */
 void observe_cancel(struct observer *observer, struct slice token);

@@ -8,6 +8,7 @@
 #include "client/destination.h"
 #include "client/firmware.h"
 #include "client/format.h"
+#include "client/pelion.h"
 #include "client/shell.h"
 #include "common/base/duration.h"
 
@@ -30,7 +31,7 @@ static bool set_server(struct options *options, const char *value, char problem[
         return fail(problem, "must begin with coap://, coaps://, coap+tcp:// or coaps+tcp://");
     if (options->server.host.len == 0)
         return fail(problem, "must name a host");
-    if (options->server.query.len > 0)
+    if (options->server.query.len > 0 && !options->pelion)
         return fail(problem, "must have no query");
     if (strlen(value) > DESTINATION_URI_MAX)
         return fail(problem, "must have 255 bytes at most");
@@ -69,6 +70,21 @@ static bool set_developer(struct options *options, const char *value, char probl
     (void)value;
     (void)problem;
     options->developer = true;
+    return true;
+}
+
+/* What the client is made with; what stands behind it on the command line goes before it. */
+static bool set_profile(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    if (strcmp(value, "pelion") != 0)
+        return fail(problem, "must be pelion");
+    options->pelion = true;
+    options->version = 10;
+    options->lifetime_s = PELION_LIFETIME_S;
+    options->framing = LINK_LENGTH_PREFIXED;
+    options->keepalive_ms = PELION_KEEPALIVE_MS;
+    options->awake_ms = PELION_AWAKE_MS;
+    options->notify_con = true;
+    pelion_set_params(&options->coap);
     return true;
 }
 
@@ -362,6 +378,8 @@ static const struct {
     {"oscore-b2", NULL, set_oscore_b2, "derive the context anew at the start (RFC 8613 Appendix B.2)"},
     {"framing", "FRAMING", set_framing, "of messages over TCP: rfc8323, or pelion, a length before each [rfc8323]"},
     {"keepalive", "DURATION", set_keepalive, "ping the server over TCP when nothing was sent for so long"},
+    {"profile", "PROFILE", set_profile,
+     "speak as others do: pelion, one vendor's client; options behind it go before it"},
     {"account", NULL, set_account, "print what a session, its resumption, Register and Update cost, and end"},
     {"endpoint", "NAME", set_endpoint, "the Endpoint Client Name [urn:uuid:..., made from the host's name]"},
     {"lifetime", "SECONDS", set_lifetime, "of the registration; 0 never runs out [300]"},
@@ -541,6 +559,10 @@ enum options_action options_parse(struct options *options, int argc, char **argv
         fprintf(stderr, "berth-device: '%s' is no option; try --help\n", argv[optind]);
         return OPTIONS_EXIT_USAGE;
     }
+    if (options->pelion && options->oscore.given) {
+        fprintf(stderr, "berth-device: --profile: this client has no OSCORE\n");
+        return OPTIONS_EXIT_USAGE;
+    }
     if (!take_environment(options, problem) || !complete_oscore(options, problem) ||
         !security_complete(&options->security, options->transport->secure, options->bootstraps, options->server.host,
                            problem) ||
@@ -566,10 +588,14 @@ enum options_action options_parse(struct options *options, int argc, char **argv
     }
     if (options->binding[0] == '\0')
         memcpy(options->binding, is_tcp && options->framing == LINK_STREAM_8323 ? "T" : "U", 2);
-    if (!is_tcp && !options->bootstraps && (options->framing != LINK_STREAM_8323 || options->keepalive_ms > 0)) {
+    if (!is_tcp && !options->bootstraps && !options->pelion &&
+        (options->framing != LINK_STREAM_8323 || options->keepalive_ms > 0)) {
         fprintf(stderr, "berth-device: --framing and --keepalive are for a --server of coap+tcp:// or coaps+tcp://\n");
         return OPTIONS_EXIT_USAGE;
     }
     options_put_queue(options, options->binding);
+    if (options->pelion && options->security.cid == DTLS_CLIENT_NO_CID)
+        options->security.cid = DTLS_CLIENT_CID_DRAFT;
+    options->security.resume = options->security.resume || options->pelion;
     return OPTIONS_RUN;
 }

@@ -43,6 +43,7 @@ struct options {
     uint64_t seed;
     size_t large; /* bytes of 5000/0/0 */
     struct misbehave_order misbehave;
+    bool pelion;          /* --profile: it speaks as one vendor's client does (pelion.h) */
     bool has_server;      /* --server was given */
     bool bootstraps;      /* server_text is a bootstrap server's */
     bool asks_pack;       /* for a Bootstrap-Pack first */

@@ -5,8 +5,11 @@
 static void on_awake_over(struct timer *timer, void *arg);
 
 static void fall_asleep(struct queue_mode *queue_mode) {
+    struct device *device = queue_mode->device;
     if (!queue_mode->is_asleep)
-        report_event(&queue_mode->device->report, "asleep", "Asleep");
+        report_event(&device->report, "asleep", "Asleep");
+    if (device->options->pelion)
+        device_rebind(device); /* the socket is closed meanwhile */
     queue_mode->is_asleep = true;
 }
 
@@ -43,6 +46,8 @@ void queue_mode_touch(struct queue_mode *queue_mode) {
     queue_mode->is_dumb = false;
     if (was_asleep) {
         report_event(&device->report, "awake", "Awake");
+        if (device->options->pelion && device->registration.state == REGISTRATION_REGISTERED)
+            registration_update(&device->registration); /* before anything else */
         observer_resume(&device->observer);
     }
     if (device->options->queue)

@@ -45,6 +45,10 @@ static void announce(struct registration *registration) {
 /* The root tells which formats of data are spoken here. */
 static struct slice make_links(struct device *device) {
     struct buffer out = workspace_take(&device->payload, LINKS_MAX);
+    if (device->options->pelion) {
+        pelion_put_links(&device->pelion, false, &out);
+        return buffer_slice(&out);
+    }
     buffer_put_str(&out, "</>;rt=\"oma.lwm2m\"");
     format_put_list(device->options->version, &out);
     for (size_t i = 0; i < device->object_count; i++) {
@@ -79,6 +83,8 @@ static uint64_t lifetime_ms(const struct registration *registration) {
 /* So early that every retransmission of the Update still comes in time, but not before half of the lifetime. */
 static uint64_t update_after_ms(const struct registration *registration) {
     uint64_t lifetime = lifetime_ms(registration);
+    if (registration->device->options->pelion)
+        return pelion_update_after_ms(&registration->device->pelion);
     uint64_t margin = coap_max_transmit_wait_ms(&registration->device->options->coap);
     return margin < lifetime / 2 ? lifetime - margin : lifetime / 2;
 }
@@ -113,6 +119,8 @@ static uint64_t max_age_ms(const struct coap_reply *reply) {
 }
 
 static uint64_t back_off_ms(struct registration *registration) {
+    if (registration->device->options->pelion)
+        return pelion_back_off_ms(registration->failures++);
     uint64_t wait = RETRY_LAST_MS;
     if (registration->failures < 6)
         wait = (uint64_t)RETRY_FIRST_MS << registration->failures;
@@ -150,6 +158,12 @@ static bool next_segment(const struct registration *registration, size_t *at, st
     return true;
 }
 
+static struct slice last_segment(const struct registration *registration) {
+    struct slice segment = SLICE_NONE;
+    for (size_t at = 0; next_segment(registration, &at, &segment);) {}
+    return segment;
+}
+
 static void report_success(const struct registration *registration) {
     uint8_t bytes[COAP_MESSAGE_MAX];
     struct buffer location = buffer_over(bytes, sizeof bytes); /* one slash for one length: it fits */
@@ -171,7 +185,7 @@ static void on_register_answer(void *arg, const struct coap_reply *reply) {
             device_renew(registration->device);
         if (reply->result == COAP_CALL_REPLY)
             protection_heard(registration->device, reply->message->code);
-        bool is_busy = is_reply(reply, COAP_5_03_SERVICE_UNAVAILABLE);
+        bool is_busy = is_reply(reply, COAP_5_03_SERVICE_UNAVAILABLE) && !registration->device->options->pelion;
         uint64_t wait_ms = 0;
         if (!is_busy && bootstrap_takes_over(&registration->device->bootstrap, reply, &wait_ms)) {
             report_failure(report_of(registration), event, what, reply, 0);
@@ -181,9 +195,16 @@ static void on_register_answer(void *arg, const struct coap_reply *reply) {
             wait_ms = is_busy ? max_age_ms(reply) : back_off_ms(registration);
         report_failure(report_of(registration), event, what, reply, wait_ms);
         try_again_after(registration, wait_ms);
+        if (registration->device->options->pelion)
+            pelion_close(&registration->device->pelion);
         return;
     }
     if (!take_location(registration, reply->message)) {
+        if (registration->device->options->pelion) { /* it does not go on */
+            report_unusable(report_of(registration), event, what, "the answer has no usable Location-Path", 0);
+            registration->state = REGISTRATION_NONE;
+            return;
+        }
         uint64_t wait_ms = back_off_ms(registration);
         report_unusable(report_of(registration), event, what, "the answer has no usable Location-Path", wait_ms);
         try_again_after(registration, wait_ms);
@@ -191,6 +212,8 @@ static void on_register_answer(void *arg, const struct coap_reply *reply) {
     }
     report_success(registration);
     bootstrap_has_registered(&registration->device->bootstrap);
+    if (registration->device->options->pelion)
+        pelion_registered(&registration->device->pelion, reply->message, last_segment(registration));
     settle(registration);
 }
 
@@ -234,6 +257,20 @@ static void await(struct registration *registration, enum registration_state sta
     }
 }
 
+/* As the vendor's client has it: links with values, and its own parameters. */
+static void register_as_pelion(struct registration *registration, struct coap_message *message) {
+    struct device *device = registration->device;
+    struct pelion_query query;
+    struct slice bare = make_links(device);
+    registration->announced_links = digest_of(bare);
+    pelion_announce(&device->pelion, bare);
+    pelion_add_register_query(&device->pelion, message, &query);
+    struct buffer links = workspace_take(&device->payload, LINKS_MAX);
+    pelion_put_links(&device->pelion, true, &links);
+    message->payload = buffer_slice(&links);
+    await(registration, REGISTRATION_REGISTERING, message, on_register_answer);
+}
+
 void registration_register(struct registration *registration) {
     struct device *device = registration->device;
     struct coap_message message;
@@ -246,6 +283,10 @@ void registration_register(struct registration *registration) {
     coap_message_init(&message, COAP_CON, COAP_POST, 0, SLICE_NONE);
     destination_add_path(&device->destination, &message, "rd");
     coap_option_add_uint(&message, COAP_CONTENT_FORMAT, COAP_FORMAT_LINK, &format);
+    if (device->options->pelion) {
+        register_as_pelion(registration, &message);
+        return;
+    }
     add_query(&message, &query, "ep", device->endpoint);
     add_lifetime(&message, &query, device->lifetime_s);
     add_query(&message, &query, "lwm2m", version_text(device->options->version));
@@ -286,6 +327,29 @@ static void update_later(struct registration *registration, const struct coap_re
     schedule(registration, wait_ms, on_update_due);
 }
 
+/* The vendor's client: whatever the server says but 2.04, it registers over the same connection; when it says nothing,
+ * the connection is made anew, or another session. */
+static void fail_update_as_pelion(struct registration *registration, const struct coap_reply *reply) {
+    struct pelion *pelion = &registration->device->pelion;
+    registration->state = REGISTRATION_REGISTERED;
+    if (reply->result == COAP_CALL_REPLY) {
+        report_failure(report_of(registration), "update_failed", "Update", reply, 0);
+        registration_register(registration);
+    } else if (reply->result == COAP_CALL_CLOSED || link_transport_connects(registration->device->listener.transport)) {
+        report_failure(report_of(registration), "update_failed", "Update", reply, 0);
+        if (reply->result != COAP_CALL_CLOSED)
+            pelion_close(pelion); /* an Update follows when there is another one */
+    } else if (renew_session(registration, reply)) {
+        report_failure(report_of(registration), "update_failed", "Update", reply, 0);
+        pelion_close(pelion);
+        registration_update(registration);
+    } else {
+        registration->renewed = false;
+        update_later(registration, reply, back_off_ms(registration));
+        pelion_close(pelion);
+    }
+}
+
 /* A server that is busy for a while keeps the registration, and one that was never asked, since no handshake succeeded;
  * with any other answer, or none, it is made anew. */
 static void on_update_answer(void *arg, const struct coap_reply *reply) {
@@ -294,6 +358,10 @@ static void on_update_answer(void *arg, const struct coap_reply *reply) {
     if (is_reply(reply, COAP_2_04_CHANGED)) {
         report_event(report_of(registration), "updated", "Registration updated");
         settle(registration);
+        return;
+    }
+    if (registration->device->options->pelion) {
+        fail_update_as_pelion(registration, reply);
         return;
     }
     if (is_reply(reply, COAP_5_03_SERVICE_UNAVAILABLE)) {
@@ -319,6 +387,24 @@ bool registration_stands(const struct registration *registration) {
     return registration->state == REGISTRATION_REGISTERED || registration->state == REGISTRATION_UPDATING;
 }
 
+/* Links are a delta: what is new, and with ";d" what is gone. */
+static void update_as_pelion(struct registration *registration, struct coap_message *message) {
+    struct device *device = registration->device;
+    struct pelion *pelion = &device->pelion;
+    struct pelion_query query;
+    struct coap_uint format;
+    struct slice links = make_links(device);
+    coap_option_add_uint(message, COAP_CONTENT_FORMAT, COAP_FORMAT_LINK, &format);
+    bool has_lifetime = registration->announced_lifetime_s != device->lifetime_s || !registration->confirmed;
+    pelion_add_update_query(pelion, message, has_lifetime, &query);
+    struct buffer delta = workspace_take(&device->scratch, LINKS_MAX);
+    pelion_put_delta(pelion, links, &delta);
+    message->payload = buffer_slice(&delta);
+    registration->announced_links = digest_of(links);
+    pelion_announce(pelion, links);
+    await(registration, REGISTRATION_UPDATING, message, on_update_answer);
+}
+
 /* As small as it can be: only what has changed is told (Core 1.2 §6.2.2). */
 bool registration_update(struct registration *registration) {
     struct device *device = registration->device;
@@ -331,6 +417,10 @@ bool registration_update(struct registration *registration) {
     timer_cancel(&device->wheel, &registration->soon);
     coap_message_init(&message, COAP_CON, COAP_POST, 0, SLICE_NONE);
     add_location(&message, registration);
+    if (device->options->pelion) {
+        update_as_pelion(registration, &message);
+        return true;
+    }
     if (registration->announced_lifetime_s != device->lifetime_s || !registration->confirmed)
         add_lifetime(&message, &query, device->lifetime_s);
     if (strcmp(registration->announced_binding, device->binding) != 0 || !registration->confirmed)

@@ -301,17 +301,27 @@ void request_answer(struct device *device, const struct coap_request *request) {
     struct buffer path = buffer_over(path_bytes, sizeof path_bytes);
     struct answer answer = {.format = COAP_FORMAT_NONE, .payload = workspace_take(&device->payload, PAYLOAD_USUAL)};
     uint8_t method = request->message->code;
+    enum pelion_verdict verdict = PELION_AS_USUAL;
     put_path(&path, request->message);
-    if (bootstrap_is_under_way(&device->bootstrap))
+    if (device->options->pelion)
+        verdict = pelion_judge(&device->pelion, request, buffer_slice(&path), &answer);
+    if (verdict == PELION_SILENT) {
+        coap_respond_nothing(request->endpoint, request->exchange);
+        return;
+    }
+    if (verdict == PELION_AS_USUAL && bootstrap_is_under_way(&device->bootstrap))
         bootstrap_answer(device, request, has_slash(request->message) ? slice_str("//") : buffer_slice(&path), &answer);
-    else
+    else if (verdict == PELION_AS_USUAL)
         route(device, request, buffer_slice(&path), &answer);
     device_keep(device);
     if (answer.payload.overflow)
         answer = (struct answer){.code = COAP_5_00_INTERNAL_SERVER_ERROR,
                                  .format = COAP_FORMAT_NONE,
                                  .diagnostic = "the answer is too large"};
-    respond(request, &answer);
+    if (device->options->pelion)
+        pelion_note_format(&device->pelion, request, &answer);
+    if (!device->options->pelion || !pelion_answer_later(&device->pelion, request, buffer_slice(&path), &answer))
+        respond(request, &answer);
     report_request(&device->report, method, buffer_slice(&path), answer.code);
     observer_settle(&device->observer);
     workspace_settle(&device->payload);

@@ -6,6 +6,8 @@
 #include "client/security.h"
 #include "common/net/record.h"
 
+enum { RECORD_EPOCH_AT = 3 };
+
 static const char no_dtls[] = "the server is not coaps://";
 
 /* ---- what the client asks and tells ---- */
@@ -38,6 +40,8 @@ static void on_established(void *arg) {
 static void on_failed(void *arg, const struct dtls_failure *failure) {
     struct device *device = ((struct session *)arg)->device;
     report_handshake_failure(&device->report, failure);
+    if (device->options->pelion && bootstrap_refuse(&device->bootstrap))
+        return;
     coap_cancel_calls(device->coap, device_peer(device));
 }
 
@@ -105,11 +109,21 @@ static bool start(struct session *session, const struct address *server, const s
     return made;
 }
 
+/* An alert of a session: it comes without a connection ID. Its author is not known before it is opened, but all that it
+ * brings about is an Update. */
+static bool is_alert(const struct device *device, const uint8_t *datagram, size_t len) {
+    return len > RECORD_EPOCH_AT + 1 && datagram[0] == RECORD_ALERT &&
+           (datagram[RECORD_EPOCH_AT] | datagram[RECORD_EPOCH_AT + 1]) != 0 &&
+           registration_stands(&device->registration);
+}
+
 static void on_datagram(void *arg, struct listener *listener, const struct address *peer, const struct address *local,
                         uint8_t *datagram, size_t len) {
     struct device *device = arg;
     (void)listener, (void)local;
-    if (device->server != NULL && address_equal(peer, &device->server->peer) && !device->queue_mode.is_asleep)
+    if (device->options->pelion && is_alert(device, datagram, len))
+        pelion_session_closed(&device->pelion);
+    else if (device->server != NULL && address_equal(peer, &device->server->peer) && !device->queue_mode.is_asleep)
         dtls_client_receive(device->session.client, datagram, len);
 }
 

@@ -59,6 +59,8 @@ static struct object *object_of(struct device *device) {
 
 void firmware_object_reach(struct device *device) {
     struct object *object = object_of(device);
+    if (object == NULL) /* of a device that is as others are (pelion.h) */
+        return;
     object_store(object, &object->instances[0], PROTOCOLS, 0, lwm2m_integer(firmware_own_protocol(device)));
 }
 

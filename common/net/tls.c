@@ -956,7 +956,8 @@ struct tls *tls_new_client(uv_loop_t *loop, const struct clock *clock, struct ti
     tls->resumes = params->resume;
     mbedtls_ssl_conf_endpoint(config, MBEDTLS_SSL_IS_CLIENT);
     mbedtls_ssl_conf_ciphersuites(config, tls->suites);
-    if (params->suite->psk && params->key.len > MBEDTLS_PSK_MAX_LEN) /* of TLS 1.3; 1.2 takes more */
+    if (params->tls12_only || /* of TLS 1.3; 1.2 takes more: */
+        (params->suite->psk && params->key.len > MBEDTLS_PSK_MAX_LEN))
         mbedtls_ssl_conf_max_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
     mbedtls_ssl_conf_renegotiation(config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
     mbedtls_ssl_conf_session_tickets(config, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);

@@ -526,7 +526,7 @@ static void start_device(struct run *run, const json_t *action) {
         arguments[count++] = (char *)(uintptr_t) "--endpoint";
         arguments[count++] = (char *)(uintptr_t)json_string_value(name);
     }
-    if (!has_option(options, "--server") && run->target->device_server != NULL) {
+    if (!has_option(options, "--server") && !has_option(options, "--bootstrap") && run->target->device_server != NULL) {
         arguments[count++] = (char *)(uintptr_t) "--server";
         arguments[count++] = (char *)(uintptr_t)run->target->device_server;
     }
