@@ -182,8 +182,7 @@ bool client_handshake_start(struct client_handshake *hs, const mbedtls_ssl_confi
     hs->alert_sent = hs->alert_received = -1;
     hs->now_ms = clock_now_ms(hs->clock);
     layer->init(&hs->ssl);
-    if (layer->setup(&hs->ssl, config) != 0 ||
-        (!params->suite->psk && mbedtls_ssl_set_hostname(&hs->ssl, server_name) != 0))
+    if (layer->setup(&hs->ssl, config) != 0 || (!params->suite->psk && layer->set_hostname(&hs->ssl, server_name) != 0))
         return false;
     if (params->cid != DTLS_CLIENT_NO_CID) {
         hs->cid_len = params->cid_length;

@@ -17,6 +17,7 @@ static const struct dtls_layer layer = {
     .set_bio = mbedtls_ssl_set_bio,
     .set_timer_cb = mbedtls_ssl_set_timer_cb,
     .set_client_transport_id = mbedtls_ssl_set_client_transport_id,
+    .set_hostname = mbedtls_ssl_set_hostname,
     .set_mtu = mbedtls_ssl_set_mtu,
     .set_export_keys_cb = mbedtls_ssl_set_export_keys_cb,
     .set_cid = mbedtls_ssl_set_cid,

@@ -20,6 +20,8 @@ struct dtls_layer {
     void (*set_timer_cb)(mbedtls_ssl_context *ssl, void *arg, mbedtls_ssl_set_timer_t *set,
                          mbedtls_ssl_get_timer_t *get);
     int (*set_client_transport_id)(mbedtls_ssl_context *ssl, const unsigned char *id, size_t len);
+    int (*set_hostname)(mbedtls_ssl_context *ssl,
+                        const char *name); /* what none is kept as, each layer has for itself */
     void (*set_mtu)(mbedtls_ssl_context *ssl, uint16_t mtu);
     void (*set_export_keys_cb)(mbedtls_ssl_context *ssl, mbedtls_ssl_export_keys_t *export_keys, void *arg);
     int (*set_cid)(mbedtls_ssl_context *ssl, int enable, const unsigned char *cid, size_t len);

@@ -90,6 +90,15 @@ def test_suites_with_a_certificate(berth, secure, certificate, cipher, suite):
     update(device)
 
 
+def test_a_certificate_and_the_drafts_connection_id(berth, secure, certificate):
+    """Of a server that has no name: what stands for that in Mbed TLS, each copy of it keeps for itself."""
+    device = secure("--cid-draft", *certificate("urn:imei:7"), psk=None, endpoint="urn:imei:7")
+    assert session_of(berth, "urn:imei:7")["cid"] is not None
+    device.command("handshake full")
+    device.line("Handshake: full", partly=True)
+    assert read(berth, "urn:imei:7") == 95
+
+
 @pytest.fixture
 def certificate(berth, tmp_path):
     """certificate("dev2") -> the options that make a device of that name."""
