@@ -407,3 +407,188 @@ def test_B5_refused_registration_leads_to_another_bootstrap_that_must_delete_fir
     factory.server.answer(expect_bs(factory), "2.04")
     values = {"/0/0/1": Value("boolean", False)}
     assert factory.answer(PUT, "/0", [(CONTENT_FORMAT, uint(TLV))], encode(TLV, "/0", values)).code_text == "4.00"
+
+
+# ---- with Berth ----
+
+
+LISTEN = (*TCP, "coaps://127.0.0.1:0", "coaps+tcp://127.0.0.1:0")
+TRANSPORTS = ["coap", "coap+tcp", "coaps", "coaps+tcp"]
+
+
+@pytest.fixture
+def berth(start_berth):
+    return start_berth(listen=LISTEN)
+
+
+@pytest.fixture
+def live(berth, start_device, tmp_path):
+    """live("coaps") -> a device that was bootstrapped, with the certificate of its factory where it needs one."""
+
+    def start(scheme, *options):
+        credentials = secrets(berth, tmp_path, "x509") if scheme.startswith("coaps") else ()
+        uri = f"{uri_of(berth, scheme)}?aid={ACCOUNT}"
+        device = start_device("--profile", "pelion", "--bootstrap", uri, "--endpoint", "dev1", *credentials, *options)
+        device.line("Client bootstrapped", timeout=30)
+        device.line("Client registered", timeout=30)
+        device.line("Device ID: ", partly=True)
+        return device
+
+    return start
+
+
+def update(device):
+    device.settle()
+    device.command("update")
+    device.line("Registration updated")
+
+
+def handshakes(berth):
+    return [event["type"] for event in berth.events_after(types="dtls_handshake,dtls_resumed,dtls_failed")]
+
+
+@pytest.mark.parametrize("scheme", TRANSPORTS)
+def test_T1_T2_T3_B1_B3_B6_R1_R2_from_the_factory_to_a_read(berth, live, scheme):
+    live(scheme)
+    shown = berth.device("dev1")
+    assert shown["location"].split("/")[1:] == ["rd", ACCOUNT, shown["id"]]
+    assert (shown["binding"], shown["version"], shown["lifetime_s"]) == ("U", "1.0", 7200)
+    assert shown["parameters"] == {"et": "default", "d": ACCOUNT, "aid": ACCOUNT, "mccv": "4.13.2"}
+    assert shown["framing"] == ("pelion" if "tcp" in scheme else "datagram")
+    links = {item["path"]: item["attributes"] for item in berth.device("dev1")["objects"]}
+    assert links["/14/0/2"] == {"rt": "Component Version", "v": "1.2.3", "obs": True}
+    if scheme.startswith("coaps"):
+        assert shown["security"]["cipher_suite"] == "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8"
+    assert berth.get("/v1/devices/dev1/3/0/0")["value"] == berth.get("/v1/devices/dev1/3/0")["resources"]["0"]["value"]
+
+
+@pytest.mark.parametrize("scheme", TRANSPORTS)
+def test_M4_M7_T11_T12_functions_and_a_lifetime(berth, live, scheme):
+    live(scheme)
+    path = "/v1/devices/dev1"
+    assert berth.http("POST", f"{path}/3200/0/5505").status == 204
+    mark = berth.last_event()
+    assert berth.http("POST", f"{path}/1/0/8").status == 204
+    berth.await_event("updated", "dev1", after=mark)
+    mark = berth.last_event()
+    assert berth.http("PUT", f"{path}/1/0/1", "100", {"Content-Type": "text/plain"}).status == 204
+    berth.await_event("updated", "dev1", after=mark)
+    assert berth.device("dev1")["lifetime_s"] == 100
+
+
+@pytest.mark.parametrize("scheme", TRANSPORTS)
+def test_M1_announced_observation_is_told(berth, live, scheme):
+    device = live(scheme)
+    device.settle()
+    device.command("set 3200/0/5501 7")
+    event = berth.await_event("notification", "dev1")
+    assert (event["path"], event["value"]) == ("/3200/0/5501", 7)
+    device.command("set 3200/0/5501 8")
+    event = berth.await_event("notification", "dev1", after=event["id"])
+    assert event["value"] == 8
+
+
+def test_M2_observation_is_begun_again_after_a_full_register(berth, live):
+    device = live("coap")
+    assert berth.http("PUT", "/v1/devices/dev1/3/0/9/observe").status == 200
+    device.line("Observation of 3/0/9 began")
+    device.settle()
+    device.command("register")
+    device.line("Client registered")
+    device.line("Observation of 3/0/9 began")
+
+
+def test_R4_update_with_links_is_merged(berth, live):
+    device = live("coap")
+    assert "/3201/0/5750" in {item["path"] for item in berth.device("dev1")["objects"]}
+    body = {"resources": {"5550": True}}
+    assert berth.http("PUT", "/v1/devices/dev1/3201/0", body).status == 204
+    update(device)
+    paths = {item["path"] for item in berth.device("dev1")["objects"]}
+    assert "/3201/0/5750" not in paths and {"/3201/0/5550", "/3/0/0"} <= paths
+
+
+def test_T9_connection_that_ends_is_made_anew_and_resumes_the_session(berth, live, order):
+    device = live("coaps+tcp")
+    mark = berth.last_event()
+    order({"close": "fin"}, "dev1")
+    device.line("Disconnected: ", partly=True)
+    device.settle()
+    device.command("clock +14s")
+    device.line("Handshake: resumed", partly=True)
+    berth.await_event("updated", "dev1", after=mark)
+    assert "registered" not in [event["type"] for event in berth.events_after(mark)]
+
+
+def test_T10_keepalive_that_is_answered_and_one_that_is_not(berth, live, order):
+    device = live("coap+tcp")
+    device.settle()
+    device.command("clock +541s")
+    update(device)
+    mark = berth.last_event()
+    order({"silence": True, "on": "ping", "times": None}, "dev1")
+    for seconds in (541, 3, 8, 15, 28):
+        device.settle()
+        device.command(f"clock +{seconds}s")
+    device.line("Disconnected: a keepalive was not answered")
+    device.settle()
+    device.command("clock +14s")
+    device.line("Connected")
+    berth.await_event("updated", "dev1", after=mark)
+
+
+def test_T6_session_goes_on_from_another_port(berth, live):
+    device = live("coaps", "--queue")
+    before, begun = berth.device("dev1"), handshakes(berth)
+    assert before["security"]["cid"] is not None
+    for _ in range(5):
+        device.settle()
+        device.command("clock +5s")
+        device.line("Asleep")
+        device.command("update")
+        device.line("Registration updated")
+        after = berth.device("dev1")
+        assert after["address"] != before["address"]
+        before = after
+    assert handshakes(berth) == begun
+
+
+def test_T8_session_goes_on_after_the_servers_goodbye(berth, live, order):
+    device = live("coaps")
+    before, begun = berth.device("dev1"), handshakes(berth)
+    mark = berth.last_event()
+    order({"close": "close-notify"}, "dev1")
+    device.line("Session closed: ", partly=True)
+    device.settle()
+    device.command("clock +13s")
+    berth.await_event("updated", "dev1", after=mark)
+    device.line("Registration updated")
+    assert berth.device("dev1")["address"] != before["address"] and handshakes(berth) == begun
+
+
+def test_session_that_the_server_has_lost_is_replaced_after_52_s(berth, live, order):
+    device = live("coaps")
+    before = berth.device("dev1")["address"]
+    mark = berth.last_event()
+    order({"forget": "dtls-session"}, "dev1")
+    device.settle()
+    device.command("update")
+    for seconds in (4, 8, 15, 28):
+        device.settle()
+        device.command(f"clock +{seconds}s")
+    device.line("Update failed: no acknowledgement", partly=True)
+    device.line("Handshake: ", partly=True)
+    berth.await_event("updated", "dev1", after=mark)
+    assert berth.device("dev1")["address"] != before
+
+
+@pytest.mark.parametrize("text", ["4.04", "4.00", "5.03"])
+@pytest.mark.parametrize("scheme", ["coap", "coaps+tcp"])
+def test_R5_update_that_is_refused_leads_to_a_register_at_once(berth, live, order, scheme, text):
+    device = live(scheme)
+    mark = berth.last_event()
+    order({"answer": text, "on": "update"}, "dev1")
+    device.settle()
+    device.command("update")
+    berth.await_event("replaced", "dev1", after=mark)
+    assert not {"connection_opened", "connection_closed"} & {event["type"] for event in berth.events_after(mark)}
