@@ -480,7 +480,9 @@ bool bootstrap_takes_over(struct bootstrap *bootstrap, const struct coap_reply *
     if (device->options->pelion) {
         bool is_reply = reply->result == COAP_CALL_REPLY;
         uint8_t code = is_reply ? reply->message->code : COAP_EMPTY;
-        return (code == COAP_4_00_BAD_REQUEST || code == COAP_4_03_FORBIDDEN) && bootstrap_refuse(bootstrap);
+        bool is_refused = code == COAP_4_00_BAD_REQUEST || code == COAP_4_03_FORBIDDEN ||
+                          reply->result == COAP_CALL_CANCELLED; /* there was no session */
+        return is_refused && bootstrap_refuse(bootstrap);
     }
     const struct instance *server = object_instance(device_object(device, ACCOUNT_SERVER), device->server_instance);
     if (server == NULL)

@@ -44,7 +44,7 @@ struct dtls_client_params {
     uint8_t cid_length;                         /* of the one in records to us: 0 to DTLS_CID_MAX */
     bool resume;                                /* handshakes are abbreviated when they can be */
     uint16_t max_fragment;                      /* RFC 6066 §4: 512, 1024, 2048 or 4096; 0: not offered */
-    bool tls12_only;                            /* over TLS: no later version is offered */
+    bool tls12_only;                            /* over TLS: no later version is offered, and no protocol */
     uint16_t mtu;                               /* of our flights, bytes of UDP payload: 1232 */
     uint32_t first_timeout_ms, last_timeout_ms; /* of a flight, doubled from one to the other: 1000, 16000 */
 };

@@ -959,6 +959,8 @@ struct tls *tls_new_client(uv_loop_t *loop, const struct clock *clock, struct ti
     if (params->tls12_only || /* of TLS 1.3; 1.2 takes more: */
         (params->suite->psk && params->key.len > MBEDTLS_PSK_MAX_LEN))
         mbedtls_ssl_conf_max_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
+    if (params->tls12_only)
+        config->MBEDTLS_PRIVATE(alpn_list) = NULL;
     mbedtls_ssl_conf_renegotiation(config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
     mbedtls_ssl_conf_session_tickets(config, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
     mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(config,

@@ -1,6 +1,7 @@
 """berth-device --profile pelion: on the wire as one vendor's client is."""
 
 import re
+import socket
 
 import pytest
 from coapraw import (
@@ -592,3 +593,75 @@ def test_R5_update_that_is_refused_leads_to_a_register_at_once(berth, live, orde
     device.command("update")
     berth.await_event("replaced", "dev1", after=mark)
     assert not {"connection_opened", "connection_closed"} & {event["type"] for event in berth.events_after(mark)}
+
+
+# ---- hellos ----
+
+
+def read_hello(body):
+    """Version, suites and extensions of a ClientHello, as it begins behind its handshake header."""
+    version, at = body[:2], 34
+    at += 1 + body[at]
+    if version[0] == 0xFE:  # DTLS: the cookie
+        at += 1 + body[at]
+    size = int.from_bytes(body[at : at + 2], "big")
+    suites = [int.from_bytes(body[i : i + 2], "big") for i in range(at + 2, at + 2 + size, 2)]
+    at += 2 + size
+    at += 1 + body[at] + 2
+    extensions = {}
+    while at < len(body):
+        number, size = int.from_bytes(body[at : at + 2], "big"), int.from_bytes(body[at + 2 : at + 4], "big")
+        extensions[number] = body[at + 4 : at + 4 + size]
+        at += 4 + size
+    return version, suites, extensions
+
+
+SERVER_NAME, ALPN, SUPPORTED_VERSIONS, CID, CID_DRAFT, MAX_FRAGMENT = 0, 16, 43, 54, 254, 1
+
+
+@pytest.mark.parametrize("scheme", ["coaps", "coaps+tcp"])
+def test_T3_T6_what_a_hello_offers(berth, start_device, tmp_path, scheme):
+    kind = socket.SOCK_STREAM if "tcp" in scheme else socket.SOCK_DGRAM
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.settimeout(20)
+        sock.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            sock.listen()
+        # By a name, which is not asked for all the same.
+        uri = f"{scheme}://localhost:{sock.getsockname()[1]}"
+        device = start_device("--profile", "pelion", "--server", uri, "--bind", "127.0.0.1", "--endpoint", "dev1", *secrets(berth, tmp_path, "x509"))
+        if kind == socket.SOCK_STREAM:
+            connection = sock.accept()[0]
+            connection.settimeout(20)
+            record = connection.recv(2048)
+            version, suites, extensions = read_hello(record[5 + 4 :])
+            connection.close()
+        else:
+            record = sock.recv(2048)
+            version, suites, extensions = read_hello(record[13 + 12 :])
+        device.terminate()
+        device.end()
+    assert version == (b"\xfe\xfd" if scheme == "coaps" else b"\x03\x03")
+    assert suites[0] == 0xC0AE and set(suites) <= {0xC0AE, 0x00FF}
+    assert not {SERVER_NAME, ALPN, SUPPORTED_VERSIONS, CID, MAX_FRAGMENT} & set(extensions)
+    assert extensions.get(CID_DRAFT) == (b"\0" if scheme == "coaps" else None)
+
+
+def test_no_session_with_the_server_leads_to_another_bootstrap(berth, live, order):
+    device = live("coaps")
+    fault = order({"drop": True, "on": "handshake", "direction": "in", "times": None})
+    device.settle()
+    device.command("handshake full")
+    for _ in range(2):
+        device.settle()
+        device.command("clock +33s")
+    device.line("Handshake failed: timeout")
+    fault.delete()
+    device.settle()
+    device.command("clock +19s")
+    device.settle()
+    assert b"Bootstrapping from" not in device.output[device.seen :]
+    device.command("clock +82s")
+    device.line("Bootstrapping from: ", partly=True)
+    device.line("Client bootstrapped", timeout=20)
+    device.line("Client registered", timeout=20)
