@@ -41,7 +41,7 @@ void pelion_pause(struct pelion *pelion) {
         pelion->later[i].exchange = NULL;
     }
     timer_cancel(&pelion->device->wheel, &pelion->wake);
-    pelion->finish.token_len = pelion->trigger.token_len = 0;
+    pelion->finish.is_awaited = pelion->trigger.is_awaited = false;
 }
 
 void pelion_free(struct pelion *pelion) {
@@ -98,7 +98,7 @@ static bool is_composite(uint8_t code) {
 }
 
 static bool acknowledges(const struct pelion_noted *noted, const struct coap_message *message) {
-    return noted->token_len > 0 && noted->is_sent && message->mid == noted->mid_sent &&
+    return noted->is_awaited && noted->is_sent && message->mid == noted->mid_sent &&
            (message->type == COAP_ACK || message->type == COAP_RST);
 }
 
@@ -108,7 +108,7 @@ static void restore_mid(struct pelion *pelion, struct slice *bytes, uint8_t memo
     memory[2] = (uint8_t)(pelion->trigger.mid >> 8);
     memory[3] = (uint8_t)pelion->trigger.mid;
     *bytes = slice_of(memory, EMPTY_LEN);
-    pelion->trigger.token_len = 0;
+    pelion->trigger.is_awaited = false;
 }
 
 bool pelion_heard(struct pelion *pelion, struct link *link, struct slice *bytes, uint8_t memory[EMPTY_LEN]) {
@@ -124,7 +124,7 @@ bool pelion_heard(struct pelion *pelion, struct link *link, struct slice *bytes,
     if (message.code != COAP_EMPTY)
         return false;
     if (acknowledges(&pelion->finish, &message)) {
-        pelion->finish.token_len = 0;
+        pelion->finish.is_awaited = false;
         bootstrap_acknowledged(&pelion->device->bootstrap);
     }
     if (acknowledges(&pelion->trigger, &message))
@@ -135,7 +135,7 @@ bool pelion_heard(struct pelion *pelion, struct link *link, struct slice *bytes,
 /* ---- what goes ---- */
 
 static bool is_noted(const struct pelion_noted *noted, const struct coap_message *message) {
-    return noted->token_len > 0 && message->type == COAP_CON && coap_code_is_response(message->code) &&
+    return noted->is_awaited && message->type == COAP_CON && coap_code_is_response(message->code) &&
            slice_equal(message->token, slice_of(noted->token, noted->token_len));
 }
 

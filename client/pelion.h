@@ -36,8 +36,8 @@ struct pelion_later {
 
 /* A message of ours that is known by its token, and whose acknowledgement matters. */
 struct pelion_noted {
-    uint8_t token_len, token[COAP_TOKEN_MAX]; /* 0: none */
-    bool is_sent;
+    bool is_awaited, is_sent; /* its acknowledgement is, and it is under way */
+    uint8_t token_len, token[COAP_TOKEN_MAX];
     uint16_t mid, mid_sent; /* as the endpoint has it, and as it is sent */
 };
 

@@ -161,7 +161,8 @@ static void on_later(struct timer *timer, void *arg) {
 }
 
 static void note(struct pelion_noted *noted, const struct coap_message *request) {
-    *noted = (struct pelion_noted){.token_len = (uint8_t)request->token.len, .mid_sent = request->mid};
+    *noted =
+        (struct pelion_noted){.is_awaited = true, .token_len = (uint8_t)request->token.len, .mid_sent = request->mid};
     if (request->token.len > 0)
         memcpy(noted->token, request->token.data, request->token.len);
 }

@@ -12,6 +12,7 @@ enum {
     DEREGISTER_WAIT_MS = 5000,
     MAX_AGE_DEFAULT_S = 60,                       /* RFC 7252 §5.10.5 */
     LINKS_MAX = 256 * 1024,                       /* 64 instances of 150 objects */
+    RESOURCE_LINKS_MAX = 1024 * 1024,             /* DEVICE_VALUES_MAX resources, with what is told of them */
     LOCATION_SEGMENTS_MAX = COAP_OPTIONS_MAX - 8, /* an Update has other options too */
 };
 
@@ -44,7 +45,7 @@ static void announce(struct registration *registration) {
 
 /* The root tells which formats of data are spoken here. */
 static struct slice make_links(struct device *device) {
-    struct buffer out = workspace_take(&device->payload, LINKS_MAX);
+    struct buffer out = workspace_take(&device->payload, device->options->pelion ? RESOURCE_LINKS_MAX : LINKS_MAX);
     if (device->options->pelion) {
         pelion_put_links(&device->pelion, false, &out);
         return buffer_slice(&out);
@@ -265,7 +266,7 @@ static void register_as_pelion(struct registration *registration, struct coap_me
     registration->announced_links = digest_of(bare);
     pelion_announce(&device->pelion, bare);
     pelion_add_register_query(&device->pelion, message, &query);
-    struct buffer links = workspace_take(&device->payload, LINKS_MAX);
+    struct buffer links = workspace_take(&device->payload, RESOURCE_LINKS_MAX);
     pelion_put_links(&device->pelion, true, &links);
     message->payload = buffer_slice(&links);
     await(registration, REGISTRATION_REGISTERING, message, on_register_answer);
@@ -397,11 +398,13 @@ static void update_as_pelion(struct registration *registration, struct coap_mess
     coap_option_add_uint(message, COAP_CONTENT_FORMAT, COAP_FORMAT_LINK, &format);
     bool has_lifetime = registration->announced_lifetime_s != device->lifetime_s || !registration->confirmed;
     pelion_add_update_query(pelion, message, has_lifetime, &query);
-    struct buffer delta = workspace_take(&device->scratch, LINKS_MAX);
-    pelion_put_delta(pelion, links, &delta);
-    message->payload = buffer_slice(&delta);
-    registration->announced_links = digest_of(links);
-    pelion_announce(pelion, links);
+    if (registration->announced_links != digest_of(links)) {
+        struct buffer delta = workspace_take(&device->scratch, RESOURCE_LINKS_MAX);
+        pelion_put_delta(pelion, links, &delta);
+        message->payload = buffer_slice(&delta);
+        registration->announced_links = digest_of(links);
+        pelion_announce(pelion, links);
+    }
     await(registration, REGISTRATION_UPDATING, message, on_update_answer);
 }
 

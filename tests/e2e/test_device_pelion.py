@@ -361,6 +361,15 @@ def test_B1_sequence_of_a_bootstrap(factory):
     factory.expect_update()
 
 
+def test_finish_without_a_token(factory):
+    factory.server.answer(expect_bs(factory), "2.04")
+    write_accounts(factory)
+    factory.is_acknowledged(factory.ask(POST, "/bs", token=b""))
+    factory.acknowledge(factory.server.receive())
+    factory.device.line("Client bootstrapped")
+    factory.take_register()
+
+
 def test_finish_that_is_not_acknowledged_is_sent_again_and_given_up(factory):
     factory.server.answer(expect_bs(factory), "2.04")
     write_accounts(factory)
