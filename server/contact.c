@@ -21,6 +21,7 @@ void contact_registered(struct server *server, struct registration *r, bool repl
     awake_heard(server, r);
     queue_resume(server, r);
     firmware_updates_registered(server, r);
+    server_settle_later(server);
 }
 
 void contact_heard(struct server *server, struct registration *r) {

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -26,7 +25,6 @@
 #include "server/traffic.h"
 
 enum {
-    SETTLE_AFTER_MS = 300000,
     FILE_MAX = 65536,
     FACTS_MAX = 768,
     ALERT_CERTIFICATE_EXPIRED = 45,
@@ -100,19 +98,6 @@ static void put_session(struct buffer *facts, const struct dtls_description *des
     event_fact_put_number(facts, EVENT_FACT_BYTES_OUT, description->traffic.handshake_out);
 }
 
-/* A storm of handshakes leaves a heap full of holes, between what their sessions keep. malloc would use them again, and
- * they are many times what a sleeping device costs; so their pages go back to the system, five minutes after the first
- * handshake, when also the messages of the storm are forgotten (RFC 7252 §4.8.2). */
-static void on_settle(struct timer *timer, void *arg) {
-    (void)timer, (void)arg;
-    malloc_trim(0);
-}
-
-static void settle_later(struct server *server) {
-    if (!timer_is_scheduled(&server->settle))
-        timer_schedule(&server->wheel, &server->settle, clock_now_ms(&server->clock) + SETTLE_AFTER_MS, on_settle);
-}
-
 static void tell_handshake(struct server *server, const struct link *link, bool resumed, const struct buffer *facts) {
     struct event event = {.type = resumed ? EVENT_DTLS_RESUMED : EVENT_DTLS_HANDSHAKE,
                           .endpoint = endpoint_of(server, link->identity),
@@ -120,7 +105,7 @@ static void tell_handshake(struct server *server, const struct link *link, bool 
                           .facts = buffer_slice(facts)};
     event_publish(server->events, &event);
     persist_event_numbers(server);
-    settle_later(server);
+    server_settle_later(server);
 }
 
 static void on_established(void *arg, struct link *link) {

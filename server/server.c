@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,6 +27,21 @@
 #include "server/route.h"
 #include "server/trace.h"
 #include "server/traffic.h"
+
+enum { SETTLE_AFTER_MS = 300000 };
+
+/* A storm of handshakes or registrations leaves a heap full of holes, between what their sessions keep. malloc would use
+ * them again, and they are many times what a sleeping device costs; so their pages go back to the system, five minutes
+ * after the first one, when also the messages of the storm are forgotten (RFC 7252 §4.8.2). */
+static void on_settle(struct timer *timer, void *arg) {
+    (void)timer, (void)arg;
+    malloc_trim(0);
+}
+
+void server_settle_later(struct server *server) {
+    if (!timer_is_scheduled(&server->settle))
+        timer_schedule(&server->wheel, &server->settle, clock_now_ms(&server->clock) + SETTLE_AFTER_MS, on_settle);
+}
 
 /* ---- what the layers below report ---- */
 

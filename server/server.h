@@ -73,7 +73,7 @@ struct server {
     uint64_t reserved_registration_id; /* likewise */
     uint64_t reserved_observation_id;  /* likewise */
     uint64_t heartbeat_s;              /* second of protocol time of the last heartbeat */
-    struct timer settle;               /* gives memory back, some time after handshakes (dtls_service.c) */
+    struct timer settle;               /* gives memory back, some time after handshakes (server_settle_later) */
     struct timer flush;                /* writes changes to the store (persist.h) */
     uint32_t *dirty;                   /* slots of registrations with changes that the store does not have yet */
     size_t dirty_count, dirty_cap;
@@ -116,6 +116,9 @@ void server_tell_oddity(void *arg, struct link *link, bool rejected, const char 
 /* Forget a registration, as if the device had deregistered; publishes `deregistered` after the commit. `done` gets the
  * result of the commit (STORE_OK, also when the registration went meanwhile). Not found: false, and no call. */
 bool server_forget(struct server *server, struct slice endpoint, store_done_fn *done, void *arg);
+
+/* Something was done that leaves a heap full of holes when it is done a thousand times. */
+void server_settle_later(struct server *server);
 
 /* Leap protocol time by `by_ms`, run all timers that are due on the way; returns how many fired. */
 size_t server_leap(struct server *server, uint64_t by_ms);
