@@ -130,8 +130,9 @@ static void on_silence(struct timer *timer, void *arg) {
 }
 
 void bootstrap_touch(struct bootstrap *bootstrap) {
+    const struct options *options = bootstrap->device->options;
     if (bootstrap_is_under_way(bootstrap) && bootstrap->call == NULL)
-        schedule(bootstrap, coap_exchange_lifetime_ms(&bootstrap->device->options->coap), on_silence);
+        schedule(bootstrap, options->pelion ? PELION_HANGS_MS : coap_exchange_lifetime_ms(&options->coap), on_silence);
 }
 
 /* A request that is not answered yet learns it by itself. */

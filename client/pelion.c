@@ -71,6 +71,7 @@ void pelion_set_params(struct coap_params *params) {
 void pelion_alter_hello(struct security_params *params) {
     params->client.server_name = NULL;
     params->client.tls12_only = true;
+    params->client.tls_timeout_ms = PELION_HANGS_MS;
     params->client.first_timeout_ms = PELION_HELLO_FIRST_MS;
     params->client.last_timeout_ms = PELION_HELLO_LAST_MS;
 }

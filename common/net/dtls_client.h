@@ -45,6 +45,7 @@ struct dtls_client_params {
     bool resume;                                /* handshakes are abbreviated when they can be */
     uint16_t max_fragment;                      /* RFC 6066 §4: 512, 1024, 2048 or 4096; 0: not offered */
     bool tls12_only;                            /* over TLS: no later version is offered, and no protocol */
+    uint32_t tls_timeout_ms;                    /* of a handshake over TLS; 0: a minute */
     uint16_t mtu;                               /* of our flights, bytes of UDP payload: 1232 */
     uint32_t first_timeout_ms, last_timeout_ms; /* of a flight, doubled from one to the other: 1000, 16000 */
 };

@@ -935,8 +935,10 @@ struct tls *tls_new(uv_loop_t *loop, const struct clock *clock, struct timer_whe
 struct tls *tls_new_client(uv_loop_t *loop, const struct clock *clock, struct timer_wheel *wheel,
                            const struct dtls_client_params *params, const struct tls_handlers *handlers, void *arg,
                            const char **problem) {
-    const struct tls_params limits = {
-        .handshake_timeout_ms = CLIENT_TIMEOUT_MS, .handshakes_max = UINT32_MAX, .handshakes_per_s = UINT32_MAX};
+    const struct tls_params limits = {.handshake_timeout_ms =
+                                          params->tls_timeout_ms != 0 ? params->tls_timeout_ms : CLIENT_TIMEOUT_MS,
+                                      .handshakes_max = UINT32_MAX,
+                                      .handshakes_per_s = UINT32_MAX};
     struct tls *tls = tls_new(loop, clock, wheel, &limits, handlers, arg);
     *problem = "out of memory";
     if (tls == NULL)
