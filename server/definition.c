@@ -42,6 +42,10 @@ bool definition_find(struct definitions *definitions, const struct lwm2m_path *p
                                                 version_of(definitions, path->ids[0]), path->ids[2], resource);
 }
 
+bool definition_of_object(struct definitions *definitions, uint16_t id, struct catalogue_object *object) {
+    return catalogue_find(definitions->catalogue, id, version_of(definitions, id), object);
+}
+
 enum lwm2m_type definition_type_of(void *arg, const struct lwm2m_path *path) {
     struct catalogue_resource resource;
     return definition_find(arg, path, &resource) && resource.type != LWM2M_NONE ? resource.type : LWM2M_RAW;

@@ -19,6 +19,9 @@ struct definitions definitions_of(const struct server *server, const struct regi
 bool definition_find(struct definitions *definitions, const struct lwm2m_path *path,
                      struct catalogue_resource *resource);
 
+/* The definition of an object, in the version that the device announced, or the nearest; false when there is none. */
+bool definition_of_object(struct definitions *definitions, uint16_t id, struct catalogue_object *object);
+
 /* For decoders: `definitions` is a struct definitions. RAW when the type is not known. */
 enum lwm2m_type definition_type_of(void *definitions, const struct lwm2m_path *path);
 

@@ -1400,4 +1400,4 @@ static const struct route routes[] = {
      .answers = no_icon_answers},
 };
 
-const struct route_table api_routes = {routes, sizeof routes / sizeof routes[0]};
+const struct route_table api_routes = {.routes = routes, .count = sizeof routes / sizeof routes[0]};

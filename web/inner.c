@@ -1,5 +1,6 @@
 #include "web/inner.h"
 
+#include <mbedtls/platform_util.h>
 #include <stdlib.h>
 
 #include "web/problem.h"
@@ -12,6 +13,7 @@ struct inner {
     bool is_starting, is_over; /* inner_start has not returned; the answer has been given */
     struct slice content_type, accept, prefer;
     struct inner *next, **link; /* of web->inners */
+    size_t size; /* of bytes: a body may have keys in it */
     uint8_t bytes[];
 };
 
@@ -27,6 +29,7 @@ static void unlink_from_web(struct inner *inner) {
 
 static void inner_free(struct inner *inner) {
     unlink_from_web(inner);
+    mbedtls_platform_zeroize(inner->bytes, inner->size);
     free(inner);
 }
 
@@ -91,6 +94,7 @@ struct inner *inner_start(struct web *web, const struct inner_request *request, 
         answer_without_memory(done, arg);
         return NULL;
     }
+    inner->size = size;
     fill(inner, request);
     inner->web = web;
     inner->done = done;

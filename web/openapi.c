@@ -567,7 +567,25 @@ static const char schemas[] =
     "  'ordered_at':{'$ref':'#/components/schemas/Time'},'active':{'type':'boolean'},"
     "  'seen':{'type':'integer','minimum':0},'fired':{'type':'integer','minimum':0}}},"
     "'FaultList':{'type':'object','required':['items'],'properties':{"
-    "  'items':{'type':'array','items':{'$ref':'#/components/schemas/Fault'}}}}"
+    "  'items':{'type':'array','items':{'$ref':'#/components/schemas/Fault'}}}},"
+    "'LeshanDocument':{'type':'object'},"
+    "'LeshanList':{'type':'array','items':{'type':'object'}},"
+    "'LeshanNode':{'type':'object','required':['kind'],'properties':{"
+    "  'kind':{'enum':['singleResource','multiResource','resourceInstance','instance','obj','root']},"
+    "  'id':{'type':'integer','minimum':0,'maximum':65534},"
+    "  'type':{'enum':['STRING','INTEGER','UNSIGNED_INTEGER','FLOAT','BOOLEAN','OPAQUE','TIME','OBJLNK','CORELINK']},"
+    "  'value':{'description':'numbers as strings, Opaque in hexadecimal, Time in milliseconds'},"
+    "  'values':{'type':'object'},'resources':{'type':'array','items':{'$ref':'#/components/schemas/LeshanNode'}},"
+    "  'instances':{'type':'array','items':{'$ref':'#/components/schemas/LeshanNode'}},"
+    "  'objects':{'type':'array','items':{'$ref':'#/components/schemas/LeshanNode'}}}},"
+    "'LeshanNodes':{'type':'object','additionalProperties':{'$ref':'#/components/schemas/LeshanNode'}},"
+    "'LeshanAnswer':{'type':'object','properties':{'status':{'type':'string'},'valid':{'type':'boolean'},"
+    "  'success':{'type':'boolean'},'failure':{'type':'boolean'},'errormessage':{'type':'string'},"
+    "  'objectLinks':{'type':'array'},'location':{'type':'string'},'content':{'type':'object'},"
+    "  'ep':{'type':'string'},'path':{'type':'string'},'requestId':{'type':'string'},'delayed':{'type':'boolean'}}},"
+    "'LeshanSecurity':{'type':'object','required':['endpoint'],'properties':{'endpoint':{'type':'string'},"
+    "  'tls':{'type':'object','required':['mode'],'properties':{'mode':{'enum':['psk','x509']},"
+    "    'details':{'type':'object'}}},'oscore':{'type':'object'}}}"
     "}";
 
 static json_t *load(const char *text, size_t len) {
@@ -704,7 +722,7 @@ static json_t *operation_json(const struct route *route) {
     return operation;
 }
 
-static void add_operation(json_t *paths, const struct route *route) {
+static void add_operation(json_t *paths, const struct route *route, const char *tag) {
     char method[16] = {0};
     for (size_t i = 0; route->method[i] != '\0' && i < sizeof method - 1; i++)
         method[i] = (char)(route->method[i] | 0x20);
@@ -713,15 +731,20 @@ static void add_operation(json_t *paths, const struct route *route) {
         item = json_object();
         json_object_set_new(paths, route->path, item);
     }
-    json_object_set_new(item, method, operation_json(route));
+    json_t *operation = operation_json(route);
+    if (tag != NULL)
+        json_object_set_new(operation, "tags", json_pack("[s]", tag));
+    json_object_set_new(item, method, operation);
 }
 
 /* ---- the document ---- */
 
-char *openapi_write(struct route_table table) {
+char *openapi_write(const struct route_table *const *tables, size_t count) {
     json_t *paths = json_object();
-    for (size_t i = 0; i < table.count; i++)
-        add_operation(paths, &table.routes[i]);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < tables[i]->count; k++)
+            add_operation(paths, &tables[i]->routes[k], tables[i]->tag);
+    }
     json_t *document =
         json_pack("{sss{ssssss}sos{sos{s{ssssss}}}s[{s[]}{}]}", "openapi", "3.1.0", "info", "title", "Berth", "version",
                   BERTH_VERSION, "description", "An LwM2M server. Errors are RFC 9457 problem documents.", "paths",

@@ -11,6 +11,6 @@ route_fn openapi_get;
 route_fn root_get, favicon_get;
 
 /* The document as text, which the caller frees; NULL when out of memory. */
-char *openapi_write(struct route_table routes);
+char *openapi_write(const struct route_table *const *tables, size_t count);
 
 #endif

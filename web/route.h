@@ -64,6 +64,8 @@ struct route {
 struct route_table {
     const struct route *routes;
     size_t count;
+    const char *tag; /* of its operations in the OpenAPI document; NULL: none */
+    bool is_lenient; /* parameters of the query that a route does not have are passed over, and the first of a name counts */
 };
 
 /* A path cut at '/' and decoded. */

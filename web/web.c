@@ -8,6 +8,7 @@
 #include "web/api.h"
 #include "web/http.h"
 #include "web/inner.h"
+#include "web/leshan/leshan.h"
 #include "web/probes.h"
 #include "web/v1/replay.h"
 #include "web/v1/scenarios.h"
@@ -52,14 +53,14 @@ static void send_not_allowed(struct http_request *request, const char *allow) {
 }
 
 /* Parse the query and call the handler. */
-static void call_route(struct call *call, const struct route *route, struct buffer *memory) {
+static void call_route(struct call *call, const struct route *route, bool is_lenient, struct buffer *memory) {
     bool twice;
     const char *fault = query_parse(call->request->query, memory, &call->query);
     if (fault != NULL) {
         problem_send(call->request, PROBLEM_BAD_REQUEST, "%s", fault);
         return;
     }
-    const struct slice *name = route_check_query(route, &call->query, &twice);
+    const struct slice *name = is_lenient ? NULL : route_check_query(route, &call->query, &twice);
     if (name == NULL)
         route->handler(call);
     else
@@ -95,7 +96,8 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
                      "The request target must be a path in which each '%%' is followed by two hexadecimal digits.");
         return;
     }
-    enum route_result found = route_find(api_routes, request->method, &path, &route, call.args);
+    struct route_table table = leshan_has(&path) ? leshan_routes : api_routes;
+    enum route_result found = route_find(table, request->method, &path, &route, call.args);
     if (!(found == ROUTE_FOUND && route->open) && !is_authorized(call.web, request)) {
         send_unauthorized(request);
         return;
@@ -104,10 +106,10 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
         problem_send(request, PROBLEM_CROSS_ORIGIN, "The Origin header names another host than the Host header.");
         return;
     }
-    route_put_allowed(api_routes, &path, &allowed);
+    route_put_allowed(table, &path, &allowed);
     allow[allowed.len] = '\0';
     if (found == ROUTE_FOUND)
-        call_route(&call, route, &memory);
+        call_route(&call, route, table.is_lenient, &memory);
     else if (found == ROUTE_NO_PATH)
         problem_send(request, PROBLEM_NOT_FOUND, "There is nothing at %.*s; GET /v1/openapi.json says what there is.",
                      (int)request->path.len, (const char *)request->path.data);
@@ -208,7 +210,8 @@ static void web_end(struct web *web) {
 
 struct web *web_start(struct server *server, char *error, size_t error_size) {
     struct web *web = calloc(1, sizeof *web);
-    char *openapi = openapi_write(api_routes);
+    const struct route_table *const tables[] = {&api_routes, &leshan_routes};
+    char *openapi = openapi_write(tables, sizeof tables / sizeof tables[0]);
     if (web == NULL || openapi == NULL) {
         snprintf(error, error_size, "out of memory");
         free(openapi);
@@ -240,6 +243,6 @@ void web_stop(struct web *web) {
     queue_set_runner(web->server, NULL, NULL);
     replay_end_all(web);
     scenarios_end_all(web);
+    web_end(web); /* those who ask from within for a client end what they have asked */
     inner_end_all(web);
-    web_end(web);
 }

@@ -108,7 +108,9 @@ def test_described_parameters_are_those_that_are_known(berth, document):
         for parameter in operation["parameters"]:
             if parameter["in"] == "query":
                 assert not is_unknown(berth, method.upper(), f"{target}?{parameter['name']}=%01"), parameter["name"]
-        assert is_unknown(berth, method.upper(), f"{target}?no_such_parameter=1"), path
+        # Those under /api are another server's, whose scripts say what they like.
+        is_strict = not path.startswith("/api/")
+        assert is_unknown(berth, method.upper(), f"{target}?no_such_parameter=1") == is_strict, path
 
 
 def is_unknown(berth, method: str, target: str) -> bool:
@@ -355,7 +357,11 @@ def test_answers_are_as_described(berth, document, start_device):
         ("post", "/v1/reset", "/v1/reset?scope=x", None),
         ("post", "/v1/reset", "/v1/reset", None),
     ]
-    assert {(method, path) for method, path, *_ in calls} == {(m, p) for p, m, _ in operations(document)}
+    assert {(method, path) for method, path, *_ in calls} == {
+        (m, p)
+        for p, m, _ in operations(document)
+        if not p.startswith("/api/")  # test_leshan_api.py calls those
+    }
     for method, path, target, body, *headers in calls:
         answer = berth.http(method.upper(), target, body, *headers)
         described = document["paths"][path][method]["responses"].get(str(answer.status))

@@ -9,6 +9,7 @@
 #include "common/lwm2m/json_writer.h"
 #include "common/lwm2m/text.h"
 #include "server/definition.h"
+#include "web/leshan/node.h"
 #include "web/v1/device_problem.h"
 #include "web/v1/target.h"
 #include "web/v1/value_json.h"
@@ -17,7 +18,8 @@ enum { NODES_MAX = 100000, HEADERS_MAX = 128 };
 
 bool data_form_read(const struct call *call, struct data_form *form) {
     unsigned offered = 1 << HTTP_FORM_JSON | 1 << HTTP_FORM_TEXT | 1 << HTTP_FORM_SENML_JSON |
-                       1 << HTTP_FORM_SENML_CBOR | 1 << HTTP_FORM_CBOR | 1 << HTTP_FORM_BYTES;
+                       1 << HTTP_FORM_SENML_CBOR | 1 << HTTP_FORM_CBOR | 1 << HTTP_FORM_BYTES |
+                       1 << HTTP_FORM_LESHAN;
     form->form = http_form_wanted(call->request, offered);
     if (form->form == HTTP_FORM_DEFAULT)
         form->form = HTTP_FORM_JSON;
@@ -138,6 +140,24 @@ static void respond_encoded(struct answer *answer, enum lwm2m_format format) {
     free(memory);
 }
 
+/* Of a composite operation every resource by its path. */
+static void respond_leshan(struct answer *answer) {
+    struct leshan_values values = {0};
+    bool good = true;
+    for (size_t i = 0; i < answer->nodes.count && good; i++)
+        good = leshan_values_add(&values, &answer->nodes.nodes[i]);
+    json_t *node =
+        answer->base->len == 0 ? leshan_node_paths_json(&values) : leshan_node_json(&values, answer->base);
+    char *text = good ? json_dumps(node, JSON_COMPACT) : NULL;
+    if (text == NULL)
+        refuse_memory(answer);
+    else
+        respond(answer, HTTP_FORM_LESHAN, slice_str(text));
+    free(text);
+    json_decref(node);
+    leshan_values_clear(&values);
+}
+
 static void respond_decoded(struct answer *answer) {
     switch (answer->form->form) {
     case HTTP_FORM_TEXT:
@@ -151,6 +171,9 @@ static void respond_decoded(struct answer *answer) {
         break;
     case HTTP_FORM_CBOR:
         respond_encoded(answer, is_one_value(answer) ? LWM2M_FORMAT_CBOR : LWM2M_FORMAT_LWM2M_CBOR);
+        break;
+    case HTTP_FORM_LESHAN:
+        respond_leshan(answer);
         break;
     default:
         respond_json(answer);

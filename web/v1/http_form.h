@@ -17,6 +17,7 @@ enum http_form {
     HTTP_FORM_LWM2M_CBOR,
     HTTP_FORM_PCAPNG, /* a capture for Wireshark, by two names */
     HTTP_FORM_PCAP,
+    HTTP_FORM_LESHAN, /* nodes of the Leshan demo server (web/leshan/node.h), for calls from within */
     HTTP_FORM_COUNT,
     HTTP_FORM_DEFAULT, /* the request does not say */
     HTTP_FORM_OTHER,   /* one that nobody knows */

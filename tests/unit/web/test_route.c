@@ -22,7 +22,7 @@ static const struct route routes[] = {
     {.method = "GET", .path = "/v1/devices/{endpoint}/{object}", .handler = no_handler},
     {.method = "GET", .path = "/v1/devices/{endpoint}/observations", .handler = no_handler},
 };
-static const struct route_table table = {routes, sizeof routes / sizeof routes[0]};
+static const struct route_table table = {.routes = routes, .count = sizeof routes / sizeof routes[0]};
 
 struct lookup {
     uint8_t memory[1024];
