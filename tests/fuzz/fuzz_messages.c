@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         if (!message_reader_take(reader, &entry, inner))
             continue;
-        require(message_reader_meaning(reader) < MEANINGS);
+        require(message_reader_kind(reader) < ENTRY_KINDS);
         json_t *json = message_reader_json(reader, true);
         char *text = json_dumps(json, JSON_COMPACT);
         require(text != NULL);
