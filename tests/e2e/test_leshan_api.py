@@ -236,10 +236,12 @@ def test_observe_and_cancel(leshan):
         again = leshan.device("POST", "dev1", "/3442/0/120/observe", format="SENML_JSON")
         assert again["content"] == first["content"]
         leshan.device("PUT", "dev1", "/3442/0/120", single(120, "INTEGER", "77"))
-        assert events.next() == (
-            "NOTIFICATION",
-            {"ep": "dev1", "kind": "single", "res": "/3442/0/120", "val": single(120, "INTEGER", "77")},
-        )
+        assert events.await_event("NOTIFICATION") == {
+            "ep": "dev1",
+            "kind": "single",
+            "res": "/3442/0/120",
+            "val": single(120, "INTEGER", "77"),
+        }
         cancelled = leshan.device("DELETE", "dev1", "/3442/0/120/observe", active=True)
         assert (cancelled["status"], cancelled["content"]) == ("CONTENT(205)", single(120, "INTEGER", "77"))
     assert leshan.call("DELETE", "/api/clients/dev1/3442/0/120/observe")[0] == 404
@@ -507,6 +509,49 @@ def test_send(leshan, served):
         assert data["val"]["/3/0/9"]["kind"] == "singleResource"
 
 
+def test_coap_log(start_berth, start_device):
+    berth = start_berth()
+    leshan = LeshanClient(berth.http_port)
+    with leshan.events("dev1") as events, leshan.events() as all_events:
+        device = start_device("--server", berth.listeners[0], "--endpoint", "dev1")
+        register = events.await_event("COAPLOG")
+        assert (register["incoming"], register["type"], register["code"], register["ep"]) == (True, "CON", "POST", "dev1")
+        assert json.loads(register["options"])["Uri-Path"] == "rd" and "ep=dev1" in register["options"]
+        assert "</3/0>" in register["payload"] and register["timestamp"] > 1_700_000_000_000
+        created = events.await_event("COAPLOG")
+        assert (created["incoming"], created["type"], created["code"]) == (False, "ACK", "2.01")
+        assert (created["mId"], created["token"]) == (register["mId"], register["token"])
+        assert "payload" not in created
+        leshan.read("dev1", "/3/0/0", format="TEXT")
+        get, content = events.await_event("COAPLOG"), events.await_event("COAPLOG")
+        assert (get["code"], json.loads(get["options"])) == ("GET", {"Uri-Path": ["3", "0", "0"], "Accept": 0})
+        assert (content["code"], content["payload"]) == ("2.05", "Berth")
+        leshan.read("dev1", "/3/0", format="TLV")
+        assert events.await_event("COAPLOG")["code"] == "GET"
+        assert re.fullmatch(r"Hex:([0-9a-f]{2})+", events.await_event("COAPLOG")["payload"])
+        device.command("deregister")
+        all_events.await_event("DEREGISTRATION")
+        assert "COAPLOG" not in {name for name, _ in all_events.seen}
+
+
+def test_sessions_of_bootstrap(start_berth, start_device):
+    berth = start_berth(
+        "--http",
+        "http://127.0.0.1:0?role=bootstrap",
+        listen=("coap://127.0.0.1:0?role=management", "coap://127.0.0.1:0?role=bootstrap"),
+    )
+    with LeshanClient(other_port(berth)).events() as events:
+        device = start_device("--bootstrap", berth.listeners[1].split("?")[0], "--endpoint", "dev1")
+        device.line("Device ID: ", partly=True)
+        while events.next()[1]["name"] != "finished":
+            pass
+        assert {name for name, _ in events.seen} == {"BSSESSION"}
+        names = [data["name"] for _, data in events.seen]
+        assert names[:4] == ["new session", "authorized", "send discover", "receive success response"]
+        assert {"send delete", "send write"} <= set(names) and names[-3:] == ["send request", "receive success response", "finished"]
+        assert all(data["endpoint"] == "dev1" and data["time"] > 0 for _, data in events.seen)
+
+
 def test_stream_is_no_other_method(leshan, served):
     connection = http.client.HTTPConnection("127.0.0.1", served[0].http_port, timeout=10)
     connection.request("HEAD", "/api/event")
@@ -581,10 +626,14 @@ def test_credentials(leshan, served):
     assert leshan.good("GET", "/api/security/clients") == []
 
 
+def other_port(berth) -> int:
+    """That of the second --http."""
+    return int(next(line for line in reversed(berth.said) if "http://" in line).split("?")[0].rpartition(":")[2])
+
+
 def test_credentials_by_the_role_of_the_port(start_berth):
     berth = start_berth("--http", "http://127.0.0.1:0?role=bootstrap")
-    other = int(next(line for line in reversed(berth.said) if "http://" in line).split("?")[0].rpartition(":")[2])
-    management, bootstrap = LeshanClient(berth.http_port), LeshanClient(other)
+    management, bootstrap = LeshanClient(berth.http_port), LeshanClient(other_port(berth))
     assert management.call("PUT", "/api/security/clients/", psk("dev1", "dev1", "aa" * 16))[0] == 200
     assert bootstrap.call("PUT", "/api/security/clients/", psk("dev1", "dev1", "bb" * 16))[0] == 200
     items = berth.get("/v1/credentials/dev1")["items"]

@@ -7,6 +7,7 @@
 
 #include "server/directory.h"
 #include "server/queue.h"
+#include "server/trace.h"
 #include "web/route.h"
 #include "web/web.h"
 
@@ -36,5 +37,8 @@ void leshan_put_encoded(struct buffer *out, struct slice text);
 
 /* A queued request that is over, as the event REQUEST_RESPONSE tells it; NULL: it was not asked for here. */
 json_t *leshan_queued_json(const struct queued_request *request);
+
+/* The message of an entry, as COAPLOG tells it; NULL: there is none in it. */
+json_t *leshan_coap_log_json(const struct trace_entry *entry);
 
 #endif

@@ -26,6 +26,11 @@ struct stream {
     uint64_t
         begun; /* the observation whose first values are being told: they are its answer, no notification; 0: none */
 
+    /* The messages of the endpoint, when it has one and there is a trace. */
+    struct trace_watcher watcher;
+    bool is_watching;
+    uint64_t last_entry;
+
     /* What is being collected. */
     enum event_type type; /* EVENT_NOTIFICATION or EVENT_SEND */
     json_t *values_endpoint;
@@ -164,6 +169,67 @@ static void tell_result(struct stream *stream, const struct event *event) {
         tell(stream, "REQUEST_RESPONSE", data);
 }
 
+/* ---- bootstrap ---- */
+
+static void tell_session(struct stream *stream, const struct event *event, const char *name, struct slice message) {
+    json_t *data = json_object();
+    set(data, "name", json_string(name));
+    set(data, "endpoint", document_text(event->endpoint));
+    set(data, "time", json_integer((json_int_t)event->ts_ms));
+    set(data, "message", document_text(message));
+    tell(stream, "BSSESSION", data);
+}
+
+static struct slice fact_of(const struct event *event, enum event_fact wanted) {
+    struct slice facts = event->facts, text;
+    enum event_fact fact;
+    while (event_fact_next(&facts, &fact, &text)) {
+        if (fact == wanted)
+            return text;
+    }
+    return slice_str("");
+}
+
+/* A command and what became of it; they are told together. */
+static void tell_step(struct stream *stream, const struct event *event) {
+    struct slice operation = fact_of(event, EVENT_FACT_OPERATION);
+    uint8_t memory[64];
+    struct buffer path = buffer_over(memory, sizeof memory);
+    if (event->has_node)
+        lwm2m_path_put(&path, &event->node.path);
+    tell_session(stream, event,
+                 slice_is(operation, "discover") ? "send discover"
+                 : slice_is(operation, "delete") ? "send delete"
+                 : slice_is(operation, "write")  ? "send write"
+                                                 : "send request",
+                 buffer_slice(&path));
+    if (event->coap_code == 0)
+        tell_session(stream, event, "request failure", event->detail);
+    else
+        tell_session(stream, event, event->coap_code >> 5 == 2 ? "receive success response" : "receive error response",
+                     fact_of(event, EVENT_FACT_DIAGNOSTIC));
+}
+
+static void on_bootstrap_event(struct stream *stream, const struct event *event) {
+    switch (event->type) {
+    case EVENT_BOOTSTRAP_STARTED:
+        tell_session(stream, event, "new session", slice_str(""));
+        tell_session(stream, event, "authorized", fact_of(event, EVENT_FACT_SECURITY));
+        return;
+    case EVENT_BOOTSTRAP_STEP:
+        tell_step(stream, event);
+        return;
+    case EVENT_BOOTSTRAP_FINISHED:
+        tell_session(stream, event, "finished", slice_str(""));
+        return;
+    case EVENT_BOOTSTRAP_FAILED:
+        tell_session(stream, event, "failed", event->detail);
+        return;
+    default:
+        return;
+    }
+}
+
 /* ---- the stream ---- */
 
 static void on_management_event(struct stream *stream, const struct event *event) {
@@ -214,17 +280,60 @@ static void on_event(void *arg, const struct event *event) {
         stream->begun = 0;
     if (stream->is_management)
         on_management_event(stream, event);
+    if (stream->is_bootstrap)
+        on_bootstrap_event(stream, event);
 }
+
+/* ---- messages ---- */
+
+static void on_told(struct trace_watcher *watcher) {
+    struct stream *stream = (struct stream *)(void *)((char *)watcher - offsetof(struct stream, watcher));
+    http_wake(stream->request);
+}
+
+/* What the trace has beyond what was told. */
+static void tell_messages(struct stream *stream) {
+    struct trace_store *store = trace_store_of(stream->web->server->trace);
+    const struct trace_tape *tape = trace_device(store, stream->endpoint);
+    size_t count = 0;
+    struct trace_ref *refs = tape == NULL ? NULL : trace_list(store, tape, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct trace_entry entry;
+        if (refs[i].id <= stream->last_entry || !trace_get(store, &refs[i], &entry))
+            continue;
+        stream->last_entry = entry.id;
+        json_t *data = leshan_coap_log_json(&entry);
+        if (data != NULL)
+            tell(stream, "COAPLOG", data);
+    }
+    free(refs);
+}
+
+static void watch(struct stream *stream) {
+    struct trace *trace = stream->web->server->trace;
+    if (trace == NULL || stream->any_endpoint)
+        return;
+    stream->last_entry = trace_last_id(trace_store_of(trace));
+    stream->watcher.told = on_told;
+    stream->is_watching = true;
+    trace_watch(trace, &stream->watcher);
+}
+
+/* ---- the stream's life ---- */
 
 static void on_resume(struct http_request *request) {
     struct stream *stream = request->arg;
     stream->begun = 0;
     flush(stream);
+    if (stream->is_watching)
+        tell_messages(stream);
 }
 
 static void on_gone(struct http_request *request) {
     struct stream *stream = request->arg;
     event_unsubscribe(stream->web->server->events, stream->subscriber);
+    if (stream->is_watching)
+        trace_unwatch(&stream->watcher);
     json_decref(stream->values_endpoint);
     leshan_values_clear(&stream->values);
     free(stream);
@@ -264,4 +373,5 @@ void leshan_events_get(const struct call *call) {
     call->request->gone = on_gone;
     call->request->resume = on_resume;
     http_stream(call->request, content_type);
+    watch(stream);
 }
