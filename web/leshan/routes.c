@@ -94,6 +94,7 @@ static const struct route_answer deleted_answers[] = {
     {404, TEXT, NULL, "There is none."},
     END_ANSWERS,
 };
+static const struct route_answer missing_answers[] = {{404, TEXT, NULL, "bad URL"}, END_ANSWERS};
 
 static const struct route routes[] = {
     {.method = "GET",
@@ -399,6 +400,31 @@ static const struct route routes[] = {
      .operation = "leshanListServerEndpoints",
      .summary = "Where the server listens for devices.",
      .answers = list_answers},
+    {.method = "GET",
+     .path = "/api/bootstrap",
+     .handler = leshan_bootstrap_list,
+     .operation = "leshanListBootstrap",
+     .summary = "Bootstrap configurations, by endpoint.",
+     .answers = json_answers},
+    {.method = "GET",
+     .path = "/api/bootstrap/{endpoint}",
+     .handler = leshan_bootstrap_get,
+     .operation = "leshanGetBootstrap",
+     .summary = "Always 404: the list has all.",
+     .answers = missing_answers},
+    {.method = "POST",
+     .path = "/api/bootstrap/{endpoint}",
+     .handler = leshan_bootstrap_post,
+     .operation = "leshanPostBootstrap",
+     .summary = "Say what bootstrap gives an endpoint.",
+     .body = "LeshanBootstrap",
+     .answers = empty_answers},
+    {.method = "DELETE",
+     .path = "/api/bootstrap/{endpoint}",
+     .handler = leshan_bootstrap_delete,
+     .operation = "leshanDeleteBootstrap",
+     .summary = "Delete a bootstrap configuration.",
+     .answers = deleted_answers},
 };
 
 const struct route_table leshan_routes = {
