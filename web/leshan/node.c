@@ -9,7 +9,10 @@
 #include "common/lwm2m/text.h"
 #include "web/document.h"
 
-enum { NUMBER_TEXT_MAX = 512 }; /* of a float: its digits without an exponent */
+enum {
+    NUMBER_TEXT_MAX = 512, /* of a float: its digits without an exponent */
+    TOLD_AGAIN_MAX = 64,
+};
 
 struct leshan_value {
     struct lwm2m_path path;
@@ -79,7 +82,7 @@ static json_t *value_json(const struct lwm2m_value *value) {
         return hex_json(value->bytes);
     case LWM2M_TIME:
         return value->integer > INT64_MAX / 1000 || value->integer < INT64_MIN / 1000
-                   ? number_json(&(struct lwm2m_value){.type = LWM2M_INTEGER, .integer = value->integer})
+                   ? json_real((double)value->integer * 1000)
                    : json_integer(value->integer * 1000);
     case LWM2M_OBJLNK:
         return json_pack("{sisi}", "objectId", (int)value->link.object, "objectInstanceId", (int)value->link.instance);
@@ -107,7 +110,7 @@ bool leshan_values_add(struct leshan_values *list, const struct lwm2m_node *node
 }
 
 bool leshan_values_has(const struct leshan_values *list, const struct lwm2m_node *node) {
-    for (size_t i = 0; i < list->count; i++) {
+    for (size_t i = 0; i < list->count && i < TOLD_AGAIN_MAX; i++) {
         const struct leshan_value *value = &list->values[i];
         if (!node->has_time && !value->has_time && lwm2m_path_equal(&value->path, &node->path))
             return true;
@@ -229,14 +232,13 @@ json_t *leshan_node_paths_json(const struct leshan_values *list) {
 
 /* ---- putting together ---- */
 
-/* The list in `node` has an entry with that id; made as `kind` when it has none. */
+/* The last entry of the list in `node` when it has that id, since what belongs together stands together; else a new one. */
 static json_t *child_of(json_t *node, const char *list, const char *kind, uint16_t id, const char *children) {
-    json_t *entries = json_object_get(node, list), *entry;
-    size_t i;
-    json_array_foreach(entries, i, entry) {
-        if (json_integer_value(json_object_get(entry, "id")) == id)
-            return entry;
-    }
+    json_t *entries = json_object_get(node, list);
+    size_t count = json_array_size(entries);
+    json_t *entry = count == 0 ? NULL : json_array_get(entries, count - 1);
+    if (entry != NULL && json_integer_value(json_object_get(entry, "id")) == id)
+        return entry;
     entry = json_pack("{sssis[]}", "kind", kind, "id", (int)id, children);
     json_array_append_new(entries, entry);
     return entry;
@@ -263,20 +265,28 @@ static json_t *instance_of(const json_t *resource, const struct lwm2m_path *base
                      json_object_get(resource, "type"), "value", value);
 }
 
+static json_t *gather_resource(const json_t *paths, const struct lwm2m_path *base) {
+    char text[32];
+    struct buffer name = buffer_over(text, sizeof text - 1);
+    struct lwm2m_path resource = *base;
+    resource.len = 3;
+    lwm2m_path_put(&name, &resource);
+    text[name.len] = '\0';
+    json_t *node = json_object_get(paths, text);
+    return node == NULL || base->len == 3 ? json_incref(node) : instance_of(node, base);
+}
+
 json_t *leshan_node_gather(const json_t *paths, const struct lwm2m_path *base) {
     static const char *const kinds[] = {"root", "obj", "instance"}, *const lists[] = {"objects", "instances",
                                                                                       "resources"};
     const char *name;
     json_t *found = NULL, *node;
+    if (base->len >= 3)
+        return gather_resource(paths, base);
     json_object_foreach((json_t *)(uintptr_t)paths, name, node) {
-        struct lwm2m_path path, resource = *base;
-        resource.len = base->len > 3 ? 3 : base->len;
-        if (!lwm2m_path_parse(slice_str(name), &path, NULL) || !lwm2m_path_contains(&resource, &path))
+        struct lwm2m_path path;
+        if (!lwm2m_path_parse(slice_str(name), &path, NULL) || !lwm2m_path_contains(base, &path))
             continue;
-        if (base->len == 4)
-            return instance_of(node, base);
-        if (base->len == 3)
-            return json_incref(node);
         if (found == NULL) {
             found = node_of(kinds[base->len], base);
             set(found, lists[base->len], json_array());
@@ -337,8 +347,8 @@ static json_t *read_time(struct reading *in, const json_t *value) {
     uint64_t natural;
     if (json_is_integer(value))
         return json_integer(json_integer_value(value) / 1000);
-    if (json_is_real(value) && json_real_value(value) > -9e15 && json_real_value(value) < 9e15)
-        return json_integer((json_int_t)json_real_value(value) / 1000);
+    if (json_is_real(value) && json_real_value(value) > -9e21 && json_real_value(value) < 9e21)
+        return json_integer((json_int_t)(json_real_value(value) / 1000));
     if (json_is_string(value) && slice_to_u64(document_string(value), INT64_MAX, &natural))
         return json_integer((json_int_t)(natural / 1000));
     return refuse(in, "a TIME value must be a number of milliseconds since 1970");

@@ -20,7 +20,8 @@ const char *leshan_node_type_name(enum lwm2m_type type);
 /* False when out of memory. */
 bool leshan_values_add(struct leshan_values *list, const struct lwm2m_node *node);
 
-/* Whether there is a value for the path already, and neither it nor `node` has a time: it has been told again. */
+/* Whether there is a value for the path among the first of them, and neither it nor `node` has a time: it has been told
+ * again. */
 bool leshan_values_has(const struct leshan_values *list, const struct lwm2m_node *node);
 
 void leshan_values_clear(struct leshan_values *list);
