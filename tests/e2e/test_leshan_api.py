@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import time
 
 import pytest
 from berth_process import Berth
@@ -429,6 +430,33 @@ def test_device_that_does_not_answer(berth):
     berth.register("silent")
     status, answer = LeshanClient(berth.http_port).call("GET", "/api/clients/silent/3/0/9", timeout=1)
     assert (status, answer) == (504, "Request timeout")
+
+
+def ask_and_leave_open(berth, endpoint: str) -> http.client.HTTPConnection:
+    """A read that is on its way to the device when this returns."""
+    before = berth.waiting()
+    connection = http.client.HTTPConnection("127.0.0.1", berth.http_port, timeout=30)
+    connection.request("GET", f"/api/clients/{endpoint}/3/0/9?timeout=60")
+    deadline = time.monotonic() + 20
+    while berth.waiting() == before:
+        assert time.monotonic() < deadline
+    return connection
+
+
+def test_client_that_hangs_up_cancels(berth):
+    berth.register("silent")
+    ask_and_leave_open(berth, "silent").close()
+    deadline = time.monotonic() + 20
+    while berth.waiting() > 0:
+        assert time.monotonic() < deadline
+
+
+def test_server_stops_while_it_is_asked(berth):
+    berth.register("silent")
+    with LeshanClient(berth.http_port).events("silent"):
+        connection = ask_and_leave_open(berth, "silent")
+        berth.stop()
+        connection.close()
 
 
 def test_device_that_sleeps_is_asked_later(start_berth, start_device):

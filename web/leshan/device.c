@@ -401,8 +401,10 @@ static const struct registration *find(const struct call *call) {
 
 static struct asking *asking_new(const struct call *call, const struct ask *ask) {
     struct asking *asking = calloc(1, sizeof *asking + call->args[0].len + 1 + 32);
-    if (asking == NULL)
+    if (asking == NULL) {
+        leshan_send_text(call->request, 503, "The server is out of memory.");
         return NULL;
+    }
     asking->web = call->web;
     asking->request = call->request;
     asking->paths = ask->paths;
