@@ -201,6 +201,14 @@ static struct coap_exchange *begin_inner(struct coap_peer *peer, struct coap_exc
     return exchange;
 }
 
+/* As many requests as may wait to be challenged, until there are numbers for that. */
+static bool is_crowded(const struct coap_peer *peer) {
+    size_t count = 0;
+    for (const struct coap_exchange *exchange = peer->newest; exchange != NULL; exchange = exchange->peer_older)
+        count += exchange->open != NULL && exchange->open->is_challenged;
+    return count >= COAP_CHALLENGES_MAX;
+}
+
 static void take_inner(struct coap_exchange *outer, struct link *link, struct coap_message *inner,
                        const struct coap_binding *binding, bool is_stale) {
     struct coap_peer *peer = peer_of(outer->peer->endpoint, link);
@@ -209,8 +217,8 @@ static void take_inner(struct coap_exchange *outer, struct link *link, struct co
         return;
     }
     peer->busy++;
-    struct coap_exchange *exchange = begin_inner(peer, outer, inner, binding);
-    if (exchange == NULL)
+    struct coap_exchange *exchange = is_stale && is_crowded(peer) ? NULL : begin_inner(peer, outer, inner, binding);
+    if (exchange == NULL) /* as if it were lost */
         outer->peer->layer->leave(outer, false);
     else if (is_stale)
         challenge(exchange);

@@ -13,6 +13,7 @@
 enum {
     COAP_PROTECTED_MAX = 16384 + 256, /* bytes of a ciphertext: a frame, or blocks put together (RFC 8613 §4.1.3.4.2) */
     COAP_PROTECTION_OVERHEAD = 40,    /* what protecting adds to a message of ours, without a kid context */
+    COAP_CHALLENGES_MAX = 8,          /* requests of a peer that wait to be challenged; more of them are dropped */
 };
 
 enum coap_opened {

@@ -276,7 +276,7 @@ static void check_bounds(const struct world *world) {
         const struct side *side = &world->sides[i];
         struct coap_counters counters = coap_endpoint_counters(side->endpoint);
         require(counters.transfer_bytes <= world->params.max_transfer_bytes);
-        require(counters.exchanges <= world->params.max_exchanges + 2 * DEFERRED_MAX);
+        require(counters.exchanges <= world->params.max_exchanges + 2 * (DEFERRED_MAX + COAP_CHALLENGES_MAX));
         require(counters.observations == (side->observation != NULL));
         require(side->channel.context.aead == 0 ||
                 side->channel.context.next_number <= side->channel.context.number_limit);
