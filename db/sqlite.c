@@ -579,7 +579,7 @@ static bool load_firmware_update(sqlite3_stmt *row, void *arg) {
                                            .image = column_slice(row, 1),
                                            .uri = column_slice(row, 2),
                                            .detail = column_slice(row, 3),
-                                           .flags = (uint32_t)sqlite3_column_int64(row, 4),
+                                           .flags = (uint64_t)sqlite3_column_int64(row, 4),
                                            .result = (uint32_t)sqlite3_column_int64(row, 5),
                                            .created_at_ms = (uint64_t)sqlite3_column_int64(row, 6),
                                            .deadline_ms = (uint64_t)sqlite3_column_int64(row, 7),

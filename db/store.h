@@ -154,7 +154,7 @@ struct store_firmware_image {
 /* A firmware update of a device, as server/firmware_update.c has it. Slices as above. */
 struct store_firmware_update {
     struct slice endpoint, image, uri, detail;
-    uint32_t flags; /* 0: it is to be deleted */
+    uint64_t flags; /* 0: it is to be deleted */
     uint32_t result;
     uint64_t created_at_ms, deadline_ms, ended_at_ms;
     uint64_t observation, observation_of_result;

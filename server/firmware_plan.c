@@ -31,6 +31,68 @@ const char *firmware_result_text(int64_t result) {
     return result >= 0 && result < (int64_t)(sizeof texts / sizeof texts[0]) ? texts[result] : "";
 }
 
+const char *software_result_text(int64_t result) {
+    static const char *const successes[] = {"initial", "downloading", "installed successfully",
+                                            "downloaded and its integrity verified"};
+    static const char *const failures[] = {
+        "not enough storage",
+        "out of memory",
+        "connection lost during the download",
+        "integrity check failed",
+        "unsupported package type",
+        "",
+        "invalid URI",
+        "update error of the device's own",
+        "installation failed",
+        "uninstallation failed",
+    };
+    if (result >= 0 && result < (int64_t)(sizeof successes / sizeof successes[0]))
+        return successes[result];
+    bool has_text = result >= SOFTWARE_FIRST_FAILURE &&
+                    result < SOFTWARE_FIRST_FAILURE + (int64_t)(sizeof failures / sizeof failures[0]);
+    return has_text ? failures[result - SOFTWARE_FIRST_FAILURE] : "";
+}
+
+/* What is installed when an update begins is an earlier package, and has to go first. */
+static int64_t state_when_installed(enum firmware_step step) {
+    switch (step) {
+    case FIRMWARE_PREPARING:
+        return FIRMWARE_STATE_DOWNLOADED;
+    case FIRMWARE_DELIVERING: /* the device has installed it by itself: the next look finds that it is done */
+        return FIRMWARE_STATE_UPDATING;
+    default:
+        return FIRMWARE_STATE_IDLE;
+    }
+}
+
+struct firmware_report software_report(const struct firmware_report *told, enum firmware_step step) {
+    struct firmware_report report = {.has_state = told->has_state,
+                                     .state = told->state,
+                                     .result = told->result,
+                                     .has_protocols = true,
+                                     .protocols = (1u << FIRMWARE_PROTOCOLS) - 1};
+    switch (told->state) {
+    case SOFTWARE_STATE_INITIAL:
+        report.state = FIRMWARE_STATE_IDLE;
+        break;
+    case SOFTWARE_STATE_DOWNLOAD_STARTED:
+    case SOFTWARE_STATE_DOWNLOADED: /* and not verified yet */
+        report.state = FIRMWARE_STATE_DOWNLOADING;
+        break;
+    case SOFTWARE_STATE_DELIVERED:
+        report.state = FIRMWARE_STATE_DOWNLOADED;
+        break;
+    case SOFTWARE_STATE_INSTALLED:
+        report.state = state_when_installed(step);
+        break;
+    default:
+        report.state = -1;
+    }
+    if (told->result < SOFTWARE_FIRST_FAILURE)
+        report.result = told->state == SOFTWARE_STATE_INSTALLED ? FIRMWARE_RESULT_SUCCESS : FIRMWARE_RESULT_INITIAL;
+    return report;
+}
+
 bool firmware_choose_method(enum firmware_method ordered, const struct firmware_report *report,
                             enum firmware_method *method) {
     bool pulls = !report->has_delivery || report->delivery != 1,
@@ -159,9 +221,9 @@ static struct firmware_decision cancel(const struct firmware_progress *progress,
 struct firmware_decision firmware_decide(const struct firmware_progress *progress,
                                          const struct firmware_report *report) {
     if (!report->has_state)
-        return fail("object 5 tells no state");
+        return fail("the device tells no state");
     if (report->state < FIRMWARE_STATE_IDLE || report->state > FIRMWARE_STATE_UPDATING)
-        return fail("object 5 tells a state that there is not");
+        return fail("the device tells a state that there is not");
     switch (progress->step) {
     case FIRMWARE_PREPARING:
         return prepare(progress, report);

@@ -1,5 +1,5 @@
 /* What to do next in a firmware update: the state machine of object 5 (Core 1.2 Appendix E.6) seen from the server, as a
- * function of how far the update is and what the device tells. It keeps nothing, so an update goes on after a restart of
+ * function of how far the update is and what the device tells; object 9 is seen as an object 5. It keeps nothing, so an update goes on after a restart of
  * either side with what the device tells then. */
 #ifndef BERTH_SERVER_FIRMWARE_PLAN_H
 #define BERTH_SERVER_FIRMWARE_PLAN_H
@@ -64,6 +64,29 @@ struct firmware_report {
     int64_t delivery; /* 0 pull, 1 push, 2 both */
 };
 
+/* Software Management, object 9: its Update State (9/x/7) and Update Result (9/x/9). A package that was checked is
+ * DELIVERED. Failures are results from 50 on. */
+enum {
+    SOFTWARE_STATE_INITIAL,
+    SOFTWARE_STATE_DOWNLOAD_STARTED,
+    SOFTWARE_STATE_DOWNLOADED,
+    SOFTWARE_STATE_DELIVERED,
+    SOFTWARE_STATE_INSTALLED
+};
+enum {
+    SOFTWARE_RESULT_INITIAL = 0,
+    SOFTWARE_RESULT_DOWNLOADING = 1,
+    SOFTWARE_RESULT_INSTALLED = 2,
+    SOFTWARE_RESULT_DOWNLOADED = 3,
+    SOFTWARE_FIRST_FAILURE = 50
+};
+
+const char *software_result_text(int64_t result);
+
+/* What a device that tells this of object 9 would tell of object 5, when the update is in this step. Object 9 lists no
+ * protocols, so whichever fits will do. */
+struct firmware_report software_report(const struct firmware_report *told, enum firmware_step step);
+
 /* What was ordered, and what has happened since this run of the server began. */
 struct firmware_progress {
     enum firmware_step step;
@@ -79,7 +102,7 @@ enum firmware_action {
     FIRMWARE_DO_WAIT,    /* and ask again */
     FIRMWARE_DO_RESET,   /* write an empty package */
     FIRMWARE_DO_DELIVER, /* write the package, or the URI */
-    FIRMWARE_DO_UPDATE,  /* execute 5/0/2 */
+    FIRMWARE_DO_UPDATE,  /* execute Update, or Install */
     FIRMWARE_DO_SUCCEED,
     FIRMWARE_DO_FAIL,
     FIRMWARE_DO_END_CANCELLED,

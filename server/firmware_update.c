@@ -15,21 +15,29 @@
 enum {
     BUCKETS = 1024,
     DETAIL_MAX = 200,
-    NODES_MAX = 64,          /* of object 5 */
-    REPORT_MAX = 128 * 1024, /* bytes of object 5: its Package can't be read */
+    NODES_MAX = 64,          /* of the instance */
+    REPORT_MAX = 128 * 1024, /* its bytes: Package can't be read */
     POLL_FIRST_MS = 1000,
     POLL_LAST_MS = 30000,
     TLV_HEAD_MAX = 6,
     PROGRESS_STEPS = 10,
-    PACKAGE = 0,
-    STATE = 3,
-    RESULT = 5,
-    PROTOCOLS = 8,
+    PATH_MAX_LEN = 24,
+    PROTOCOLS = 8, /* these three of object 5 */
     DELIVERY = 9,
     CANCEL = 10,
+    UNINSTALL = 6, /* these of object 9 */
+    ACTIVATE = 10,
 };
 
-/* How a device is brought back to state Idle: the next is tried when it refuses one. */
+/* What is where: in object 5, and in object 9, which firmware_plan.h makes look like it. */
+struct kind {
+    uint16_t object, package, uri, install, state, result;
+};
+
+static const struct kind firmware_kind = {.object = 5, .package = 0, .uri = 1, .install = 2, .state = 3, .result = 5},
+                         software_kind = {.object = 9, .package = 2, .uri = 3, .install = 4, .state = 7, .result = 9};
+
+/* How a device is brought back to state Idle: the next is tried when it refuses one. Of object 9 the first is Uninstall. */
 enum reset_way { RESET_BY_CANCEL, RESET_BY_PACKAGE, RESET_BY_PACKAGE_IN_TLV, RESET_BY_URI, RESET_WAYS };
 
 struct update {
@@ -39,7 +47,8 @@ struct update {
     struct operation *operation;  /* under way, or NULL */
     struct timer poll, deadline;
     struct firmware_progress progress;
-    struct firmware_report report;
+    const struct kind *kind;
+    struct firmware_report report; /* as told of the object */
     struct format_choices formats; /* of what is being asked, and which of them is */
     size_t format;
     uint64_t created_at_ms, deadline_ms, ended_at_ms;
@@ -51,7 +60,10 @@ struct update {
     enum reset_way reset_way;
     uint8_t observed;  /* how many of `observations` were asked for */
     uint8_t coap_code; /* with which what was written or executed was refused */
-    bool has_report;
+    bool has_report, activate;
+    uint16_t instance;
+    char path[PATH_MAX_LEN];                      /* of what is being asked */
+    struct lwm2m_path observed_path;              /* likewise */
     uint8_t tlv_head[TLV_HEAD_MAX], tlv_head_len; /* before the package that is being written */
     char image_name[FIRMWARE_NAME_MAX + 1];
     char uri[FIRMWARE_URL_MAX + 1];
@@ -80,6 +92,23 @@ static uint64_t now_ms(const struct update *update) {
     return clock_now_ms(&update->server->clock);
 }
 
+static bool is_software(const struct update *update) {
+    return update->kind == &software_kind;
+}
+
+static struct lwm2m_path instance_of(const struct update *update) {
+    return (struct lwm2m_path){.ids = {update->kind->object, update->instance}, .len = 2};
+}
+
+static struct lwm2m_path path_of(const struct update *update, uint16_t resource) {
+    return (struct lwm2m_path){.ids = {update->kind->object, update->instance, resource}, .len = 3};
+}
+
+/* The report as one of object 5. */
+static struct firmware_report planned(const struct update *update) {
+    return is_software(update) ? software_report(&update->report, update->progress.step) : update->report;
+}
+
 /* ---- the table ---- */
 
 static struct update **bucket_of(struct firmware_updates *updates, struct slice endpoint) {
@@ -103,6 +132,7 @@ static struct update *add(struct server *server, struct slice endpoint) {
         return NULL;
     struct update **bucket = bucket_of(updates, endpoint);
     update->server = server;
+    update->kind = &firmware_kind;
     update->endpoint_len = endpoint.len;
     memcpy(update->endpoint, endpoint.data, endpoint.len);
     update->next = *bucket;
@@ -143,13 +173,18 @@ enum {
     UPDATE_AT = 9,
     ORDERED_AT = 10,
     CHOSEN_AT = 12,
-    STORED = 1 << 16
+    STORED = 1 << 16,
+    SOFTWARE_AT = 17,
+    ACTIVATE_AT = 18,
+    INSTANCE_AT = 32 /* 16 bits */
 };
 
-static uint32_t flags_of(const struct update *update) {
-    return STORED | (uint32_t)update->progress.step | (uint32_t)update->progress.method << METHOD_AT |
-           (uint32_t)update->ordered_protocol << PROTOCOL_AT | (uint32_t)update->progress.update << UPDATE_AT |
-           (uint32_t)update->ordered_method << ORDERED_AT | (uint32_t)update->protocol << CHOSEN_AT;
+static uint64_t flags_of(const struct update *update) {
+    return STORED | (uint64_t)is_software(update) << SOFTWARE_AT | (uint64_t)update->activate << ACTIVATE_AT |
+           (uint64_t)update->instance << INSTANCE_AT | (uint32_t)update->progress.step |
+           (uint32_t)update->progress.method << METHOD_AT | (uint32_t)update->ordered_protocol << PROTOCOL_AT |
+           (uint32_t)update->progress.update << UPDATE_AT | (uint32_t)update->ordered_method << ORDERED_AT |
+           (uint32_t)update->protocol << CHOSEN_AT;
 }
 
 static void store(const struct update *update, store_done_fn *done, void *arg) {
@@ -256,10 +291,12 @@ static void end(struct update *update, enum firmware_step step, const char *deta
 }
 
 static void fail(struct update *update, const char *why) {
-    const char *text = update->has_report ? firmware_result_text(update->report.result) : "";
+    const char *text = !update->has_report   ? ""
+                       : is_software(update) ? software_result_text(update->report.result)
+                                             : firmware_result_text(update->report.result);
     char detail[DETAIL_MAX];
     bool is_failure = update->progress.step > FIRMWARE_PREPARING && update->has_report &&
-                      update->report.result > FIRMWARE_RESULT_SUCCESS;
+                      planned(update).result > FIRMWARE_RESULT_SUCCESS;
     if (update->coap_code != 0 && !is_failure)
         snprintf(detail, sizeof detail, "the device has refused it with %u.%02u", COAP_CODE_CLASS(update->coap_code),
                  COAP_CODE_DETAIL(update->coap_code));
@@ -322,32 +359,37 @@ static bool is_success(const struct coap_message *message) {
     return COAP_CODE_CLASS(message->code) == 2;
 }
 
-static struct operation_request request_for(uint8_t method, const char *path) {
-    return (struct operation_request){
-        .method = method, .path = slice_str(path), .accept = COAP_FORMAT_NONE, .content_format = COAP_FORMAT_NONE};
+/* Of the instance when `resource` is INSTANCE. */
+enum { INSTANCE = -1 };
+
+static struct operation_request request_for(struct update *update, uint8_t method, int resource) {
+    int len = snprintf(update->path, sizeof update->path, "%u/%u", update->kind->object, update->instance);
+    if (resource != INSTANCE)
+        snprintf(update->path + len, sizeof update->path - (size_t)len, "/%d", resource);
+    return (struct operation_request){.method = method,
+                                      .path = slice_str(update->path),
+                                      .accept = COAP_FORMAT_NONE,
+                                      .content_format = COAP_FORMAT_NONE};
 }
 
 /* ---- reading the device ---- */
 
-static const struct lwm2m_path object_5 = {.ids = {5, 0}, .len = 2};
-
-static bool is_resource(const struct lwm2m_node *node, uint16_t id) {
-    return node->path.len >= 3 && node->path.ids[0] == 5 && node->path.ids[1] == 0 && node->path.ids[2] == id;
-}
-
-static void take_node(struct firmware_report *report, const struct lwm2m_node *node) {
-    if (node->value.type != LWM2M_INTEGER)
+static void take_node(struct update *update, const struct lwm2m_node *node) {
+    struct firmware_report *report = &update->report;
+    const uint16_t *ids = node->path.ids;
+    if (node->value.type != LWM2M_INTEGER || node->path.len < 3 || ids[0] != update->kind->object ||
+        ids[1] != update->instance)
         return;
     int64_t number = node->value.integer;
-    if (is_resource(node, STATE)) {
+    if (ids[2] == update->kind->state) {
         report->has_state = true;
         report->state = number;
-    } else if (is_resource(node, RESULT)) {
+    } else if (ids[2] == update->kind->result) {
         report->result = number;
-    } else if (is_resource(node, DELIVERY)) {
+    } else if (ids[2] == DELIVERY && !is_software(update)) {
         report->has_delivery = true;
         report->delivery = number;
-    } else if (is_resource(node, PROTOCOLS)) {
+    } else if (ids[2] == PROTOCOLS && !is_software(update)) {
         report->has_protocols = true;
         if (number >= 0 && number < FIRMWARE_PROTOCOLS)
             report->protocols |= (uint8_t)(1u << number);
@@ -366,7 +408,7 @@ static bool read_report(struct update *update, const struct operation_result *re
     if (bytes == NULL)
         return false;
     struct buffer scratch = buffer_over(bytes, room);
-    struct lwm2m_decode_context context = {.base = object_5,
+    struct lwm2m_decode_context context = {.base = instance_of(update),
                                            .root = r == NULL ? SLICE_NONE : registration_root(r),
                                            .now_ms = (int64_t)now_ms(update),
                                            .mode = SENML_CONTENT,
@@ -377,7 +419,7 @@ static bool read_report(struct update *update, const struct operation_result *re
         lwm2m_decode(format == COAP_FORMAT_NONE ? LWM2M_FORMAT_TLV : format, result->body, &context, &scratch, &nodes);
     update->report = (struct firmware_report){.has_state = false};
     for (size_t i = 0; good && i < nodes.count; i++)
-        take_node(&update->report, &nodes.nodes[i]);
+        take_node(update, &nodes.nodes[i]);
     free(bytes);
     update->has_report = good;
     return good;
@@ -396,34 +438,36 @@ static void on_report(void *arg, const struct operation_result *result) {
     if (!is_success(message)) {
         update->coap_code = message->code;
         update->has_report = false;
-        fail(update, "object 5 can't be read");
+        fail(update, is_software(update) ? "object 9 can't be read" : "object 5 can't be read");
         return;
     }
     if (r != NULL && update->format > 0)
         format_worked_for_read(r, update->formats.formats[update->format]);
     if (!read_report(update, result)) {
-        fail(update, "what the device tells of object 5 can't be decoded");
+        fail(update, is_software(update) ? "what the device tells of object 9 can't be decoded"
+                                         : "what the device tells of object 5 can't be decoded");
         return;
     }
-    bool is_blank = update->report.state == FIRMWARE_STATE_IDLE && update->report.result == FIRMWARE_RESULT_INITIAL;
+    struct firmware_report report = planned(update);
+    bool is_blank = report.state == FIRMWARE_STATE_IDLE && report.result == FIRMWARE_RESULT_INITIAL;
     update->progress.idle_reports = is_blank ? update->progress.idle_reports + 1 : 0;
     if (update->coap_code != 0) /* with the result, if there is one, it is known what was wrong */
         fail(update, "the device has refused it");
     else
-        perform(update, firmware_decide(&update->progress, &update->report));
+        perform(update, firmware_decide(&update->progress, &report));
 }
 
 /* Every turn begins with what the device tells now. */
 static void ask(struct update *update) {
     struct registration *r = directory_find(update->server->directory, endpoint_of(update));
-    const struct format_subject subject = {.path = object_5};
+    const struct format_subject subject = {.path = instance_of(update)};
     if (update->operation != NULL || r == NULL || firmware_is_over(update->progress.step))
         return;
     if (update->format == 0 || update->format >= update->formats.count) {
         format_choices_for_read(r, &subject, &update->formats);
         update->format = 0;
     }
-    struct operation_request request = request_for(COAP_GET, "5/0");
+    struct operation_request request = request_for(update, COAP_GET, INSTANCE);
     request.accept = update->formats.formats[update->format];
     start(update, &request, on_report);
 }
@@ -433,7 +477,7 @@ static void ask(struct update *update) {
 static bool has_cancel(const struct update *update) {
     const struct registration *r = directory_find(update->server->directory, endpoint_of(update));
     struct definitions definitions = definitions_of(update->server, r);
-    const struct lwm2m_path path = {.ids = {5, 0, CANCEL}, .len = 3};
+    const struct lwm2m_path path = path_of(update, CANCEL);
     struct catalogue_resource resource;
     return update->progress.step == FIRMWARE_CANCELLING && update->report.state == FIRMWARE_STATE_DOWNLOADED &&
            definition_find(&definitions, &path, &resource);
@@ -460,15 +504,26 @@ static void on_reset(void *arg, const struct operation_result *result) {
     ask(update);
 }
 
+/* ForUpdate: what is installed is to be replaced, not taken away (the argument of 9/x/6). */
+static struct operation_request uninstallation(struct update *update) {
+    struct operation_request request = request_for(update, COAP_POST, UNINSTALL);
+    if (update->report.state != SOFTWARE_STATE_INSTALLED)
+        return request;
+    request.payload = slice_str("1");
+    request.content_format = LWM2M_FORMAT_TEXT;
+    return request;
+}
+
 static void reset(struct update *update) {
-    static const uint8_t nothing[] = {0}, nothing_in_tlv[] = {0xc1, 0x00, 0x00};
-    struct operation_request request = request_for(COAP_PUT, "5/0/0");
-    if (update->reset_way == RESET_BY_CANCEL && !has_cancel(update))
+    static const uint8_t nothing[] = {0};
+    const uint8_t nothing_in_tlv[] = {0xc1, (uint8_t)update->kind->package, 0x00};
+    struct operation_request request = request_for(update, COAP_PUT, update->kind->package);
+    if (update->reset_way == RESET_BY_CANCEL && !is_software(update) && !has_cancel(update))
         update->reset_way =
             update->report.has_delivery && update->report.delivery == 0 ? RESET_BY_URI : RESET_BY_PACKAGE;
     switch (update->reset_way) {
     case RESET_BY_CANCEL:
-        request = request_for(COAP_POST, "5/0/10");
+        request = is_software(update) ? uninstallation(update) : request_for(update, COAP_POST, CANCEL);
         break;
     case RESET_BY_PACKAGE:
         request.payload = slice_of(nothing, sizeof nothing);
@@ -480,7 +535,7 @@ static void reset(struct update *update) {
         break;
     case RESET_BY_URI:
     case RESET_WAYS:
-        request = request_for(COAP_PUT, "5/0/1");
+        request = request_for(update, COAP_PUT, update->kind->uri);
         request.content_format = LWM2M_FORMAT_TEXT;
         break;
     }
@@ -508,7 +563,7 @@ static bool make_tlv_head(struct update *update) {
     size_t size = update->image->size;
     uint8_t bytes = size < 8 ? 0 : size < 1 << 8 ? 1 : size < 1 << 16 ? 2 : 3;
     buffer_put_u8(&head, (uint8_t)(0xc0 | bytes << 3 | (bytes == 0 ? (int)size : 0)));
-    buffer_put_u8(&head, PACKAGE);
+    buffer_put_u8(&head, (uint8_t)update->kind->package);
     while (bytes > 0)
         buffer_put_u8(&head, (uint8_t)(size >> 8 * --bytes));
     update->tlv_head_len = (uint8_t)head.len;
@@ -543,7 +598,7 @@ static void on_delivered(void *arg, const struct operation_result *result) {
 
 static void push(struct update *update) {
     struct coap_source source = {.len = update->image->size, .read = read_package, .arg = update};
-    struct operation_request request = request_for(COAP_PUT, "5/0/0");
+    struct operation_request request = request_for(update, COAP_PUT, update->kind->package);
     request.content_format = update->formats.formats[update->format];
     update->tlv_head_len = 0;
     if (request.content_format == LWM2M_FORMAT_TLV && !make_tlv_head(update)) {
@@ -646,14 +701,15 @@ static void pull(struct update *update) {
     const struct registration *r = directory_find(update->server->directory, endpoint_of(update));
     uint8_t memory[FIRMWARE_URL_MAX], body[FIRMWARE_URL_MAX + 64];
     struct buffer uri = buffer_over(memory, sizeof memory), payload = buffer_over(body, sizeof body);
-    const struct lwm2m_encode_context context = {.base = {.ids = {5, 0, 1}, .len = 3}, .root = registration_root(r)};
+    const struct lwm2m_encode_context context = {.base = path_of(update, update->kind->uri),
+                                                 .root = registration_root(r)};
     if (update->uri[0] != '\0') {
         buffer_put_str(&uri, update->uri);
     } else if (!put_uri(update, r->link, &uri)) {
         fail(update, "the address at which the device reaches this server is not known");
         return;
     }
-    struct operation_request request = request_for(COAP_PUT, "5/0/1");
+    struct operation_request request = request_for(update, COAP_PUT, update->kind->uri);
     struct lwm2m_node node = {.path = context.base, .value = lwm2m_bytes(LWM2M_STRING, buffer_slice(&uri))};
     request.content_format = update->formats.formats[update->format];
     if (!lwm2m_encode(request.content_format, &node, 1, &context, &payload)) {
@@ -674,7 +730,8 @@ static bool choose(struct update *update) {
         return false;
     }
     enum firmware_method ordered = progress->method != FIRMWARE_AUTO ? progress->method : update->ordered_method;
-    if (!firmware_choose_method(ordered, &update->report, &progress->method)) {
+    struct firmware_report report = planned(update);
+    if (!firmware_choose_method(ordered, &report, &progress->method)) {
         fail(update, progress->method == FIRMWARE_PUSH ? "the device can't be pushed a package"
                                                        : "the device fetches no package");
         return false;
@@ -686,7 +743,7 @@ static bool choose(struct update *update) {
         return true;
     }
     if (firmware_choose_protocol(update->ordered_protocol, own_protocol(r->link),
-                                 served_protocols(update->server, r->link), &update->report, &update->protocol))
+                                 served_protocols(update->server, r->link), &report, &update->protocol))
         return true;
     fail(update, "there is no protocol that both the device and this server have");
     return false;
@@ -731,14 +788,16 @@ static void on_observed(void *arg, const struct operation_result *result) {
 
 /* State and Update Result, unless somebody observes them already. False: nothing has to be asked for. */
 static bool observe(struct update *update) {
-    static const struct lwm2m_path paths[] = {{.ids = {5, 0, STATE}, .len = 3}, {.ids = {5, 0, RESULT}, .len = 3}};
+    const uint16_t resources[] = {update->kind->state, update->kind->result};
+    const struct lwm2m_path paths[] = {path_of(update, resources[0]), path_of(update, resources[1])};
     const struct registration *r = directory_find(update->server->directory, endpoint_of(update));
     while (update->observed < 2 && is_observed(r, &paths[update->observed]))
         update->observed++;
     if (update->observed == 2)
         return false;
-    struct operation_request request = request_for(COAP_GET, update->observed == 0 ? "5/0/3" : "5/0/5");
-    request.observed = &paths[update->observed];
+    struct operation_request request = request_for(update, COAP_GET, resources[update->observed]);
+    update->observed_path = paths[update->observed];
+    request.observed = &update->observed_path;
     request.observed_count = 1;
     start(update, &request, on_observed);
     if (update->operation != NULL)
@@ -750,10 +809,11 @@ static bool observe(struct update *update) {
 
 static void on_event(void *arg, const struct event *event) {
     struct firmware_updates *updates = arg;
-    if (event->type != EVENT_NOTIFICATION || event->node.path.len < 1 || event->node.path.ids[0] != 5)
+    if (event->type != EVENT_NOTIFICATION || event->node.path.len < 1)
         return;
     struct update *update = find(updates->server, event->endpoint);
-    if (update != NULL && update->progress.step != FIRMWARE_PREPARING && update->progress.step != FIRMWARE_DELIVERING)
+    if (update != NULL && event->node.path.ids[0] == update->kind->object &&
+        update->progress.step != FIRMWARE_PREPARING && update->progress.step != FIRMWARE_DELIVERING)
         ask_soon(update);
 }
 
@@ -769,6 +829,19 @@ static void on_executed(void *arg, const struct operation_result *result) {
     else
         update->coap_code = message->code;
     ask_after(update, is_success(message) ? POLL_FIRST_MS : 0);
+}
+
+static void on_activated(void *arg, const struct operation_result *result) {
+    struct update *update = arg;
+    const struct coap_message *message = answer_of(update, result);
+    if (message == NULL)
+        return;
+    if (is_success(message)) {
+        end(update, FIRMWARE_SUCCEEDED, "");
+        return;
+    }
+    update->coap_code = message->code;
+    fail(update, "");
 }
 
 static void perform(struct update *update, struct firmware_decision decision) {
@@ -792,10 +865,15 @@ static void perform(struct update *update, struct firmware_decision decision) {
         if (update->progress.step < FIRMWARE_DOWNLOADED)
             enter(update, FIRMWARE_DOWNLOADED);
         enter(update, FIRMWARE_INSTALLING);
-        request = request_for(COAP_POST, "5/0/2");
+        request = request_for(update, COAP_POST, update->kind->install);
         start(update, &request, on_executed);
         return;
     case FIRMWARE_DO_SUCCEED:
+        if (update->activate) {
+            request = request_for(update, COAP_POST, ACTIVATE);
+            start(update, &request, on_activated);
+            return;
+        }
         end(update, FIRMWARE_SUCCEEDED, "");
         return;
     case FIRMWARE_DO_FAIL:
@@ -909,7 +987,12 @@ enum firmware_update_refusal firmware_update_start(struct server *server, struct
     update->created_at_ms = now_ms(update);
     update->deadline_ms = update->created_at_ms + order->timeout_ms;
     update->progress = (struct firmware_progress){.step = FIRMWARE_PREPARING, .update = order->update};
-    update->ordered_method = order->uri.len > 0 ? FIRMWARE_PULL : order->method;
+    update->kind = order->is_software ? &software_kind : &firmware_kind;
+    update->instance = order->instance;
+    update->activate = order->activate;
+    update->ordered_method = order->uri.len > 0                                     ? FIRMWARE_PULL
+                             : order->is_software && order->method == FIRMWARE_AUTO ? FIRMWARE_PUSH
+                                                                                    : order->method;
     update->ordered_protocol = order->protocol;
     update->protocol = FIRMWARE_PROTOCOLS;
     if (image != NULL) {
@@ -973,6 +1056,9 @@ bool firmware_status_of(const struct server *server, struct slice endpoint, stru
                                        .protocol = update->progress.method == FIRMWARE_PULL ? update->protocol
                                                                                             : FIRMWARE_PROTOCOLS,
                                        .update = update->progress.update,
+                                       .is_software = is_software(update),
+                                       .activate = update->activate,
+                                       .instance = update->instance,
                                        .has_report = update->has_report,
                                        .state = update->report.state,
                                        .result = update->report.result,
@@ -1008,7 +1094,7 @@ static void load(void *arg, const struct store_firmware_update *row) {
             : add(server, row->endpoint);
     if (update == NULL)
         return;
-    uint32_t step = row->flags & ((1u << STEP_BITS) - 1), ordered = row->flags >> PROTOCOL_AT & 7;
+    uint32_t step = row->flags & ((1u << STEP_BITS) - 1), ordered = (uint32_t)(row->flags >> PROTOCOL_AT & 7);
     update->progress = (struct firmware_progress){.step = step >= 1 && step < FIRMWARE_STEPS ? (enum firmware_step)step
                                                                                              : FIRMWARE_FAILED,
                                                   .method = (enum firmware_method)(row->flags >> METHOD_AT & 3),
@@ -1019,6 +1105,9 @@ static void load(void *arg, const struct store_firmware_update *row) {
     memcpy(update->image_name, row->image.len == 0 ? (const void *)"" : row->image.data, row->image.len);
     memcpy(update->uri, row->uri.len == 0 ? (const void *)"" : row->uri.data, row->uri.len);
     memcpy(update->detail, row->detail.len == 0 ? (const void *)"" : row->detail.data, row->detail.len);
+    update->kind = (row->flags >> SOFTWARE_AT & 1) != 0 ? &software_kind : &firmware_kind;
+    update->activate = (row->flags >> ACTIVATE_AT & 1) != 0;
+    update->instance = (uint16_t)(row->flags >> INSTANCE_AT);
     update->report.result = row->result;
     update->has_report = firmware_is_over(update->progress.step) && row->result > 0;
     update->created_at_ms = row->created_at_ms;

@@ -1,4 +1,4 @@
-/* Firmware updates of devices over object 5 (Core 1.2 Appendix E.6): the device is read, brought to state Idle, sent the
+/* Firmware updates of devices over object 5 (Core 1.2 Appendix E.6), and of their software over object 9: the device is read, brought to state Idle, sent the
  * package (push) or its URI (pull), watched while it downloads, told to update, and watched until it tells the result.
  * One update for a device at a time; what it was ordered and how far it is are in the store, so it goes on after a
  * restart with what the device tells then (firmware_plan.h). A device in queue mode is asked when it is awake; one that
@@ -35,6 +35,8 @@ struct firmware_order {
     enum firmware_method method;
     enum firmware_protocol protocol; /* of a pull; FIRMWARE_PROTOCOLS: whichever fits */
     bool update;                     /* install what was downloaded */
+    bool is_software, activate;      /* object 9 in place of 5; and Activate what was installed */
+    uint16_t instance;               /* of object 9; 0 of object 5 */
     uint64_t timeout_ms;             /* then it has failed */
 };
 
@@ -65,7 +67,8 @@ struct firmware_status {
     enum firmware_step step;
     enum firmware_method method;     /* AUTO until it is known */
     enum firmware_protocol protocol; /* FIRMWARE_PROTOCOLS until it is known, and of a push */
-    bool update;
+    bool update, is_software, activate;
+    uint16_t instance;
     bool has_report;
     int64_t state, result; /* as last told */
     uint8_t coap_code;     /* with which the device has refused; 0 */

@@ -526,8 +526,9 @@ static const enum problem_kind firmware_faults_problems[] = {PROBLEM_NOT_FOUND, 
 static const enum problem_kind firmware_update_get_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_TIMEOUT,
                                                                  PROBLEM_KIND_COUNT};
 static const enum problem_kind firmware_update_post_problems[] = {
-    PROBLEM_BAD_BODY, PROBLEM_NOT_FOUND, PROBLEM_NOT_REGISTERED, PROBLEM_CONFLICT,
-    PROBLEM_TIMEOUT,  PROBLEM_STORE,     PROBLEM_OVERLOADED,     PROBLEM_KIND_COUNT};
+    PROBLEM_BAD_BODY,       PROBLEM_INVALID_DOCUMENT, PROBLEM_NOT_FOUND,
+    PROBLEM_NOT_REGISTERED, PROBLEM_CONFLICT,         PROBLEM_TIMEOUT,
+    PROBLEM_STORE,          PROBLEM_OVERLOADED,       PROBLEM_KIND_COUNT};
 static const enum problem_kind firmware_update_delete_problems[] = {
     PROBLEM_NOT_FOUND, PROBLEM_CONFLICT, PROBLEM_TIMEOUT, PROBLEM_STORE, PROBLEM_OVERLOADED, PROBLEM_KIND_COUNT};
 

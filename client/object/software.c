@@ -1,6 +1,7 @@
 /* Object 9, Software Management: what is written is kept, and Activate and Deactivate turn the Activation State. Nothing
- * is installed. */
+ * is fetched or installed. --firmware-fault has it fail, too. */
 #include "client/device.h"
+#include "client/firmware.h"
 
 enum {
     NAME = 0,
@@ -19,6 +20,11 @@ enum {
     RESULT_INITIAL = 0,
     RESULT_INSTALLED = 2,
     RESULT_DOWNLOADED = 3,
+    RESULT_NO_STORAGE = 50,
+    RESULT_NO_MEMORY = 51,
+    RESULT_INTEGRITY = 53,
+    RESULT_PACKAGE_TYPE = 54,
+    RESULT_INSTALLATION_FAILED = 58,
 };
 
 static int64_t state_of(const struct instance *instance) {
@@ -32,13 +38,33 @@ static void enter(struct object *object, struct instance *instance, int64_t stat
 
 static void write_package(struct object *object, struct instance *instance, const struct lwm2m_value *value) {
     (void)value;
-    if (state_of(instance) == STATE_INITIAL)
+    if (state_of(instance) != STATE_INITIAL)
+        return;
+    switch (object->device->options->firmware_fault) {
+    case FIRMWARE_NO_STORAGE:
+        enter(object, instance, STATE_INITIAL, RESULT_NO_STORAGE);
+        return;
+    case FIRMWARE_NO_MEMORY:
+        enter(object, instance, STATE_INITIAL, RESULT_NO_MEMORY);
+        return;
+    case FIRMWARE_INTEGRITY:
+        enter(object, instance, STATE_INITIAL, RESULT_INTEGRITY);
+        return;
+    case FIRMWARE_PACKAGE_TYPE:
+        enter(object, instance, STATE_INITIAL, RESULT_PACKAGE_TYPE);
+        return;
+    default:
         enter(object, instance, STATE_DELIVERED, RESULT_DOWNLOADED);
+    }
 }
 
 static const char *install(struct object *object, struct instance *instance) {
     if (state_of(instance) != STATE_DELIVERED)
         return "there is no package to install";
+    if (object->device->options->firmware_fault == FIRMWARE_UPDATE_FAILED) {
+        enter(object, instance, STATE_DELIVERED, RESULT_INSTALLATION_FAILED);
+        return NULL;
+    }
     enter(object, instance, STATE_INSTALLED, RESULT_INSTALLED);
     return NULL;
 }

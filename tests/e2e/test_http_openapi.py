@@ -325,6 +325,7 @@ def test_answers_are_as_described(berth, document, start_device):
         ("post", "/v1/devices/{endpoint}/firmware", "/v1/devices/ref/firmware", {"image": "none"}),
         ("post", "/v1/devices/{endpoint}/firmware", "/v1/devices/ref/firmware", {"method": "push"}),
         ("post", "/v1/devices/{endpoint}/firmware", "/v1/devices/ref/firmware", {"image": "fw", "update": False}),
+        ("post", "/v1/devices/{endpoint}/firmware", "/v1/devices/ref/firmware", {"image": "fw", "object": 3}),
         ("get", "/v1/devices/{endpoint}/firmware", "/v1/devices/ref/firmware?wait=over", None),
         ("delete", "/v1/devices/{endpoint}/firmware", "/v1/devices/ref/firmware", None),
         ("delete", "/v1/devices/{endpoint}/firmware", "/v1/devices/ref/firmware", None),

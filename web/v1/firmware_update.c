@@ -38,10 +38,15 @@ static json_t *status_json(const struct firmware_status *status) {
     set(json, "method", status->method == FIRMWARE_AUTO ? json_null() : json_string(methods[status->method]));
     set(json, "protocol",
         status->protocol == FIRMWARE_PROTOCOLS ? json_null() : json_string(protocols[status->protocol]));
+    set(json, "object", json_integer(status->is_software ? 9 : 5));
+    set(json, "instance", json_integer(status->instance));
     set(json, "update", json_boolean(status->update));
+    set(json, "activate", json_boolean(status->activate));
     set(json, "device_state", status->has_report ? json_integer(status->state) : json_null());
     set(json, "result", status->has_report ? json_integer(status->result) : json_null());
-    set(json, "result_text", status->has_report ? json_string(firmware_result_text(status->result)) : json_null());
+    const char *text =
+        status->is_software ? software_result_text(status->result) : firmware_result_text(status->result);
+    set(json, "result_text", status->has_report ? json_string(text) : json_null());
     set(json, "detail", text_or_null(slice_str(status->detail)));
     set(json, "coap_code",
         status->coap_code == 0
@@ -199,6 +204,28 @@ static const char *read_order(const json_t *body, struct firmware_order *order) 
     return NULL;
 }
 
+/* Of which object: with what else there is, it must mean something. */
+static bool read_object(const json_t *body, struct firmware_order *order, struct document_error *error) {
+    enum { INSTANCE_LAST = 65534 }; /* Core 1.2 §7.3: 65535 is no id */
+    const json_t *object = json_object_get(body, "object"), *instance = json_object_get(body, "instance"),
+                 *activate = json_object_get(body, "activate");
+    json_int_t number = instance == NULL ? 0 : json_integer_value(instance);
+    if (object != NULL && json_integer_value(object) != 5 && json_integer_value(object) != 9)
+        return document_reject(error, "/object", "5, or 9 for software");
+    order->is_software = json_integer_value(object) == 9;
+    if ((instance != NULL && !json_is_integer(instance)) || number < 0 || number > INSTANCE_LAST)
+        return document_reject(error, "/instance", "the id of an instance, 0 to %d", INSTANCE_LAST);
+    if (number != 0 && !order->is_software)
+        return document_reject(error, "/instance", "0: object 5 has no other");
+    order->instance = (uint16_t)number;
+    if (activate != NULL && !json_is_boolean(activate))
+        return document_reject(error, "/activate", "true or false");
+    order->activate = json_is_true(activate);
+    if (order->activate && (!order->is_software || !order->update))
+        return document_reject(error, "/activate", "false: only software that is installed is activated");
+    return true;
+}
+
 struct pending_post {
     struct web *web;
     struct http_request *request;
@@ -267,7 +294,8 @@ static void send_refusal(const struct call *call, enum firmware_update_refusal r
 }
 
 void v1_firmware_update_post(const struct call *call) {
-    static const char *const members[] = {"image", "uri", "method", "protocol", "update", "timeout", NULL};
+    static const char *const members[] = {"image",   "uri",    "method",   "protocol", "update",
+                                          "timeout", "object", "instance", "activate", NULL};
     struct firmware_order order;
     bool waits;
     uint64_t timeout_ms;
@@ -277,9 +305,13 @@ void v1_firmware_update_post(const struct call *call) {
     if (body == NULL)
         return;
     const char *fault = read_order(body, &order);
-    struct pending_post *pending = fault == NULL ? new_pending(call, waits, timeout_ms) : NULL;
+    struct document_error error;
+    bool is_sound = fault == NULL && read_object(body, &order, &error);
+    struct pending_post *pending = is_sound ? new_pending(call, waits, timeout_ms) : NULL;
     if (fault != NULL)
         problem_send(call->request, PROBLEM_BAD_BODY, "%s", fault);
+    else if (!is_sound)
+        input_refuse(call, &error);
     if (pending != NULL) {
         enum firmware_update_refusal refusal =
             firmware_update_start(call->web->server, call->args[0], &order, on_posted, pending);

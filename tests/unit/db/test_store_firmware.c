@@ -75,7 +75,7 @@ static void on_update(void *arg, const struct store_firmware_update *update) {
         buffer_put_slice(&f->seen, texts[i]);
         buffer_put_str(&f->seen, "|");
     }
-    buffer_printf(&f->seen, "%u %u %llu %llu %llu %llu %llu\n", update->flags, update->result,
+    buffer_printf(&f->seen, "%llu %u %llu %llu %llu %llu %llu\n", (unsigned long long)update->flags, update->result,
                   (unsigned long long)update->created_at_ms, (unsigned long long)update->deadline_ms,
                   (unsigned long long)update->ended_at_ms, (unsigned long long)update->observation,
                   (unsigned long long)update->observation_of_result);
@@ -119,7 +119,7 @@ static void test_updates(void **state) {
                                            .image = slice_str("a"),
                                            .uri = SLICE_NONE,
                                            .detail = slice_str("why"),
-                                           .flags = 65539,
+                                           .flags = 4295032835,
                                            .result = 9,
                                            .created_at_ms = 1,
                                            .deadline_ms = 2,
@@ -127,11 +127,11 @@ static void test_updates(void **state) {
                                            .observation = 4,
                                            .observation_of_result = 5};
     assert_int_equal(store_put_firmware_update(f->store, &update, on_done, f), STORE_OK);
-    assert_stored(f, "", "dev1|a||why|65539 9 1 2 3 4 5\n");
+    assert_stored(f, "", "dev1|a||why|4295032835 9 1 2 3 4 5\n");
     update.detail = SLICE_NONE;
     update.uri = slice_str("coap://x/y");
     assert_int_equal(store_put_firmware_update(f->store, &update, on_done, f), STORE_OK);
-    assert_stored(f, "", "dev1|a|coap://x/y||65539 9 1 2 3 4 5\n");
+    assert_stored(f, "", "dev1|a|coap://x/y||4295032835 9 1 2 3 4 5\n");
     update.flags = 0;
     assert_int_equal(store_put_firmware_update(f->store, &update, on_done, f), STORE_OK);
     assert_stored(f, "", "");

@@ -200,6 +200,88 @@ static void test_names(void **state) {
     assert_string_equal(firmware_result_text(-1), "");
 }
 
+/* ---- object 9 ---- */
+
+static void assert_software(enum firmware_step step, int64_t state, int64_t result, int64_t as_state,
+                            int64_t as_result) {
+    const struct firmware_report told = report_of(state, result);
+    struct firmware_report report = software_report(&told, step);
+    assert_true(report.has_state);
+    assert_int_equal(report.state, as_state);
+    assert_int_equal(report.result, as_result);
+}
+
+static void test_FW_14_states_and_results_of_object_9_as_those_of_object_5(void **state) {
+    (void)state;
+    for (int step = FIRMWARE_PREPARING; step < FIRMWARE_STEPS; step++) {
+        enum firmware_step now = (enum firmware_step)step;
+        assert_software(now, 0, 0, IDLE, 0);
+        assert_software(now, 0, 1, IDLE, 0);
+        assert_software(now, 1, 1, LOADING, 0);
+        assert_software(now, 2, 1, LOADING, 0);
+        assert_software(now, 3, 3, LOADED, 0);
+        for (int64_t failure = 50; failure <= 59; failure++) {
+            assert_software(now, 0, failure, IDLE, failure);
+            assert_software(now, 3, failure, LOADED, failure);
+        }
+        assert_software(now, 5, 0, -1, 0);
+        assert_software(now, -1, 0, -1, 0);
+        assert_software(now, 0, 11, IDLE, 0); /* not deferred: no such result in object 9 */
+    }
+    assert_software(FIRMWARE_UPDATING, 4, 2, IDLE, FIRMWARE_RESULT_SUCCESS);
+    assert_software(FIRMWARE_UPDATING, 4, 58, IDLE, 58);
+    assert_software(FIRMWARE_CANCELLING, 4, 2, IDLE, FIRMWARE_RESULT_SUCCESS);
+    assert_software(FIRMWARE_PREPARING, 4, 2, LOADED, FIRMWARE_RESULT_SUCCESS);
+    assert_software(FIRMWARE_DELIVERING, 4, 2, UPDATING, FIRMWARE_RESULT_SUCCESS);
+    struct firmware_report nothing = {.has_state = false};
+    assert_false(software_report(&nothing, FIRMWARE_PREPARING).has_state);
+}
+
+static struct firmware_decision decide_software(enum firmware_step step, int64_t state, int64_t result) {
+    struct firmware_progress progress = progress_in(step);
+    const struct firmware_report told = report_of(state, result);
+    struct firmware_report report = software_report(&told, step);
+    return firmware_decide(&progress, &report);
+}
+
+static void test_FW_14_what_is_decided_for_object_9(void **state) {
+    (void)state;
+    assert_int_equal(decide_software(FIRMWARE_PREPARING, 4, 2).action, FIRMWARE_DO_RESET);
+    assert_int_equal(decide_software(FIRMWARE_PREPARING, 3, 3).action, FIRMWARE_DO_RESET);
+    assert_int_equal(decide_software(FIRMWARE_PREPARING, 0, 53).action, FIRMWARE_DO_RESET);
+    assert_int_equal(decide_software(FIRMWARE_PREPARING, 0, 0).action, FIRMWARE_DO_DELIVER);
+    assert_int_equal(decide_software(FIRMWARE_DELIVERING, 4, 2).step, FIRMWARE_UPDATING);
+    assert_int_equal(decide_software(FIRMWARE_DOWNLOADING, 2, 1).action, FIRMWARE_DO_WAIT);
+    assert_int_equal(decide_software(FIRMWARE_DOWNLOADING, 3, 3).action, FIRMWARE_DO_UPDATE);
+    assert_int_equal(decide_software(FIRMWARE_DOWNLOADING, 0, 53).action, FIRMWARE_DO_FAIL);
+    assert_int_equal(decide_software(FIRMWARE_UPDATING, 3, 3).action, FIRMWARE_DO_WAIT);
+    assert_int_equal(decide_software(FIRMWARE_UPDATING, 3, 58).action, FIRMWARE_DO_FAIL);
+    assert_int_equal(decide_software(FIRMWARE_UPDATING, 4, 2).action, FIRMWARE_DO_SUCCEED);
+    assert_int_equal(decide_software(FIRMWARE_CANCELLING, 3, 3).action, FIRMWARE_DO_RESET);
+    assert_int_equal(decide_software(FIRMWARE_CANCELLING, 4, 2).action, FIRMWARE_DO_END_CANCELLED);
+    assert_int_equal(decide_software(FIRMWARE_DOWNLOADING, 7, 0).action, FIRMWARE_DO_FAIL);
+}
+
+static void test_FW_14_the_protocol_of_a_pull_is_the_devices_own(void **state) {
+    (void)state;
+    const struct firmware_report told = report_of(0, 0);
+    struct firmware_report report = software_report(&told, FIRMWARE_PREPARING);
+    enum firmware_protocol protocol;
+    assert_true(firmware_choose_protocol(FIRMWARE_PROTOCOLS, FIRMWARE_COAP_TCP, 0x3f, &report, &protocol));
+    assert_int_equal(protocol, FIRMWARE_COAP_TCP);
+}
+
+static void test_FW_14_names_of_results(void **state) {
+    (void)state;
+    assert_string_equal(software_result_text(0), "initial");
+    assert_string_equal(software_result_text(3), "downloaded and its integrity verified");
+    assert_string_equal(software_result_text(53), "integrity check failed");
+    assert_string_equal(software_result_text(59), "uninstallation failed");
+    static const int64_t nameless[] = {-1, 4, 49, 55, 60};
+    for (size_t i = 0; i < sizeof nameless / sizeof nameless[0]; i++)
+        assert_string_equal(software_result_text(nameless[i]), "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_FW_01_push_or_pull_as_the_device_can),
@@ -214,6 +296,10 @@ int main(void) {
         cmocka_unit_test(test_cancelling),
         cmocka_unit_test(test_what_is_no_state_fails),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_FW_14_states_and_results_of_object_9_as_those_of_object_5),
+        cmocka_unit_test(test_FW_14_what_is_decided_for_object_9),
+        cmocka_unit_test(test_FW_14_the_protocol_of_a_pull_is_the_devices_own),
+        cmocka_unit_test(test_FW_14_names_of_results),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
