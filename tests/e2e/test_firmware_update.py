@@ -473,9 +473,13 @@ def test_FW_12_update_goes_on_after_the_server_has_died_while_the_device_updated
 def test_update_goes_on_after_the_device_has_died(berth, start, method):
     put(berth, "fw", image_of(1_000_000))
     device = start()
+    kind = {"on": "write", "direction": "out"} if method == "push" else {"on": "response", "direction": "out"}
+    held = {"drop": True, "after": 20, "times": None, **kind}  # so that it dies before the package is there
+    assert berth.http("PUT", "/v1/devices/dev2/faults", held).status == 204
     order(berth, device, wait=False, method=method)
     wait_for_state(berth, device, "delivering" if method == "push" else "downloading")
     device.kill()
+    assert berth.http("DELETE", "/v1/devices/dev2/faults").status == 204
     device = start()
     result = wait_over(berth, device)
     assert result["state"] == "succeeded", result
