@@ -9,6 +9,31 @@
 #include "web/v1/message_json.h"
 #include "web/web.h"
 
+/* What an order and a fault that was ordered have both. */
+#define FAULT_MEMBERS                                                                                                \
+    "  'drop':{'const':true},'delay':{'$ref':'#/components/schemas/DurationOrSeconds'},"                             \
+    "  'duplicate':{'type':'integer','minimum':1,'maximum':16,'description':'So many copies more.'},"                \
+    "  'corrupt':{'oneOf':[{'const':true},{'type':'integer','minimum':0,'maximum':65535}],'description':'Any byte, " \
+    "or "                                                                                                            \
+    "the one at this place.'},"                                                                                      \
+    "  'truncate':{'type':'integer','minimum':0,'maximum':65535,'description':'To so many bytes.'},"                 \
+    "  'reorder':{'const':true},'wrong':{'enum':['token','mid']},"                                                   \
+    "  'option':{'type':'integer','minimum':1,'maximum':65535,'description':'An empty option of this number.'},"     \
+    "  'reset':{'const':true},'answer':{'type':'string','pattern':'^[245][.][0-3][0-9]$'},"                          \
+    "  'max_age':{'type':'integer','minimum':0},'silence':{'const':true},"                                           \
+    "  'forget':{'enum':['dtls-session','cid','registration','observations']},"                                      \
+    "  'alert':{'oneOf':[{'const':true},{'type':'integer','minimum':0,'maximum':255}]},"                             \
+    "  'expire':{'const':true},'close':{'enum':['fin','rst','close-notify']},'half_open':{'const':true},"            \
+    "  'refuse':{'enum':['resumption','handshake']},'fill':{'const':'queue'},'time_offset_s':{'type':'integer'},"    \
+    "  'on':{'enum':['any','con','non','ack','rst','request','response','ping','register','update','deregister',"    \
+    "    'bootstrap','send','notify','read','write','execute','create','delete','discover','observe','continue',"    \
+    "    'handshake','record']},"                                                                                    \
+    "  'direction':{'enum':['in','out']},"                                                                           \
+    "  'times':{'type':['integer','null'],'minimum':1,'maximum':1000000,'description':'null: without end'},"         \
+    "  'after':{'type':'integer','minimum':0,'maximum':1000000},"                                                    \
+    "  'probability':{'type':'number','exclusiveMinimum':0,'maximum':1},'seed':{'type':'integer','minimum':0},"      \
+    "  'duration':{'$ref':'#/components/schemas/DurationOrSeconds'}"
+
 /* JSON, in which ' stands for ". EventType and MessageKind are made from what there is. */
 static const char schemas[] =
     "{"
@@ -429,7 +454,8 @@ static const char schemas[] =
     "'MessageList':{'type':'object','required':['items','last'],'properties':{"
     "  'items':{'type':'array','items':{'$ref':'#/components/schemas/Message'}},"
     "  'last':{'type':'integer','minimum':0}}},"
-    "'Message':{'type':'object','required':['id','ts','endpoint','direction','kind','transport','peer','local','bytes'],"
+    "'Message':{'type':'object','required':['id','ts','endpoint','direction','kind','transport','peer','local','bytes']"
+    ","
     "  'properties':{"
     "    'id':{'type':'integer','minimum':1},"
     "    'ts':{'$ref':'#/components/schemas/Time'},"
@@ -496,7 +522,9 @@ static const char schemas[] =
     "  'activate':{'type':'boolean','default':false,'description':'Of object 9: activate what was installed.'},"
     "  'timeout':{'$ref':'#/components/schemas/DurationOrSeconds'}}},"
     "'FirmwareUpdate':{'type':'object','required':['endpoint','state','over','image','uri','method','protocol',"
-    "  'object','instance','update','activate','device_state','result','result_text','detail','coap_code','bytes','size','created_at','deadline',"
+    "  "
+    "'object','instance','update','activate','device_state','result','result_text','detail','coap_code','bytes','size',"
+    "'created_at','deadline',"
     "  'ended_at'],'properties':{"
     "    'endpoint':{'type':'string'},"
     "    'state':{'enum':['preparing','delivering','downloading','downloaded','installing','updating','cancelling',"
@@ -523,51 +551,10 @@ static const char schemas[] =
     "  'now_s':{'type':'number'},'advanced_s':{'type':'number'},'fired':{'type':'integer','minimum':0}}},"
     "'FaultOrder':{'type':'object','additionalProperties':false,'description':'One member says what is done, the "
     "others "
-    "when and how often.','properties':{"
-    "  'drop':{'const':true},'delay':{'$ref':'#/components/schemas/DurationOrSeconds'},"
-    "  'duplicate':{'type':'integer','minimum':1,'maximum':16,'description':'So many copies more.'},"
-    "  'corrupt':{'oneOf':[{'const':true},{'type':'integer','minimum':0,'maximum':65535}],'description':'Any byte, or "
-    "the one at this place.'},"
-    "  'truncate':{'type':'integer','minimum':0,'maximum':65535,'description':'To so many bytes.'},"
-    "  'reorder':{'const':true},'wrong':{'enum':['token','mid']},"
-    "  'option':{'type':'integer','minimum':1,'maximum':65535,'description':'An empty option of this number.'},"
-    "  'reset':{'const':true},'answer':{'type':'string','pattern':'^[245][.][0-3][0-9]$'},"
-    "  'max_age':{'type':'integer','minimum':0},'silence':{'const':true},"
-    "  'forget':{'enum':['dtls-session','cid','registration','observations']},"
-    "  'alert':{'oneOf':[{'const':true},{'type':'integer','minimum':0,'maximum':255}]},"
-    "  'expire':{'const':true},'close':{'enum':['fin','rst','close-notify']},'half_open':{'const':true},"
-    "  'refuse':{'enum':['resumption','handshake']},'fill':{'const':'queue'},'time_offset_s':{'type':'integer'},"
-    "  'on':{'enum':['any','con','non','ack','rst','request','response','ping','register','update','deregister',"
-    "    'bootstrap','send','notify','read','write','execute','create','delete','discover','observe','continue',"
-    "    'handshake','record']},"
-    "  'direction':{'enum':['in','out']},"
-    "  'times':{'type':['integer','null'],'minimum':1,'maximum':1000000,'description':'null: without end'},"
-    "  'after':{'type':'integer','minimum':0,'maximum':1000000},"
-    "  'probability':{'type':'number','exclusiveMinimum':0,'maximum':1},'seed':{'type':'integer','minimum':0},"
-    "  'duration':{'$ref':'#/components/schemas/DurationOrSeconds'}}},"
+    "when and how often.','properties':{" FAULT_MEMBERS "}},"
     "'Fault':{'type':'object','required':['id','endpoint','times','ordered_at','active','seen','fired'],"
-    "  'properties':{'id':{'type':'integer'},'endpoint':{'type':['string','null'],'description':'null: every device'},"
-    "  'drop':{'const':true},'delay':{'$ref':'#/components/schemas/DurationOrSeconds'},"
-    "  'duplicate':{'type':'integer','minimum':1,'maximum':16,'description':'So many copies more.'},"
-    "  'corrupt':{'oneOf':[{'const':true},{'type':'integer','minimum':0,'maximum':65535}],'description':'Any byte, or "
-    "the one at this place.'},"
-    "  'truncate':{'type':'integer','minimum':0,'maximum':65535,'description':'To so many bytes.'},"
-    "  'reorder':{'const':true},'wrong':{'enum':['token','mid']},"
-    "  'option':{'type':'integer','minimum':1,'maximum':65535,'description':'An empty option of this number.'},"
-    "  'reset':{'const':true},'answer':{'type':'string','pattern':'^[245][.][0-3][0-9]$'},"
-    "  'max_age':{'type':'integer','minimum':0},'silence':{'const':true},"
-    "  'forget':{'enum':['dtls-session','cid','registration','observations']},"
-    "  'alert':{'oneOf':[{'const':true},{'type':'integer','minimum':0,'maximum':255}]},"
-    "  'expire':{'const':true},'close':{'enum':['fin','rst','close-notify']},'half_open':{'const':true},"
-    "  'refuse':{'enum':['resumption','handshake']},'fill':{'const':'queue'},'time_offset_s':{'type':'integer'},"
-    "  'on':{'enum':['any','con','non','ack','rst','request','response','ping','register','update','deregister',"
-    "    'bootstrap','send','notify','read','write','execute','create','delete','discover','observe','continue',"
-    "    'handshake','record']},"
-    "  'direction':{'enum':['in','out']},"
-    "  'times':{'type':['integer','null'],'minimum':1,'maximum':1000000,'description':'null: without end'},"
-    "  'after':{'type':'integer','minimum':0,'maximum':1000000},"
-    "  'probability':{'type':'number','exclusiveMinimum':0,'maximum':1},'seed':{'type':'integer','minimum':0},"
-    "  'duration':{'$ref':'#/components/schemas/DurationOrSeconds'},"
+    "  'properties':{'id':{'type':'integer'},'endpoint':{'type':['string','null'],'description':'null: every "
+    "device'}," FAULT_MEMBERS ","
     "  'ordered_at':{'$ref':'#/components/schemas/Time'},'active':{'type':'boolean'},"
     "  'seen':{'type':'integer','minimum':0},'fired':{'type':'integer','minimum':0}}},"
     "'FaultList':{'type':'object','required':['items'],'properties':{"
