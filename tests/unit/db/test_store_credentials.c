@@ -9,54 +9,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "db/store.h"
+#include "tests/unit/db/store_bench.h"
 
 struct fixture {
-    char directory[64], error[512], text[400];
-    uv_loop_t loop;
-    struct store *store;
-    size_t done;
+    struct store_bench bench;
+    char text[400];
 };
-
-static void open_store(struct fixture *f) {
-    f->store = store_open(&f->loop, &(struct store_options){.directory = f->directory}, f->error, sizeof f->error);
-    if (f->store == NULL)
-        fail_msg("%s", f->error);
-}
-
-static void close_store(struct fixture *f) {
-    store_close(f->store);
-    uv_run(&f->loop, UV_RUN_NOWAIT);
-}
 
 static int set_up(void **state) {
     static struct fixture f;
     memset(&f, 0, sizeof f);
-    strcpy(f.directory, "/tmp/test_store_credentials.XXXXXX");
-    if (mkdtemp(f.directory) == NULL)
-        return -1;
-    uv_loop_init(&f.loop);
-    open_store(&f);
     *state = &f;
-    return 0;
+    return store_bench_start(&f.bench);
 }
 
 static int tear_down(void **state) {
     struct fixture *f = *state;
-    char command[128];
-    close_store(f);
-    uv_run(&f->loop, UV_RUN_DEFAULT);
-    snprintf(command, sizeof command, "rm -rf '%s'", f->directory);
-    return uv_loop_close(&f->loop) != 0 || system(command) != 0;
-}
-
-static void on_done(void *arg, enum store_result result) {
-    struct fixture *f = arg;
-    f->done += result == STORE_OK;
+    return store_bench_stop(&f->bench);
 }
 
 static void put(struct fixture *f, const char *endpoint, const struct store_credential *all, size_t count) {
-    assert_int_equal(store_put_credentials(f->store, slice_str(endpoint), all, count, on_done, f), STORE_OK);
+    assert_int_equal(
+        store_put_credentials(f->bench.store, slice_str(endpoint), all, count, store_bench_count, &f->bench), STORE_OK);
 }
 
 static void on_credential(void *arg, const struct store_credential *c) {
@@ -68,10 +42,10 @@ static void on_credential(void *arg, const struct store_credential *c) {
 
 /* What is there after a restart: "endpoint mode services sealed" and a line feed for each. */
 static void expect(struct fixture *f, const char *expected) {
-    close_store(f);
-    open_store(f);
+    store_bench_close(&f->bench);
+    store_bench_open(&f->bench);
     f->text[0] = '\0';
-    assert_true(store_load_credentials(f->store, on_credential, f, f->error, sizeof f->error));
+    assert_true(store_load_credentials(f->bench.store, on_credential, f, f->bench.error, sizeof f->bench.error));
     assert_string_equal(f->text, expected);
 }
 
@@ -83,7 +57,7 @@ static void test_a_set_comes_back(void **state) {
     put(f, "dev2", two, 2);
     put(f, "dev1", two + 1, 1);
     expect(f, "dev1 1 2 boot\ndev2 1 1 manage\ndev2 1 2 boot\n");
-    assert_int_equal(f->done, 2);
+    assert_int_equal(f->bench.done, 2);
 }
 
 static void test_a_set_takes_the_place_of_the_one_before(void **state) {
@@ -111,11 +85,11 @@ static void test_any_bytes_can_be_sealed_ones(void **state) {
         bytes[i] = (uint8_t)i;
     const struct store_credential all = {.services = 3, .sealed = slice_of(bytes, sizeof bytes)};
     put(f, "dev1", &all, 1);
-    close_store(f);
+    store_bench_close(&f->bench);
     sqlite3 *connection;
     sqlite3_stmt *row;
     char path[128];
-    snprintf(path, sizeof path, "%s/berth.db", f->directory);
+    snprintf(path, sizeof path, "%s/berth.db", f->bench.directory);
     assert_int_equal(sqlite3_open(path, &connection), SQLITE_OK);
     assert_int_equal(sqlite3_prepare_v2(connection, "SELECT sealed FROM credential", -1, &row, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_step(row), SQLITE_ROW);
@@ -123,7 +97,7 @@ static void test_any_bytes_can_be_sealed_ones(void **state) {
     assert_memory_equal(sqlite3_column_blob(row, 0), bytes, sizeof bytes);
     sqlite3_finalize(row);
     sqlite3_close(connection);
-    open_store(f);
+    store_bench_open(&f->bench);
 }
 
 static void test_a_credential_that_makes_no_sense_fails_the_loading(void **state) {
@@ -132,24 +106,24 @@ static void test_a_credential_that_makes_no_sense_fails_the_loading(void **state
                                          "UPDATE credential SET services = 4294967296",
                                          "UPDATE credential SET endpoint = ''"};
     char path[128];
-    snprintf(path, sizeof path, "%s/berth.db", f->directory);
+    snprintf(path, sizeof path, "%s/berth.db", f->bench.directory);
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         sqlite3 *connection;
         put(f, "dev1", two, 1);
-        close_store(f);
+        store_bench_close(&f->bench);
         assert_int_equal(sqlite3_open(path, &connection), SQLITE_OK);
         assert_int_equal(sqlite3_exec(connection, faults[i], NULL, NULL, NULL), SQLITE_OK);
         sqlite3_close(connection);
-        open_store(f);
+        store_bench_open(&f->bench);
         f->text[0] = '\0';
-        assert_false(store_load_credentials(f->store, on_credential, f, f->error, sizeof f->error));
-        assert_non_null(strstr(f->error, "damaged"));
+        assert_false(store_load_credentials(f->bench.store, on_credential, f, f->bench.error, sizeof f->bench.error));
+        assert_non_null(strstr(f->bench.error, "damaged"));
         assert_string_equal(f->text, "");
-        close_store(f);
+        store_bench_close(&f->bench);
         assert_int_equal(sqlite3_open(path, &connection), SQLITE_OK);
         assert_int_equal(sqlite3_exec(connection, "DELETE FROM credential", NULL, NULL, NULL), SQLITE_OK);
         sqlite3_close(connection);
-        open_store(f);
+        store_bench_open(&f->bench);
     }
 }
 
@@ -171,10 +145,11 @@ static void test_OSC_12_limits_of_numbers_come_back(void **state) {
          .static_limit = 2048,
          .number_limit = 7}};
     for (size_t i = 0; i < 3; i++)
-        assert_int_equal(store_put_oscore_context(f->store, &all[i], NULL, NULL), STORE_OK);
-    close_store(f);
-    open_store(f);
-    assert_true(store_load_oscore_contexts(f->store, on_oscore_context, f, f->error, sizeof f->error));
+        assert_int_equal(store_put_oscore_context(f->bench.store, &all[i], NULL, NULL), STORE_OK);
+    store_bench_close(&f->bench);
+    store_bench_open(&f->bench);
+    assert_true(
+        store_load_oscore_contexts(f->bench.store, on_oscore_context, f, f->bench.error, sizeof f->bench.error));
     assert_string_equal(f->text, "aaaaaaaaaaaaaaaa 'nonces' 2048 7\nbbbbbbbbbbbbbbbb '' 1099511627776 0\n");
 }
 

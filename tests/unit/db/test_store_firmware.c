@@ -9,54 +9,26 @@
 #include <stdlib.h>
 
 #include "common/base/buffer.h"
-#include "db/store.h"
+#include "tests/unit/db/store_bench.h"
 
 struct fixture {
-    char directory[64], error[512];
+    struct store_bench bench;
     uint8_t text[1000];
     struct buffer seen;
-    uv_loop_t loop;
-    struct store *store;
-    size_t done;
 };
 
 static const uint8_t digest[32] = {1, 2, 3};
 
-static void open_store(struct fixture *f) {
-    f->store = store_open(&f->loop, &(struct store_options){.directory = f->directory}, f->error, sizeof f->error);
-    if (f->store == NULL)
-        fail_msg("%s", f->error);
-}
-
-static void close_store(struct fixture *f) {
-    store_close(f->store);
-    uv_run(&f->loop, UV_RUN_NOWAIT);
-}
-
 static int set_up(void **state) {
     static struct fixture f;
     memset(&f, 0, sizeof f);
-    strcpy(f.directory, "/tmp/test_store_firmware.XXXXXX");
-    if (mkdtemp(f.directory) == NULL)
-        return -1;
-    uv_loop_init(&f.loop);
-    open_store(&f);
     *state = &f;
-    return 0;
+    return store_bench_start(&f.bench);
 }
 
 static int tear_down(void **state) {
     struct fixture *f = *state;
-    char command[128];
-    close_store(f);
-    uv_run(&f->loop, UV_RUN_DEFAULT);
-    snprintf(command, sizeof command, "rm -rf '%s'", f->directory);
-    return uv_loop_close(&f->loop) != 0 || system(command) != 0;
-}
-
-static void on_done(void *arg, enum store_result result) {
-    struct fixture *f = arg;
-    f->done += result == STORE_OK;
+    return store_bench_stop(&f->bench);
 }
 
 static void on_image(void *arg, const struct store_firmware_image *image) {
@@ -82,13 +54,13 @@ static void on_update(void *arg, const struct store_firmware_update *update) {
 }
 
 static void assert_stored(struct fixture *f, const char *images, const char *updates) {
-    close_store(f);
-    open_store(f);
+    store_bench_close(&f->bench);
+    store_bench_open(&f->bench);
     f->seen = buffer_over(f->text, sizeof f->text);
-    assert_true(store_load_firmware_images(f->store, on_image, f, f->error, sizeof f->error));
+    assert_true(store_load_firmware_images(f->bench.store, on_image, f, f->bench.error, sizeof f->bench.error));
     assert_true(slice_is(buffer_slice(&f->seen), images));
     f->seen = buffer_over(f->text, sizeof f->text);
-    assert_true(store_load_firmware_updates(f->store, on_update, f, f->error, sizeof f->error));
+    assert_true(store_load_firmware_updates(f->bench.store, on_update, f, f->bench.error, sizeof f->bench.error));
     assert_true(slice_is(buffer_slice(&f->seen), updates));
 }
 
@@ -98,7 +70,7 @@ static void put_image(struct fixture *f, const char *name, uint64_t size, const 
                                          .url = slice_str(url),
                                          .size = size,
                                          .created_at_ms = 7};
-    assert_int_equal(store_put_firmware_image(f->store, &image, on_done, f), STORE_OK);
+    assert_int_equal(store_put_firmware_image(f->bench.store, &image, store_bench_count, &f->bench), STORE_OK);
 }
 
 static void test_images(void **state) {
@@ -110,7 +82,7 @@ static void test_images(void **state) {
     put_image(f, "b", 0, "", true);
     put_image(f, "missing", 0, "", true);
     assert_stored(f, "a 2  7\n", "");
-    assert_int_equal(f->done, 5);
+    assert_int_equal(f->bench.done, 5);
 }
 
 static void test_updates(void **state) {
@@ -126,14 +98,14 @@ static void test_updates(void **state) {
                                            .ended_at_ms = 3,
                                            .observation = 4,
                                            .observation_of_result = 5};
-    assert_int_equal(store_put_firmware_update(f->store, &update, on_done, f), STORE_OK);
+    assert_int_equal(store_put_firmware_update(f->bench.store, &update, store_bench_count, &f->bench), STORE_OK);
     assert_stored(f, "", "dev1|a||why|4295032835 9 1 2 3 4 5\n");
     update.detail = SLICE_NONE;
     update.uri = slice_str("coap://x/y");
-    assert_int_equal(store_put_firmware_update(f->store, &update, on_done, f), STORE_OK);
+    assert_int_equal(store_put_firmware_update(f->bench.store, &update, store_bench_count, &f->bench), STORE_OK);
     assert_stored(f, "", "dev1|a|coap://x/y||4295032835 9 1 2 3 4 5\n");
     update.flags = 0;
-    assert_int_equal(store_put_firmware_update(f->store, &update, on_done, f), STORE_OK);
+    assert_int_equal(store_put_firmware_update(f->bench.store, &update, store_bench_count, &f->bench), STORE_OK);
     assert_stored(f, "", "");
 }
 

@@ -8,46 +8,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "db/store.h"
+#include "tests/unit/db/store_bench.h"
 
 struct fixture {
-    char directory[64], error[512], text[600];
-    uv_loop_t loop;
-    struct store *store;
+    struct store_bench bench;
+    char text[600];
     size_t count;
     struct store_session_state state;
 };
 
-static void open_store(struct fixture *f) {
-    f->store = store_open(&f->loop, &(struct store_options){.directory = f->directory}, f->error, sizeof f->error);
-    if (f->store == NULL)
-        fail_msg("%s", f->error);
-}
-
-static void close_store(struct fixture *f) {
-    store_close(f->store);
-    uv_run(&f->loop, UV_RUN_NOWAIT);
-}
-
 static int set_up(void **state) {
     static struct fixture f;
     memset(&f, 0, sizeof f);
-    strcpy(f.directory, "/tmp/test_store_sessions.XXXXXX");
-    if (mkdtemp(f.directory) == NULL)
-        return -1;
-    uv_loop_init(&f.loop);
-    open_store(&f);
     *state = &f;
-    return 0;
+    return store_bench_start(&f.bench);
 }
 
 static int tear_down(void **state) {
     struct fixture *f = *state;
-    char command[128];
-    close_store(f);
-    uv_run(&f->loop, UV_RUN_DEFAULT);
-    snprintf(command, sizeof command, "rm -rf '%s'", f->directory);
-    return uv_loop_close(&f->loop) != 0 || system(command) != 0;
+    return store_bench_stop(&f->bench);
 }
 
 static struct store_session session_of(uint64_t id) {
@@ -65,7 +44,7 @@ static struct store_session session_of(uint64_t id) {
 
 static void put(struct fixture *f, uint64_t id) {
     struct store_session session = session_of(id);
-    assert_int_equal(store_put_session(f->store, &session, NULL, NULL), STORE_OK);
+    assert_int_equal(store_put_session(f->bench.store, &session, NULL, NULL), STORE_OK);
 }
 
 static void on_session(void *arg, const struct store_session *session) {
@@ -79,10 +58,10 @@ static void on_session(void *arg, const struct store_session *session) {
 
 /* How many there are after a restart; `state` is that of the last one. */
 static size_t load(struct fixture *f) {
-    close_store(f);
-    open_store(f);
+    store_bench_close(&f->bench);
+    store_bench_open(&f->bench);
     f->count = 0;
-    assert_true(store_load_sessions(f->store, on_session, f, f->error, sizeof f->error));
+    assert_true(store_load_sessions(f->bench.store, on_session, f, f->bench.error, sizeof f->bench.error));
     return f->count;
 }
 
@@ -103,12 +82,12 @@ static void test_CID_15_a_refresh_moves_the_window_and_never_takes_numbers_back(
     next.window_bits = 5;
     next.peer.port = 7000;
     next.used_ms++;
-    assert_int_equal(store_refresh_sessions(f->store, &next, 1, NULL, NULL), STORE_OK);
+    assert_int_equal(store_refresh_sessions(f->bench.store, &next, 1, NULL, NULL), STORE_OK);
     assert_int_equal(load(f), 1);
     assert_memory_equal(&f->state, &next, sizeof next);
     next.number_limit = 1500;
     next.window_top = 10;
-    assert_int_equal(store_refresh_sessions(f->store, &next, 1, NULL, NULL), STORE_OK);
+    assert_int_equal(store_refresh_sessions(f->bench.store, &next, 1, NULL, NULL), STORE_OK);
     assert_int_equal(load(f), 1);
     assert_int_equal(f->state.number_limit, 2048);
     assert_int_equal(f->state.window_top, 10);
@@ -120,8 +99,8 @@ static void test_a_refresh_of_a_deleted_session_is_passed_over(void **state) {
     struct store_session_state next = session_of(3).state;
     put(f, 3);
     put(f, 4);
-    assert_int_equal(store_delete_sessions(f->store, ids, 2, NULL, NULL), STORE_OK);
-    assert_int_equal(store_refresh_sessions(f->store, &next, 1, NULL, NULL), STORE_OK);
+    assert_int_equal(store_delete_sessions(f->bench.store, ids, 2, NULL, NULL), STORE_OK);
+    assert_int_equal(store_refresh_sessions(f->bench.store, &next, 1, NULL, NULL), STORE_OK);
     assert_int_equal(load(f), 1);
     assert_int_equal(f->state.id, 4);
 }
@@ -137,7 +116,7 @@ static bool move_window(void *arg) {
     struct ahead *ahead = arg;
     struct store_session_state next = session_of(3).state;
     next.window_top = 100 + ahead->calls++;
-    return !ahead->refuses && store_refresh_sessions(ahead->f->store, &next, 1, NULL, NULL) == STORE_OK;
+    return !ahead->refuses && store_refresh_sessions(ahead->f->bench.store, &next, 1, NULL, NULL) == STORE_OK;
 }
 
 static void on_committed(void *arg, enum store_result result) {
@@ -156,21 +135,21 @@ static void test_CID_15_a_window_is_committed_with_its_effect(void **state) {
     const uint64_t ids[] = {77};
     bool committed = false;
     uv_timer_t alive; /* the store's handles do not keep the loop alive */
-    uv_timer_init(&f->loop, &alive);
+    uv_timer_init(&f->bench.loop, &alive);
     uv_timer_start(&alive, on_time_out, 60000, 0);
     put(f, 3);
     load(f);
-    store_set_before(f->store, move_window, &ahead);
-    uint64_t before = store_counters(f->store).transactions;
-    assert_int_equal(store_delete_observations(f->store, ids, 1, on_committed, &committed), STORE_OK);
+    store_set_before(f->bench.store, move_window, &ahead);
+    uint64_t before = store_counters(f->bench.store).transactions;
+    assert_int_equal(store_delete_observations(f->bench.store, ids, 1, on_committed, &committed), STORE_OK);
     assert_int_equal(ahead.calls, 1);
-    assert_int_equal(store_counters(f->store).queued_writes, 2);
+    assert_int_equal(store_counters(f->bench.store).queued_writes, 2);
     while (!committed)
-        uv_run(&f->loop, UV_RUN_ONCE);
-    assert_int_equal(store_counters(f->store).transactions, before + 1);
+        uv_run(&f->bench.loop, UV_RUN_ONCE);
+    assert_int_equal(store_counters(f->bench.store).transactions, before + 1);
     uv_close((uv_handle_t *)&alive, NULL);
-    uv_run(&f->loop, UV_RUN_NOWAIT);
-    store_set_before(f->store, NULL, NULL);
+    uv_run(&f->bench.loop, UV_RUN_NOWAIT);
+    store_set_before(f->bench.store, NULL, NULL);
     assert_int_equal(load(f), 1);
     assert_int_equal(f->state.window_top, 100);
 }
@@ -179,12 +158,12 @@ static void test_CID_15_no_effect_without_its_window(void **state) {
     struct fixture *f = *state;
     struct ahead ahead = {.f = f, .refuses = true};
     const uint64_t ids[] = {77};
-    store_set_before(f->store, move_window, &ahead);
-    assert_int_equal(store_delete_observations(f->store, ids, 1, NULL, NULL), STORE_QUEUE_FULL);
-    assert_int_equal(store_put_setting(f->store, "name", slice_str("value"), NULL, NULL), STORE_QUEUE_FULL);
+    store_set_before(f->bench.store, move_window, &ahead);
+    assert_int_equal(store_delete_observations(f->bench.store, ids, 1, NULL, NULL), STORE_QUEUE_FULL);
+    assert_int_equal(store_put_setting(f->bench.store, "name", slice_str("value"), NULL, NULL), STORE_QUEUE_FULL);
     assert_int_equal(ahead.calls, 2);
-    assert_int_equal(store_counters(f->store).queued_writes, 0);
-    store_set_before(f->store, NULL, NULL);
+    assert_int_equal(store_counters(f->bench.store).queued_writes, 0);
+    store_set_before(f->bench.store, NULL, NULL);
 }
 
 static void on_resumption(void *arg, const struct store_resumption *r) {
@@ -203,29 +182,29 @@ static void test_SEC_17_what_resumes_a_session_comes_back_in_the_order_of_expiry
         {{(const uint8_t *)"c", 1}, 25, 2, {(const uint8_t *)"gone", sizeof "gone" - 1}},
         {{(const uint8_t *)"a", 1}, 40, 3, {(const uint8_t *)"again", sizeof "again" - 1}}};
     for (size_t i = 0; i < 4; i++)
-        assert_int_equal(store_put_resumption(f->store, &all[i], NULL, NULL), STORE_OK);
-    assert_int_equal(store_delete_resumption(f->store, slice_str("c"), NULL, NULL), STORE_OK);
-    assert_int_equal(store_delete_resumption(f->store, slice_str("none"), NULL, NULL), STORE_OK);
-    close_store(f);
-    open_store(f);
-    assert_true(store_load_resumptions(f->store, on_resumption, f, f->error, sizeof f->error));
+        assert_int_equal(store_put_resumption(f->bench.store, &all[i], NULL, NULL), STORE_OK);
+    assert_int_equal(store_delete_resumption(f->bench.store, slice_str("c"), NULL, NULL), STORE_OK);
+    assert_int_equal(store_delete_resumption(f->bench.store, slice_str("none"), NULL, NULL), STORE_OK);
+    store_bench_close(&f->bench);
+    store_bench_open(&f->bench);
+    assert_true(store_load_resumptions(f->bench.store, on_resumption, f, f->bench.error, sizeof f->bench.error));
     assert_string_equal(f->text, "b 30 ffffffffffffffff \na 40 3 \n");
 }
 
 static void test_SEC_17_what_resumes_a_session_is_found_once_it_is_committed(void **state) {
     struct fixture *f = *state;
     const struct store_resumption one = {slice_str("a"), 20, 7, slice_str("sealed")};
-    assert_false(store_find_resumption(f->store, slice_str("a"), on_resumption, f));
-    assert_int_equal(store_put_resumption(f->store, &one, NULL, NULL), STORE_OK);
-    close_store(f);
-    open_store(f);
-    assert_true(store_find_resumption(f->store, slice_str("a"), on_resumption, f));
+    assert_false(store_find_resumption(f->bench.store, slice_str("a"), on_resumption, f));
+    assert_int_equal(store_put_resumption(f->bench.store, &one, NULL, NULL), STORE_OK);
+    store_bench_close(&f->bench);
+    store_bench_open(&f->bench);
+    assert_true(store_find_resumption(f->bench.store, slice_str("a"), on_resumption, f));
     assert_string_equal(f->text, "a 20 7 sealed\n");
-    assert_false(store_find_resumption(f->store, slice_str("b"), on_resumption, f));
-    assert_int_equal(store_delete_resumption(f->store, slice_str("a"), NULL, NULL), STORE_OK);
-    close_store(f);
-    open_store(f);
-    assert_false(store_find_resumption(f->store, slice_str("a"), on_resumption, f));
+    assert_false(store_find_resumption(f->bench.store, slice_str("b"), on_resumption, f));
+    assert_int_equal(store_delete_resumption(f->bench.store, slice_str("a"), NULL, NULL), STORE_OK);
+    store_bench_close(&f->bench);
+    store_bench_open(&f->bench);
+    assert_false(store_find_resumption(f->bench.store, slice_str("a"), on_resumption, f));
     assert_string_equal(f->text, "a 20 7 sealed\n");
 }
 

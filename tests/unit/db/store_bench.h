@@ -1,0 +1,25 @@
+/* A store in a directory of its own, for the tests of what it keeps. */
+#ifndef BERTH_TESTS_STORE_BENCH_H
+#define BERTH_TESTS_STORE_BENCH_H
+
+#include "db/store.h"
+
+struct store_bench {
+    char directory[64], error[512];
+    uv_loop_t loop;
+    struct store *store;
+    size_t done; /* writes that were committed, of those with store_bench_count */
+};
+
+/* Zeroed before. 0, or -1: for set-up and tear-down functions. */
+int store_bench_start(struct store_bench *bench);
+int store_bench_stop(struct store_bench *bench);
+
+/* Close and open, as over a restart. */
+void store_bench_open(struct store_bench *bench);
+void store_bench_close(struct store_bench *bench);
+
+/* A store_done_fn: its argument is the bench. */
+void store_bench_count(void *bench, enum store_result result);
+
+#endif
