@@ -9,6 +9,7 @@
 #include "web/http.h"
 #include "web/inner.h"
 #include "web/leshan/leshan.h"
+#include "web/pelion/pelion.h"
 #include "web/probes.h"
 #include "web/v1/replay.h"
 #include "web/v1/scenarios.h"
@@ -94,6 +95,10 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
     if (!slice_starts_with(request->path, "/") || !route_path_parse(request->path, &memory, &path)) {
         problem_send(request, PROBLEM_BAD_REQUEST,
                      "The request target must be a path in which each '%%' is followed by two hexadecimal digits.");
+        return;
+    }
+    if (pelion_has(&path)) {
+        pelion_handle(&call, &path, &memory);
         return;
     }
     struct route_table table = leshan_has(&path) ? leshan_routes : api_routes;
@@ -210,7 +215,7 @@ static void web_end(struct web *web) {
 
 struct web *web_start(struct server *server, char *error, size_t error_size) {
     struct web *web = calloc(1, sizeof *web);
-    const struct route_table *const tables[] = {&api_routes, &leshan_routes};
+    const struct route_table *const tables[] = {&api_routes, &leshan_routes, &pelion_routes};
     char *openapi = openapi_write(tables, sizeof tables / sizeof tables[0]);
     if (web == NULL || openapi == NULL) {
         snprintf(error, error_size, "out of memory");
@@ -230,6 +235,11 @@ struct web *web_start(struct server *server, char *error, size_t error_size) {
             return NULL;
         }
     }
+    if (!pelion_start(web)) {
+        snprintf(error, error_size, "out of memory");
+        web_end(web);
+        return NULL;
+    }
     queue_set_runner(server, replay_run, web);
     return web;
 }
@@ -244,5 +254,6 @@ void web_stop(struct web *web) {
     replay_end_all(web);
     scenarios_end_all(web);
     web_end(web); /* those who ask from within for a client end what they have asked */
+    pelion_stop(web);
     inner_end_all(web);
 }

@@ -9,6 +9,7 @@ struct event_stream;
 struct http;
 struct http_request;
 struct inner;        /* web/inner.h */
+struct pelion;       /* web/pelion/pelion.h */
 struct replay;       /* web/v1/replay.h */
 struct scenario_job; /* web/v1/scenarios.h */
 
@@ -26,6 +27,7 @@ struct web {
     struct event_stream *streams;
     struct replay *replays; /* queued requests that are being run */
     struct inner *inners;   /* calls of the API from within */
+    struct pelion *pelion;  /* NULL until somebody calls it */
     struct scenario_job *scenarios;
     uint64_t last_scenario; /* its number */
     unsigned scenario_count;

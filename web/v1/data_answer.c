@@ -18,8 +18,8 @@ enum { NODES_MAX = 100000, HEADERS_MAX = 128 };
 
 bool data_form_read(const struct call *call, struct data_form *form) {
     unsigned offered = 1 << HTTP_FORM_JSON | 1 << HTTP_FORM_TEXT | 1 << HTTP_FORM_SENML_JSON |
-                       1 << HTTP_FORM_SENML_CBOR | 1 << HTTP_FORM_CBOR | 1 << HTTP_FORM_BYTES |
-                       1 << HTTP_FORM_LESHAN;
+                       1 << HTTP_FORM_SENML_CBOR | 1 << HTTP_FORM_CBOR | 1 << HTTP_FORM_BYTES | 1 << HTTP_FORM_LESHAN |
+                       1 << HTTP_FORM_PELION;
     form->form = http_form_wanted(call->request, offered);
     if (form->form == HTTP_FORM_DEFAULT)
         form->form = HTTP_FORM_JSON;
@@ -146,8 +146,7 @@ static void respond_leshan(struct answer *answer) {
     bool good = true;
     for (size_t i = 0; i < answer->nodes.count && good; i++)
         good = leshan_values_add(&values, &answer->nodes.nodes[i]);
-    json_t *node =
-        answer->base->len == 0 ? leshan_node_paths_json(&values) : leshan_node_json(&values, answer->base);
+    json_t *node = answer->base->len == 0 ? leshan_node_paths_json(&values) : leshan_node_json(&values, answer->base);
     char *text = good ? json_dumps(node, JSON_COMPACT) : NULL;
     if (text == NULL)
         refuse_memory(answer);
@@ -156,6 +155,43 @@ static void respond_leshan(struct answer *answer) {
     free(text);
     json_decref(node);
     leshan_values_clear(&values);
+}
+
+/* The payload as it came. */
+static void respond_payload(struct answer *answer) {
+    static const struct {
+        int format;
+        enum http_form form;
+    } forms[] = {
+        {COAP_FORMAT_TEXT, HTTP_FORM_TEXT},
+        {COAP_FORMAT_LINK, HTTP_FORM_LINKS},
+        {COAP_FORMAT_CBOR, HTTP_FORM_CBOR},
+        {COAP_FORMAT_SENML_JSON, HTTP_FORM_SENML_JSON},
+        {COAP_FORMAT_SENML_CBOR, HTTP_FORM_SENML_CBOR},
+        {COAP_FORMAT_TLV, HTTP_FORM_TLV},
+        {COAP_FORMAT_OMA_JSON, HTTP_FORM_OMA_JSON},
+        {COAP_FORMAT_LWM2M_CBOR, HTTP_FORM_LWM2M_CBOR},
+    };
+    enum http_form form = HTTP_FORM_BYTES;
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+        form = forms[i].format == answer->content_format ? forms[i].form : form;
+    respond(answer, form, answer->result->body);
+}
+
+static void respond_pelion(struct answer *answer) {
+    static const struct data_form tlv = {.form = HTTP_FORM_TLV};
+    const struct lwm2m_value *value = answer->nodes.count == 0 ? NULL : &answer->nodes.nodes[0].value;
+    bool is_one = value != NULL && is_one_value(answer);
+    if (is_one && value->type == LWM2M_OPAQUE) {
+        respond(answer, HTTP_FORM_BYTES, value->bytes);
+    } else if (is_one && value->type != LWM2M_RAW) {
+        respond_text(answer);
+    } else if (is_one || value == NULL || answer->content_format == COAP_FORMAT_TLV) {
+        respond_payload(answer);
+    } else {
+        answer->form = &tlv;
+        respond_encoded(answer, LWM2M_FORMAT_TLV);
+    }
 }
 
 static void respond_decoded(struct answer *answer) {
@@ -174,6 +210,9 @@ static void respond_decoded(struct answer *answer) {
         break;
     case HTTP_FORM_LESHAN:
         respond_leshan(answer);
+        break;
+    case HTTP_FORM_PELION:
+        respond_pelion(answer);
         break;
     default:
         respond_json(answer);
@@ -228,10 +267,14 @@ static void decode_and_respond(struct answer *answer) {
         refuse_memory(answer);
     else if (is_empty)
         respond_decoded(answer); /* an object without instances, an instance without resources */
+    else if (answer->form->form == HTTP_FORM_PELION && answer->content_format < 0)
+        respond_payload(answer);
     else if (answer->content_format < 0)
         device_problem_undecodable(answer->call, answer->result, "the answer names no content format");
     else if (decode(answer, r, &scratch))
         respond_decoded(answer);
+    else if (answer->form->form == HTTP_FORM_PELION)
+        respond_payload(answer);
     else
         device_problem_undecodable(answer->call, answer->result, answer->fault);
     free(nodes);

@@ -15,6 +15,7 @@ static const char *const types[HTTP_FORM_COUNT] = {
     [HTTP_FORM_LWM2M_CBOR] = "application/vnd.oma.lwm2m+cbor",
     [HTTP_FORM_PCAPNG] = "application/x-pcapng",
     [HTTP_FORM_LESHAN] = "application/vnd.berth.leshan+json",
+    [HTTP_FORM_PELION] = "application/vnd.berth.pelion",
     [HTTP_FORM_PCAP] = "application/vnd.tcpdump.pcap",
 };
 

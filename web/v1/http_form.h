@@ -18,6 +18,7 @@ enum http_form {
     HTTP_FORM_PCAPNG, /* a capture for Wireshark, by two names */
     HTTP_FORM_PCAP,
     HTTP_FORM_LESHAN, /* nodes of the Leshan demo server (web/leshan/node.h), for calls from within */
+    HTTP_FORM_PELION, /* for calls from within, too: one value as text or bytes, more as TLV, what is not understood as it is */
     HTTP_FORM_COUNT,
     HTTP_FORM_DEFAULT, /* the request does not say */
     HTTP_FORM_OTHER,   /* one that nobody knows */

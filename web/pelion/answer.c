@@ -1,0 +1,69 @@
+/* How the facade answers: every answer has a number of its own, errors of /v3 are documents, those of /v2 bare words. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/random.h"
+#include "web/pelion/pelion.h"
+
+enum { HEADERS_MAX = 64 };
+
+static const char name[] = "X-Request-ID: ";
+
+static void put_headers(char headers[HEADERS_MAX]) {
+    snprintf(headers, HEADERS_MAX, "%s%016" PRIx64 "%016" PRIx64 "\r\n", name, random_u64(), random_u64());
+}
+
+static void send_json(struct http_request *request, unsigned status, json_t *json, const char *headers) {
+    char *text = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    if (text == NULL)
+        http_respond(request, &(struct http_response){.status = 503, .headers = headers});
+    else
+        http_respond(request, &(struct http_response){.status = status,
+                                                      .content_type = "application/json",
+                                                      .headers = headers,
+                                                      .body = slice_str(text)});
+    free(text);
+}
+
+void pelion_send_json(struct http_request *request, unsigned status, json_t *json) {
+    char headers[HEADERS_MAX];
+    put_headers(headers);
+    send_json(request, status, json, headers);
+}
+
+void pelion_send_text(struct http_request *request, unsigned status, const char *text) {
+    char headers[HEADERS_MAX];
+    put_headers(headers);
+    http_respond(request, &(struct http_response){.status = status,
+                                                  .content_type = *text == '\0' ? NULL : "text/plain",
+                                                  .headers = headers,
+                                                  .body = slice_str(text)});
+}
+
+static const char *type_of(unsigned status) {
+    switch (status) {
+    case 400:
+        return "bad_request";
+    case 401:
+        return "invalid_auth";
+    case 404:
+        return "not_found";
+    case 405:
+        return "method_not_supported";
+    case 409:
+        return "conflict";
+    default:
+        return "internal_server_error";
+    }
+}
+
+void pelion_send_error(struct http_request *request, unsigned status, const char *message) {
+    char headers[HEADERS_MAX];
+    put_headers(headers);
+    send_json(request, status,
+              json_pack("{sssissssss#s[]}", "object", "error", "code", (int)status, "type", type_of(status), "message",
+                        message, "request_id", headers + sizeof name - 1, 32, "fields"),
+              headers);
+}

@@ -1,0 +1,226 @@
+/* Channels: what happened, one message after the other, until the application fetches it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/text.h"
+#include "web/pelion/pelion.h"
+
+static const char *const kinds[PELION_KIND_COUNT] = {
+    [PELION_REGISTRATIONS] = "registrations",      [PELION_UPDATES] = "reg-updates",
+    [PELION_DEREGISTRATIONS] = "de-registrations", [PELION_EXPIRED] = "registrations-expired",
+    [PELION_NOTIFICATIONS] = "notifications",      [PELION_RESPONSES] = "async-responses",
+};
+
+/* ---- the queue ---- */
+
+static void drop_first(struct pelion_app *app) {
+    struct pelion_message *message = STAILQ_FIRST(&app->queue);
+    STAILQ_REMOVE_HEAD(&app->queue, entry);
+    app->queue_bytes -= message->size;
+    json_decref(message->json);
+    free(message);
+}
+
+/* All that waits, in one document: a list of each kind. */
+static json_t *take_all(struct pelion_app *app) {
+    json_t *document = json_object();
+    while (!STAILQ_EMPTY(&app->queue)) {
+        const struct pelion_message *message = STAILQ_FIRST(&app->queue);
+        json_t *list = json_object_get(document, kinds[message->kind]);
+        if (list == NULL) {
+            list = json_array();
+            json_object_set_new(document, kinds[message->kind], list);
+        }
+        json_array_append(list, message->json);
+        drop_first(app);
+    }
+    return document;
+}
+
+void pelion_tell(struct pelion_app *app, enum pelion_kind kind, json_t *json) {
+    struct pelion_message *message = app->channel == PELION_NO_CHANNEL ? NULL : malloc(sizeof *message);
+    if (message == NULL) {
+        json_decref(json);
+        return;
+    }
+    *message = (struct pelion_message){.kind = kind, .json = json};
+    message->size = sizeof *message + 128 + json_dumpb(json, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+    STAILQ_INSERT_TAIL(&app->queue, message, entry);
+    app->queue_bytes += message->size;
+    for (; app->queue_bytes > PELION_QUEUE_BYTES_MAX; app->dropped++)
+        drop_first(app);
+    if (app->dropped > 0)
+        pelion_later(app->pelion, EVENT_ODDITY, SLICE_NONE, 0, false);
+    if (app->poll != NULL)
+        http_wake(app->poll);
+}
+
+void pelion_tell_all(struct pelion *pelion, enum pelion_kind kind, json_t *json) {
+    for (struct pelion_app *app = pelion->apps; app != NULL; app = app->next)
+        pelion_tell(app, kind, json_incref(json));
+    json_decref(json);
+}
+
+void pelion_set_payload(json_t *json, struct slice payload, const char *type) {
+    size_t cap = payload.len * 4 / 3 + 8;
+    uint8_t *memory = malloc(cap);
+    struct buffer text = buffer_over(memory, memory == NULL ? 0 : cap);
+    text_put_base64(&text, payload);
+    json_object_set_new(json, "payload", json_stringn((const char *)memory, text.len));
+    free(memory);
+    if (type != NULL)
+        json_object_set_new(json, "ct", json_stringn(type, strcspn(type, ";")));
+    json_object_set_new(json, "max-age", json_integer(0));
+}
+
+/* ---- answers of devices ---- */
+
+/* A status for what is no success, and why nothing came from the device; NULL: something did. */
+struct failure {
+    int status;
+    const char *error;
+};
+
+static struct failure failure_of(const json_t *problem) {
+    static const struct {
+        const char *slug;
+        struct failure failure;
+    } failures[] = {
+        {"no-answer", {504, "TIMEOUT"}},
+        {"asleep", {503, "NOT_CONNECTED"}},
+        {"unreachable", {503, "NOT_CONNECTED"}},
+        {"expired", {429, "REQUEST_EXPIRED"}},
+        {"not-registered", {429, "DEVICE_REMOVED_REGISTRATION"}},
+        {"registration-gone", {429, "DEVICE_REMOVED_REGISTRATION"}},
+        {"cancelled", {429, "REQUEST_EXPIRED"}},
+        {"too-large", {413, NULL}},
+        {"result-too-large", {413, NULL}},
+        {"overloaded", {503, NULL}},
+        {"queue-full", {503, NULL}},
+    };
+    const char *code = json_string_value(json_object_get(problem, "coap_code"));
+    const char *type = json_string_value(json_object_get(problem, "type"));
+    const char *slug = type == NULL ? NULL : strrchr(type, '/');
+    if (code != NULL && strlen(code) >= 4 && (code[0] == '4' || code[0] == '5')) {
+        int status = (code[0] - '0') * 100 + (code[2] - '0') * 10 + (code[3] - '0');
+        bool is_known = status >= 500 || status == 404 || status == 412 || status == 413 || status == 415;
+        return (struct failure){is_known ? status : 400, NULL};
+    }
+    for (size_t i = 0; slug != NULL && i < sizeof failures / sizeof failures[0]; i++) {
+        if (strcmp(slug + 1, failures[i].slug) == 0)
+            return failures[i].failure;
+    }
+    return (struct failure){400, NULL};
+}
+
+static void set_failure(json_t *json, const struct http_response *response) {
+    json_t *problem =
+        response->body.len == 0 ? NULL : json_loadb((const char *)response->body.data, response->body.len, 0, NULL);
+    struct failure failure = failure_of(problem);
+    json_t *why = json_object_get(problem, "diagnostic");
+    if (json_string_length(why) == 0)
+        why = json_object_get(problem, "detail");
+    json_object_set_new(json, "status", json_integer(failure.status));
+    json_object_set_new(json, "payload", json_string(""));
+    if (failure.error != NULL)
+        json_object_set_new(json, "error", json_string(failure.error));
+    else
+        json_object_set(json, "error", why);
+    json_decref(problem);
+}
+
+void pelion_tell_response(struct pelion_app *app, const char *async_id, const struct http_response *response) {
+    json_t *json = json_pack("{ss}", "id", async_id);
+    if (response->status >= 300) {
+        set_failure(json, response);
+    } else {
+        json_object_set_new(json, "status", json_integer(200));
+        pelion_set_payload(json, response->content_type == NULL ? SLICE_NONE : response->body,
+                           response->content_type == NULL ? "text/plain" : response->content_type);
+    }
+    pelion_tell(app, PELION_RESPONSES, json);
+}
+
+/* ---- long poll ---- */
+
+/* The held request, which must be answered. */
+static struct http_request *end_poll(struct pelion_app *app) {
+    struct http_request *request = app->poll;
+    timer_cancel(&app->pelion->web->server->wheel, &app->poll_end);
+    app->poll = NULL;
+    app->poll_late = false;
+    request->gone = NULL;
+    request->resume = NULL;
+    return request;
+}
+
+static void on_poll_gone(struct http_request *request) {
+    end_poll(request->arg);
+}
+
+static void on_poll_resume(struct http_request *request) {
+    struct pelion_app *app = request->arg;
+    if (!STAILQ_EMPTY(&app->queue))
+        pelion_send_json(end_poll(app), 200, take_all(app));
+    else if (app->poll_late)
+        pelion_send_text(end_poll(app), 204, "");
+}
+
+static void on_poll_end(struct timer *timer, void *arg) {
+    struct pelion_app *app = TIMER_OWNER(timer, struct pelion_app, poll_end);
+    (void)arg;
+    app->poll_late = true;
+    http_wake(app->poll); /* after the leap that may be under way */
+}
+
+void pelion_pull(const struct call *call) {
+    struct pelion_app *app = pelion_app_of(call);
+    struct server *server = call->web->server;
+    if (app == NULL)
+        return;
+    app->channel = PELION_PULL;
+    if (app->poll != NULL) /* a client that polls again waits for the older one no more */
+        pelion_send_text(end_poll(app), 409, "");
+    if (!STAILQ_EMPTY(&app->queue)) {
+        pelion_send_json(call->request, 200, take_all(app));
+        return;
+    }
+    app->poll = call->request;
+    call->request->arg = app;
+    call->request->gone = on_poll_gone;
+    call->request->resume = on_poll_resume;
+    timer_schedule(&server->wheel, &app->poll_end, clock_now_ms(&server->clock) + PELION_PULL_MS, on_poll_end);
+}
+
+void pelion_close_channel(struct pelion_app *app) {
+    while (!STAILQ_EMPTY(&app->queue))
+        drop_first(app);
+    app->channel = PELION_NO_CHANNEL;
+    app->dropped = 0;
+    if (app->poll != NULL)
+        pelion_send_text(end_poll(app), 410, "CHANNEL_DELETED");
+}
+
+void pelion_pull_delete(const struct call *call) {
+    struct pelion_app *app = pelion_app_of(call);
+    if (app == NULL)
+        return;
+    bool had = app->channel == PELION_PULL;
+    if (had)
+        pelion_close_channel(app);
+    pelion_send_text(call->request, 200, had ? "REMOVED" : "ALREADY_DELETED");
+}
+
+void pelion_channel_get(const struct call *call) {
+    struct pelion_app *app = pelion_app_of(call);
+    if (app == NULL)
+        return;
+    if (app->channel == PELION_NO_CHANNEL)
+        pelion_send_error(call->request, 404, "There is no channel.");
+    else
+        pelion_send_json(call->request, 200, json_pack("{ss}", "delivery_mechanism", "LONG_POLLING"));
+}
+
+void pelion_callback_none(const struct call *call) {
+    pelion_send_text(call->request, 404, "");
+}

@@ -1,0 +1,421 @@
+#include "web/pelion/pelion.h"
+
+#include <mbedtls/constant_time.h>
+#include <mbedtls/platform_util.h>
+#include <mbedtls/sha256.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "common/base/text.h"
+#include "web/document.h"
+#include "web/stored.h"
+
+static const char setting[] = "pelion";
+
+/* ---- devices by their ids ---- */
+
+static void know(struct pelion *pelion, struct slice endpoint) {
+    struct device_id id = device_id_of(endpoint);
+    if (json_object_get(pelion->ids, id.hex) == NULL)
+        json_object_set_new(pelion->ids, id.hex, document_text(endpoint));
+}
+
+/* Devices come and go: those that are gone are forgotten when they are too many. */
+static void forget_strangers(struct pelion *pelion) {
+    const struct directory *directory = pelion->web->server->directory;
+    const char *id;
+    json_t *name;
+    void *next;
+    if (json_object_size(pelion->ids) <= directory_count(directory) + PELION_IDS_SPARE)
+        return;
+    json_object_foreach_safe(pelion->ids, next, id, name) {
+        if (directory_find(directory, document_string(name)) == NULL)
+            json_object_del(pelion->ids, id);
+    }
+}
+
+static void know_all(struct pelion *pelion) {
+    const struct registration *r;
+    uint32_t slot = 0;
+    while ((r = directory_next(pelion->web->server->directory, &slot)) != NULL)
+        know(pelion, registration_endpoint(r));
+}
+
+struct slice pelion_endpoint(const struct pelion *pelion, struct slice id) {
+    const json_t *name = id.len == 32 ? json_object_getn(pelion->ids, (const char *)id.data, id.len) : NULL;
+    return name == NULL ? SLICE_NONE : document_string(name);
+}
+
+struct registration *pelion_registration(const struct pelion *pelion, struct slice id) {
+    struct slice endpoint = pelion_endpoint(pelion, id);
+    return endpoint.data == NULL ? NULL : directory_find(pelion->web->server->directory, endpoint);
+}
+
+/* ---- tasks ---- */
+
+static void tell_dropped(struct pelion *pelion) {
+    for (struct pelion_app *app = pelion->apps; app != NULL; app = app->next) {
+        char why[128];
+        if (app->dropped == 0)
+            continue;
+        snprintf(why, sizeof why, "a Device Management channel was full: its oldest messages are lost, %llu so far",
+                 (unsigned long long)app->dropped);
+        app->dropped = 0;
+        event_publish(pelion->web->server->events, &(struct event){.type = EVENT_ODDITY, .detail = slice_str(why)});
+    }
+}
+
+static void run_task(struct pelion *pelion, const struct pelion_task *task) {
+    struct slice endpoint = slice_of(task->endpoint, task->endpoint_len);
+    switch (task->type) {
+    case EVENT_REGISTERED:
+        forget_strangers(pelion);
+        pelion_registered(pelion, endpoint, task->is_new);
+        break;
+    case EVENT_DEREGISTERED:
+        pelion_deregistered(pelion, endpoint);
+        break;
+    case EVENT_NOTIFICATION:
+        pelion_notified_whole(pelion, endpoint, task->number);
+        break;
+    case EVENT_OBSERVE_ENDED:
+        pelion_observation_ended(pelion, endpoint, task->number);
+        break;
+    case EVENT_REQUEST_COMPLETED:
+        pelion_request_completed(pelion, task->number);
+        break;
+    default:
+        tell_dropped(pelion);
+        break;
+    }
+}
+
+static void run_tasks(uv_idle_t *idle) {
+    struct pelion *pelion = idle->data;
+    struct pelion_task *task;
+    clock_update(&pelion->web->server->clock);
+    pelion->begun = 0;
+    while ((task = STAILQ_FIRST(&pelion->tasks)) != NULL) {
+        STAILQ_REMOVE_HEAD(&pelion->tasks, entry);
+        run_task(pelion, task);
+        free(task);
+    }
+    uv_idle_stop(idle);
+}
+
+static bool is_told_already(const struct pelion *pelion, enum event_type type, uint64_t number) {
+    const struct pelion_task *task;
+    STAILQ_FOREACH(task, &pelion->tasks, entry) {
+        if (task->type == type && task->number == number && (type == EVENT_NOTIFICATION || type == EVENT_ODDITY))
+            return true;
+    }
+    return false;
+}
+
+void pelion_later(struct pelion *pelion, enum event_type type, struct slice endpoint, uint64_t number, bool is_new) {
+    struct pelion_task *task = is_told_already(pelion, type, number) ? NULL : malloc(sizeof *task + endpoint.len);
+    if (task == NULL)
+        return;
+    *task = (struct pelion_task){.type = type, .number = number, .is_new = is_new, .endpoint_len = endpoint.len};
+    if (endpoint.len > 0)
+        memcpy(task->endpoint, endpoint.data, endpoint.len);
+    STAILQ_INSERT_TAIL(&pelion->tasks, task, entry);
+    uv_idle_start(&pelion->idle, run_tasks);
+}
+
+/* ---- events ---- */
+
+static void on_registration(struct pelion *pelion, const struct event *event, bool is_new) {
+    const struct registration *r = directory_find(pelion->web->server->directory, event->endpoint);
+    if (r == NULL)
+        return;
+    know(pelion, event->endpoint);
+    pelion_tell_all(pelion, is_new ? PELION_REGISTRATIONS : PELION_UPDATES,
+                    pelion_registration_json(pelion->web->server, r));
+    pelion_later(pelion, EVENT_REGISTERED, event->endpoint, 0, is_new);
+}
+
+static void on_end(struct pelion *pelion, const struct event *event) {
+    struct device_id id = device_id_of(event->endpoint);
+    know(pelion, event->endpoint);
+    pelion_tell_all(pelion, event->type == EVENT_EXPIRED ? PELION_EXPIRED : PELION_DEREGISTRATIONS,
+                    json_string(id.hex));
+    pelion_later(pelion, EVENT_DEREGISTERED, event->endpoint, 0, false);
+}
+
+static void on_event(void *arg, const struct event *event) {
+    struct pelion *pelion = arg;
+    switch (event->type) {
+    case EVENT_REGISTERED:
+    case EVENT_REPLACED:
+        on_registration(pelion, event, true);
+        break;
+    case EVENT_UPDATED:
+        on_registration(pelion, event, false);
+        break;
+    case EVENT_DEREGISTERED:
+    case EVENT_EXPIRED:
+        on_end(pelion, event);
+        break;
+    case EVENT_OBSERVE_STARTED:
+        pelion->begun = event->observation;
+        uv_idle_start(&pelion->idle, run_tasks); /* what follows then is no part of the answer */
+        return;
+    case EVENT_NOTIFICATION:
+        pelion_notified(pelion, event);
+        return;
+    case EVENT_OBSERVE_ENDED:
+        pelion_later(pelion, EVENT_OBSERVE_ENDED, event->endpoint, event->observation, false);
+        break;
+    case EVENT_REQUEST_COMPLETED:
+        pelion_later(pelion, EVENT_REQUEST_COMPLETED, event->endpoint, event->request.id, false);
+        break;
+    default:
+        break;
+    }
+    pelion->begun = 0;
+}
+
+/* ---- applications ---- */
+
+struct pelion_app *pelion_app_find(const struct pelion *pelion, struct slice key) {
+    struct pelion_app *app = pelion->apps;
+    while (app != NULL && !slice_is(key, app->key))
+        app = app->next;
+    return app;
+}
+
+static struct pelion_app *app_new(struct pelion *pelion, const char *key) {
+    struct pelion_app *app = pelion->app_count < PELION_APPS_MAX ? calloc(1, sizeof *app) : NULL;
+    if (app == NULL)
+        return NULL;
+    app->pelion = pelion;
+    memcpy(app->key, key, PELION_KEY_LEN);
+    STAILQ_INIT(&app->queue);
+    app->presubscriptions = json_array();
+    app->next = pelion->apps;
+    pelion->apps = app;
+    pelion->app_count++;
+    return app;
+}
+
+static void app_free(struct pelion_app *app) {
+    pelion_close_channel(app);
+    json_decref(app->presubscriptions);
+    free(app);
+}
+
+static void digest_of(struct slice key, uint8_t digest[32]) {
+    mbedtls_sha256(key.data, key.len, digest, 0);
+}
+
+static struct slice bearer(const struct http_request *request) {
+    static const char scheme[] = "Bearer ";
+    struct slice header = http_header(request, "authorization");
+    if (header.len < sizeof scheme - 1 || strncasecmp((const char *)header.data, scheme, sizeof scheme - 1) != 0)
+        return SLICE_NONE;
+    header = slice_from(header, sizeof scheme - 1);
+    while (header.len > 0 && header.data[0] == ' ')
+        header = slice_from(header, 1);
+    return header;
+}
+
+/* Every key is good when the server was started with none. */
+static bool read_key(const struct web *web, const struct http_request *request, char key[PELION_KEY_LEN + 1]) {
+    uint8_t given[32], ours[32];
+    struct slice text = bearer(request);
+    const char *wanted = web->server->config->api_key;
+    struct buffer hex = buffer_over(key, PELION_KEY_LEN);
+    if (text.len == 0)
+        return false;
+    digest_of(text, given);
+    digest_of(wanted == NULL ? text : slice_str(wanted), ours);
+    text_put_hex(&hex, slice_of(given, PELION_KEY_LEN / 2));
+    key[PELION_KEY_LEN] = '\0';
+    return mbedtls_ct_memcmp(given, ours, sizeof given) == 0;
+}
+
+struct pelion_app *pelion_app_of(const struct call *call) {
+    char key[PELION_KEY_LEN + 1];
+    struct pelion *pelion = call->web->pelion;
+    struct pelion_app *app = NULL;
+    if (read_key(call->web, call->request, key)) {
+        app = pelion_app_find(pelion, slice_str(key));
+        app = app == NULL ? app_new(pelion, key) : app;
+    }
+    if (app == NULL)
+        pelion_send_error(call->request, 503, "There are as many applications as there may be.");
+    return app;
+}
+
+/* ---- what is stored ---- */
+
+static json_t *state_json(const struct pelion *pelion) {
+    json_t *apps = json_object();
+    for (const struct pelion_app *app = pelion->apps; app != NULL; app = app->next) {
+        if (json_array_size(app->presubscriptions) > 0)
+            json_object_set(apps, app->key, app->presubscriptions);
+    }
+    return json_pack("{so}", "presubscriptions", apps);
+}
+
+static void on_stored(void *arg, enum store_result result) {
+    struct http_request *request = arg;
+    if (result == STORE_OK)
+        pelion_send_text(request, 204, "");
+    else
+        pelion_send_error(request, 503, "The database could not be written. Try again later.");
+}
+
+void pelion_store_and_answer(const struct call *call) {
+    json_t *state = state_json(call->web->pelion);
+    char *text = json_dumps(state, JSON_COMPACT);
+    json_decref(state);
+    enum store_result result =
+        text == NULL ? STORE_QUEUE_FULL
+                     : store_put_setting(call->web->server->store, setting, slice_str(text), on_stored, call->request);
+    free(text);
+    if (result != STORE_OK)
+        on_stored(call->request, result);
+}
+
+static void load(struct pelion *pelion, const json_t *state) {
+    const char *key;
+    json_t *list;
+    json_object_foreach(json_object_get(state, "presubscriptions"), key, list) {
+        struct pelion_app *app = strlen(key) == PELION_KEY_LEN ? app_new(pelion, key) : NULL;
+        if (app == NULL || !pelion_presubscriptions_good(list))
+            continue;
+        json_decref(app->presubscriptions);
+        app->presubscriptions = json_incref(list);
+    }
+    pelion_readopt(pelion);
+}
+
+/* ---- start and stop ---- */
+
+static struct pelion *pelion_new(struct web *web) {
+    struct pelion *pelion = calloc(1, sizeof *pelion);
+    if (pelion == NULL)
+        return NULL;
+    pelion->web = web;
+    pelion->ids = json_object();
+    pelion->subscriber = event_subscribe(web->server->events, on_event, pelion);
+    if (pelion->ids == NULL || pelion->subscriber == NULL) {
+        json_decref(pelion->ids);
+        free(pelion);
+        return NULL;
+    }
+    STAILQ_INIT(&pelion->tasks);
+    uv_idle_init(web->server->loop, &pelion->idle);
+    pelion->idle.data = pelion;
+    web_hold(web);
+    know_all(pelion);
+    web->pelion = pelion;
+    return pelion;
+}
+
+bool pelion_start(struct web *web) {
+    long len = store_get_setting(web->server->store, setting, NULL, 0);
+    char *text = len <= 0 ? NULL : malloc((size_t)len);
+    if (text == NULL)
+        return len <= 0;
+    struct pelion *pelion = pelion_new(web);
+    store_get_setting(web->server->store, setting, text, (size_t)len);
+    json_t *state = json_loadb(text, (size_t)len, 0, NULL);
+    if (pelion != NULL)
+        load(pelion, state);
+    json_decref(state);
+    free(text);
+    return pelion != NULL;
+}
+
+static void on_idle_closed(uv_handle_t *handle) {
+    struct pelion *pelion = handle->data;
+    struct web *web = pelion->web;
+    free(pelion);
+    web_release(web);
+}
+
+void pelion_stop(struct web *web) {
+    struct pelion *pelion = web->pelion;
+    struct pelion_task *task;
+    if (pelion == NULL)
+        return;
+    web->pelion = NULL;
+    event_unsubscribe(web->server->events, pelion->subscriber);
+    pelion_requests_end(pelion);
+    while (pelion->subscriptions != NULL)
+        pelion_unsubscribe(pelion, pelion->subscriptions, true);
+    for (struct pelion_app *app = pelion->apps, *next; app != NULL; app = next) {
+        next = app->next;
+        app_free(app);
+    }
+    while ((task = STAILQ_FIRST(&pelion->tasks)) != NULL) {
+        STAILQ_REMOVE_HEAD(&pelion->tasks, entry);
+        free(task);
+    }
+    json_decref(pelion->ids);
+    uv_close((uv_handle_t *)&pelion->idle, on_idle_closed);
+}
+
+/* ---- requests ---- */
+
+bool pelion_has(const struct route_path *path) {
+    size_t first = 0;
+    while (first + 1 < path->count && path->segments[first].len == 0)
+        first++;
+    return path->count > first + 1 && (slice_is(path->segments[first], "v2") || slice_is(path->segments[first], "v3"));
+}
+
+/* Clients put slashes twice, and at the end. */
+static void drop_empty_segments(struct route_path *path) {
+    size_t kept = 0;
+    for (size_t i = 0; i < path->count; i++) {
+        if (path->segments[i].len > 0)
+            path->segments[kept++] = path->segments[i];
+    }
+    path->count = kept;
+}
+
+static void send_options(struct http_request *request, const struct route_path *path) {
+    char headers[ROUTE_ALLOW_MAX + 16];
+    struct buffer text = buffer_over(headers, sizeof headers - 1);
+    buffer_put_str(&text, "Allow: ");
+    route_put_allowed(pelion_routes, path, &text);
+    buffer_put_str(&text, "\r\n");
+    headers[text.len] = '\0';
+    http_respond(request, &(struct http_response){.status = 204, .headers = headers});
+}
+
+static void send_not_allowed(struct http_request *request, const struct route_path *path) {
+    char allow[ROUTE_ALLOW_MAX + 1], message[ROUTE_ALLOW_MAX + 64];
+    struct buffer allowed = buffer_over(allow, sizeof allow - 1);
+    route_put_allowed(pelion_routes, path, &allowed);
+    snprintf(message, sizeof message, "The method does not go with this path; these do: %.*s.", (int)allowed.len,
+             allow);
+    pelion_send_error(request, 405, message);
+}
+
+void pelion_handle(struct call *call, struct route_path *path, struct buffer *memory) {
+    char key[PELION_KEY_LEN + 1];
+    const struct route *route = NULL;
+    drop_empty_segments(path);
+    enum route_result found = route_find(pelion_routes, call->request->method, path, &route, call->args);
+    const char *fault = query_parse(call->request->query, memory, &call->query);
+    if (found == ROUTE_NO_METHOD && strcmp(call->request->method, "OPTIONS") == 0)
+        send_options(call->request, path);
+    else if (!read_key(call->web, call->request, key))
+        pelion_send_error(call->request, 401, "It needs an API key: Authorization: Bearer KEY.");
+    else if (found == ROUTE_NO_PATH)
+        pelion_send_error(call->request, 404, "There is nothing at this path.");
+    else if (found == ROUTE_NO_METHOD)
+        send_not_allowed(call->request, path);
+    else if (fault != NULL)
+        pelion_send_error(call->request, 400, fault);
+    else if (call->web->pelion == NULL && pelion_new(call->web) == NULL)
+        pelion_send_error(call->request, 503, "The server is out of memory.");
+    else
+        route->handler(call);
+}

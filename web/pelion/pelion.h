@@ -1,0 +1,212 @@
+/* The Device Management facade (docs/pelion-api.md): the calls under /v2 and /v3 that client code of Pelion and Izuma
+ * sends, over what /v1 does. Its routes are a table of their own.
+ *
+ * An API key is an application: it has a channel, by which it is told what happens, and subscriptions. What is kept of a
+ * key is a hash of it. Nothing of this exists before the first call, unless pre-subscriptions were stored. */
+#ifndef BERTH_WEB_PELION_PELION_H
+#define BERTH_WEB_PELION_PELION_H
+
+#include <jansson.h>
+#include <sys/queue.h>
+
+#include "server/observation.h"
+#include "web/inner.h"
+#include "web/route.h"
+#include "web/web.h"
+
+enum {
+    PELION_APPS_MAX = 64,
+    PELION_QUEUE_BYTES_MAX = 8 * 1024 * 1024, /* of a channel; the oldest messages go first */
+    PELION_PULL_MS = 30000,
+    PELION_REQUESTS_MAX = 10000,        /* under way, of all devices … */
+    PELION_REQUESTS_OF_DEVICE_MAX = 20, /* … and of one */
+    PELION_SUBSCRIPTIONS_MAX = 10000,   /* in all */
+    PELION_PRESUBSCRIPTIONS_MAX = 1024, /* of an application */
+    PELION_IDS_SPARE = 10000,           /* devices that are registered no more, and still known by their ids */
+    PELION_ASYNC_ID_MAX = 40,
+    PELION_KEY_LEN = 32, /* hexadecimal digits of a hash of the API key */
+};
+
+enum pelion_kind {
+    PELION_REGISTRATIONS,
+    PELION_UPDATES,
+    PELION_DEREGISTRATIONS,
+    PELION_EXPIRED,
+    PELION_NOTIFICATIONS,
+    PELION_RESPONSES,
+    PELION_KIND_COUNT,
+};
+
+enum pelion_channel { PELION_NO_CHANNEL, PELION_PULL };
+
+/* A message that waits in a channel. */
+struct pelion_message {
+    STAILQ_ENTRY(pelion_message) entry;
+    enum pelion_kind kind;
+    size_t size;
+    json_t *json;
+};
+
+struct pelion_app {
+    struct pelion_app *next;
+    struct pelion *pelion;
+    char key[PELION_KEY_LEN + 1];
+    enum pelion_channel channel;
+    STAILQ_HEAD(, pelion_message) queue;
+    size_t queue_bytes;
+    uint64_t dropped;          /* messages for which there was no room, and which nobody was told of */
+    struct http_request *poll; /* held until there is a message; NULL: none */
+    struct timer poll_end;     /* its time-out */
+    bool poll_late;
+    json_t *presubscriptions; /* as they were put */
+};
+
+/* A path of a device that an application is told of. */
+struct pelion_subscription {
+    struct pelion_subscription *next;
+    struct pelion_app *app;
+    struct inner *inner; /* while it is begun */
+    char device[33];
+    char async_id[PELION_ASYNC_ID_MAX + 1]; /* of the answer; "": none is given */
+    struct lwm2m_path path;
+    uint64_t observation; /* 0: not known (yet); then any of that path is it */
+    bool is_pre;          /* made by a pre-subscription */
+};
+
+struct pelion_request;
+
+/* What an event leaves to be done when the loop goes on: events tell of it in the midst of other things. */
+struct pelion_task {
+    STAILQ_ENTRY(pelion_task) entry;
+    enum event_type type;
+    uint64_t number; /* of the observation, or the queued request */
+    bool is_new;     /* a registration that begins anew */
+    size_t endpoint_len;
+    uint8_t endpoint[];
+};
+
+struct pelion {
+    struct web *web;
+    struct event_subscriber *subscriber;
+    uv_idle_t idle; /* runs while there are tasks */
+    STAILQ_HEAD(, pelion_task) tasks;
+    json_t *ids; /* endpoint names by device id, in the order in which they came */
+    struct pelion_app *apps;
+    unsigned app_count;
+    struct pelion_request *requests;
+    struct pelion_subscription *subscriptions;
+    unsigned subscription_count;
+    bool is_loading; /* pre-subscriptions find what they had begun, and begin nothing */
+    uint64_t begun;  /* the observation whose first values are being told: they are an answer; 0: none */
+};
+
+/* ---- state ---- */
+
+/* After the devices are loaded: take up what was stored. False when out of memory. */
+bool pelion_start(struct web *web);
+
+/* Ahead of inner_end_all. */
+void pelion_stop(struct web *web);
+
+/* Whether a path is the facade's. */
+bool pelion_has(const struct route_path *path);
+
+/* Answer a request. `memory` has what is in `path`, and room for the query. */
+void pelion_handle(struct call *call, struct route_path *path, struct buffer *memory);
+
+extern const struct route_table pelion_routes;
+
+/* That of the key that came with a request; NULL: the request is answered. */
+struct pelion_app *pelion_app_of(const struct call *call);
+
+/* By the hash of its key; NULL: nobody has used it. */
+struct pelion_app *pelion_app_find(const struct pelion *pelion, struct slice key);
+
+/* The endpoint name of a device id; "" when it is not known. Valid until the loop goes on. */
+struct slice pelion_endpoint(const struct pelion *pelion, struct slice id);
+
+/* The registration of a device id, NULL: none. */
+struct registration *pelion_registration(const struct pelion *pelion, struct slice id);
+
+/* Commit the pre-subscriptions, and answer a request with 204. */
+void pelion_store_and_answer(const struct call *call);
+
+/* ---- answers ---- */
+
+/* `json` is given up. */
+void pelion_send_json(struct http_request *request, unsigned status, json_t *json);
+/* Text without quotes, as the calls of /v2 have it for errors; "": no body. */
+void pelion_send_text(struct http_request *request, unsigned status, const char *text);
+/* The error document of /v3. */
+void pelion_send_error(struct http_request *request, unsigned status, const char *message);
+
+/* ---- messages ---- */
+
+/* Put into the channel, if there is one; `json` is given up. */
+void pelion_tell(struct pelion_app *app, enum pelion_kind kind, json_t *json);
+void pelion_tell_all(struct pelion *pelion, enum pelion_kind kind, json_t *json);
+/* {payload, ct, max-age} into `json`. */
+void pelion_set_payload(json_t *json, struct slice payload, const char *type);
+/* The answer to what was asked for with `async_id`. */
+void pelion_tell_response(struct pelion_app *app, const char *async_id, const struct http_response *response);
+/* Close the channel: what waits in it is lost. */
+void pelion_close_channel(struct pelion_app *app);
+
+/* ---- devices ---- */
+
+/* As the registration message has it. */
+json_t *pelion_registration_json(const struct server *server, const struct registration *r);
+
+/* Whether there may be such a resource: it, or what it lies in, or something in it, is in the registration. */
+bool pelion_has_path(const struct registration *r, const struct lwm2m_path *path);
+
+/* "/v1/devices/ENDPOINT/3/0/1" and `suffix`. */
+void pelion_put_target(struct buffer *out, struct slice endpoint, const struct lwm2m_path *path, const char *suffix);
+
+/* What /v1 is to answer; by the parameters the answer finds back when it comes from the device's queue. */
+enum { PELION_ACCEPT_MAX = 160 };
+void pelion_put_accept(char text[PELION_ACCEPT_MAX], const struct pelion_app *app, const char *async_id);
+
+/* ---- requests ---- */
+
+/* A queued request is over: tell whoever had asked for it here. */
+void pelion_request_completed(struct pelion *pelion, uint64_t id);
+void pelion_requests_end(struct pelion *pelion);
+
+/* ---- subscriptions ---- */
+
+/* NULL: there are too many. `async_id` may be "". */
+struct pelion_subscription *pelion_subscribe(struct pelion_app *app, struct slice device, const struct lwm2m_path *path,
+                                             bool is_pre, const char *async_id);
+/* Take it out, and end its observation unless `device_forgot` it. */
+void pelion_unsubscribe(struct pelion *pelion, struct pelion_subscription *subscription, bool device_forgot);
+
+/* A device has registered: its subscriptions end when that is `is_new`, and pre-subscriptions begin. */
+void pelion_registered(struct pelion *pelion, struct slice endpoint, bool is_new);
+void pelion_presubscribe(struct pelion_app *app, struct registration *r);
+void pelion_deregistered(struct pelion *pelion, struct slice endpoint);
+
+/* Of an event of an observation. */
+void pelion_notified(struct pelion *pelion, const struct event *event);
+void pelion_notified_whole(struct pelion *pelion, struct slice endpoint, uint64_t observation);
+void pelion_observation_ended(struct pelion *pelion, struct slice endpoint, uint64_t observation);
+
+/* What pre-subscriptions had begun when the server was running before goes on. */
+void pelion_readopt(struct pelion *pelion);
+bool pelion_presubscriptions_good(const json_t *list);
+
+/* ---- tasks ---- */
+
+void pelion_later(struct pelion *pelion, enum event_type type, struct slice endpoint, uint64_t number, bool is_new);
+
+/* ---- handlers ---- */
+
+route_fn pelion_devices_list, pelion_devices_get, pelion_endpoints_list, pelion_endpoints_get;
+route_fn pelion_device_request;
+route_fn pelion_pull, pelion_pull_delete, pelion_channel_get, pelion_callback_none;
+route_fn pelion_subscription_put, pelion_subscription_get, pelion_subscription_delete;
+route_fn pelion_subscriptions_of_device, pelion_subscriptions_of_device_delete;
+route_fn pelion_presubscriptions_get, pelion_presubscriptions_put, pelion_presubscriptions_delete;
+route_fn pelion_account_get;
+
+#endif

@@ -1,0 +1,497 @@
+/* Subscriptions of single paths, and pre-subscriptions, by which devices are subscribed to when they register. A
+ * subscription is an observation of its own, made by a call of /v1 from within. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/random.h"
+#include "common/lwm2m/link_format.h"
+#include "common/lwm2m/text.h"
+#include "server/awake.h"
+#include "server/dealings.h"
+#include "web/document.h"
+#include "web/pelion/pelion.h"
+
+enum { TARGET_MAX = 1200, NAME_MAX_LEN = 64, PATH_MAX_LEN = 128, TEXT_MAX = 512, VALUE_MAX = 64 * 1024 };
+
+/* ---- the list ---- */
+
+static struct pelion_subscription *find(const struct pelion_app *app, struct slice device,
+                                        const struct lwm2m_path *path) {
+    struct pelion_subscription *s = app->pelion->subscriptions;
+    while (s != NULL && !(s->app == app && slice_is(device, s->device) && lwm2m_path_equal(&s->path, path)))
+        s = s->next;
+    return s;
+}
+
+static struct registration *registration_of(const struct pelion_subscription *s) {
+    return pelion_registration(s->app->pelion, slice_str(s->device));
+}
+
+/* Whether a subscription is told what an observation tells. */
+static bool is_of(const struct pelion_subscription *s, const struct observation *o) {
+    return !o->is_composite && o->path_count == 1 && lwm2m_path_equal(&o->paths[0], &s->path) &&
+           (s->observation == 0 || s->observation == o->id);
+}
+
+static struct observation *observation_of(const struct pelion_subscription *s) {
+    const struct registration *r = registration_of(s);
+    struct observation *o = r == NULL || r->dealings == NULL ? NULL : r->dealings->observations;
+    while (o != NULL && (!is_of(s, o) || o->is_auto || o->state == OBSERVATION_STARTING))
+        o = o->next;
+    return o;
+}
+
+static bool is_shared(const struct pelion *pelion, const struct pelion_subscription *s, const struct observation *o) {
+    for (const struct pelion_subscription *other = pelion->subscriptions; other != NULL; other = other->next) {
+        if (other != s && other->observation == o->id && strcmp(other->device, s->device) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What the device says to a Cancel is nobody's business. */
+static void on_cancelled(void *arg, const struct coap_reply *reply) {
+    (void)arg;
+    (void)reply;
+}
+
+void pelion_unsubscribe(struct pelion *pelion, struct pelion_subscription *s, bool device_forgot) {
+    struct pelion_subscription **link = &pelion->subscriptions;
+    struct observation *o = device_forgot ? NULL : observation_of(s);
+    while (*link != s)
+        link = &(*link)->next;
+    *link = s->next;
+    pelion->subscription_count--;
+    if (s->inner != NULL)
+        inner_cancel(s->inner);
+    else if (o != NULL && !is_shared(pelion, s, o))
+        observation_cancel(o, on_cancelled, NULL);
+    free(s);
+}
+
+static struct pelion_subscription *subscription_new(struct pelion_app *app, struct slice device,
+                                                    const struct lwm2m_path *path, bool is_pre) {
+    struct pelion *pelion = app->pelion;
+    struct pelion_subscription *s = pelion->subscription_count < PELION_SUBSCRIPTIONS_MAX ? calloc(1, sizeof *s) : NULL;
+    if (s == NULL || device.len != sizeof s->device - 1) {
+        free(s);
+        return NULL;
+    }
+    s->app = app;
+    s->path = *path;
+    s->is_pre = is_pre;
+    memcpy(s->device, device.data, device.len);
+    s->next = pelion->subscriptions;
+    pelion->subscriptions = s;
+    pelion->subscription_count++;
+    return s;
+}
+
+/* ---- beginning ---- */
+
+static uint64_t observation_in(const char *headers) {
+    static const char name[] = "Observation: ";
+    const char *line = headers == NULL ? NULL : strstr(headers, name);
+    return line == NULL ? 0 : strtoull(line + sizeof name - 1, NULL, 10);
+}
+
+static void on_answered(void *arg, const struct http_response *response) {
+    struct pelion_subscription *s = arg;
+    s->inner = NULL;
+    if (*s->async_id != '\0' && response->status != 202)
+        pelion_tell_response(s->app, s->async_id, response);
+    if (response->status < 300)
+        s->observation = observation_in(response->headers);
+    else
+        pelion_unsubscribe(s->app->pelion, s, true);
+}
+
+struct pelion_subscription *pelion_subscribe(struct pelion_app *app, struct slice device, const struct lwm2m_path *path,
+                                             bool is_pre, const char *async_id) {
+    const struct registration *r = pelion_registration(app->pelion, device);
+    struct pelion_subscription *s = r == NULL ? NULL : subscription_new(app, device, path, is_pre);
+    uint8_t memory[TARGET_MAX];
+    struct buffer target = buffer_over(memory, sizeof memory);
+    char accept[PELION_ACCEPT_MAX];
+    if (s == NULL)
+        return NULL;
+    snprintf(s->async_id, sizeof s->async_id, "%s", async_id);
+    pelion_put_target(&target, registration_endpoint(r), path, "/observe");
+    pelion_put_accept(accept, app, async_id);
+    struct inner *inner =
+        inner_start(app->pelion->web,
+                    &(struct inner_request){.method = "PUT",
+                                            .path = buffer_slice(&target),
+                                            .query = slice_str("force=1"),
+                                            .accept = accept,
+                                            .prefer = r->queue_mode && !awake_is(r) ? "respond-async" : NULL},
+                    on_answered, s);
+    if (inner == NULL) /* it is over, and perhaps gone */
+        return NULL;
+    s->inner = inner;
+    return s;
+}
+
+/* ---- what devices tell ---- */
+
+static void tell(const struct pelion_subscription *s, struct slice payload, const char *type) {
+    uint8_t memory[32];
+    struct buffer path = buffer_over(memory, sizeof memory);
+    lwm2m_path_put(&path, &s->path);
+    json_t *json = json_pack("{ssss#}", "ep", s->device, "path", (const char *)memory, (int)path.len);
+    pelion_set_payload(json, payload, type);
+    pelion_tell(s->app, PELION_NOTIFICATIONS, json);
+}
+
+static const struct observation *observation_in_event(const struct pelion *pelion, struct slice endpoint, uint64_t id) {
+    const struct registration *r = directory_find_newest(pelion->web->server->directory, endpoint);
+    const struct observation *o = r == NULL || r->dealings == NULL ? NULL : r->dealings->observations;
+    while (o != NULL && o->id != id)
+        o = o->next;
+    return o;
+}
+
+static void tell_each(struct pelion *pelion, struct slice endpoint, const struct observation *o, struct slice payload,
+                      const char *type) {
+    struct device_id id = device_id_of(endpoint);
+    for (struct pelion_subscription *s = pelion->subscriptions; s != NULL; s = s->next) {
+        if (strcmp(s->device, id.hex) != 0 || !is_of(s, o))
+            continue;
+        bool is_answer = !s->is_pre && pelion->begun == o->id; /* the async-response has it */
+        if (s->inner == NULL && s->observation == 0 && !is_answer)
+            s->observation = o->id;
+        if (!is_answer)
+            tell(s, payload, type);
+    }
+}
+
+/* A single value is told as it comes; what has several, when the loop goes on and all of it is there. */
+void pelion_notified(struct pelion *pelion, const struct event *event) {
+    const struct observation *o =
+        pelion->subscriptions == NULL ? NULL : observation_in_event(pelion, event->endpoint, event->observation);
+    if (o == NULL || event->is_stale || !event->has_node || o->is_composite)
+        return;
+    const struct lwm2m_value *value = &event->node.value;
+    bool is_one = lwm2m_path_equal(&event->node.path, &o->paths[0]) && o->paths[0].len >= 3;
+    if (!is_one || value->type == LWM2M_RAW) {
+        if (pelion->begun != o->id)
+            pelion_later(pelion, EVENT_NOTIFICATION, event->endpoint, o->id, false);
+        return;
+    }
+    if (value->type == LWM2M_OPAQUE) {
+        tell_each(pelion, event->endpoint, o, value->bytes, "application/octet-stream");
+        return;
+    }
+    bool is_text = value->type == LWM2M_STRING || value->type == LWM2M_CORELNK;
+    size_t cap = is_text ? value->bytes.len + 1 : TEXT_MAX;
+    uint8_t *memory = malloc(cap);
+    struct buffer text = buffer_over(memory, memory == NULL ? 0 : cap);
+    if (memory != NULL && lwm2m_text_encode(value, &text))
+        tell_each(pelion, event->endpoint, o, buffer_slice(&text), "text/plain");
+    free(memory);
+}
+
+static const char *media_type(int format) {
+    switch (format) {
+    case 0:
+        return "text/plain";
+    case 60:
+        return "application/cbor";
+    case 110:
+        return "application/senml+json";
+    case 112:
+        return "application/senml+cbor";
+    case 11542:
+        return "application/vnd.oma.lwm2m+tlv";
+    case 11543:
+        return "application/vnd.oma.lwm2m+json";
+    case 11544:
+        return "application/vnd.oma.lwm2m+cbor";
+    default:
+        return "application/octet-stream";
+    }
+}
+
+void pelion_notified_whole(struct pelion *pelion, struct slice endpoint, uint64_t observation) {
+    const struct observation *o = observation_in_event(pelion, endpoint, observation);
+    if (o != NULL && o->has_last)
+        tell_each(pelion, endpoint, o, slice_of(o->last, o->last_len), media_type(o->last_format));
+}
+
+void pelion_observation_ended(struct pelion *pelion, struct slice endpoint, uint64_t observation) {
+    struct device_id id = device_id_of(endpoint);
+    for (struct pelion_subscription *s = pelion->subscriptions, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->inner == NULL && s->observation == observation && strcmp(s->device, id.hex) == 0)
+            pelion_unsubscribe(pelion, s, true);
+    }
+}
+
+/* ---- registrations ---- */
+
+static void end_of_device(struct pelion *pelion, struct slice endpoint, bool also_pre, bool device_forgot) {
+    struct device_id id = device_id_of(endpoint);
+    for (struct pelion_subscription *s = pelion->subscriptions, *next; s != NULL; s = next) {
+        next = s->next;
+        if (strcmp(s->device, id.hex) == 0 && (also_pre || !s->is_pre))
+            pelion_unsubscribe(pelion, s, device_forgot);
+    }
+}
+
+void pelion_registered(struct pelion *pelion, struct slice endpoint, bool is_new) {
+    struct registration *r = directory_find(pelion->web->server->directory, endpoint);
+    if (is_new)
+        end_of_device(pelion, endpoint, false, false);
+    for (struct pelion_app *app = pelion->apps; r != NULL && app != NULL; app = app->next)
+        pelion_presubscribe(app, r);
+}
+
+void pelion_deregistered(struct pelion *pelion, struct slice endpoint) {
+    if (directory_find(pelion->web->server->directory, endpoint) == NULL)
+        end_of_device(pelion, endpoint, true, true);
+}
+
+/* ---- pre-subscriptions ---- */
+
+/* `pattern` may end in '*'. */
+static bool fits(struct slice pattern, struct slice text) {
+    if (pattern.len > 0 && pattern.data[pattern.len - 1] == '*')
+        return text.len >= pattern.len - 1 && memcmp(text.data, pattern.data, pattern.len - 1) == 0;
+    return slice_equal(pattern, text);
+}
+
+static bool fits_device(const json_t *entry, const json_t *device) {
+    const json_t *name = json_object_get(entry, "endpoint-name"), *type = json_object_get(entry, "endpoint-type");
+    if (name != NULL && !fits(document_string(name), document_string(json_object_get(device, "ep"))) &&
+        !fits(document_string(name), document_string(json_object_get(device, "original-ep"))))
+        return false;
+    return type == NULL || fits(document_string(type), document_string(json_object_get(device, "ept")));
+}
+
+static void begin(struct pelion_app *app, const json_t *device, const struct lwm2m_path *path) {
+    struct slice id = document_string(json_object_get(device, "ep"));
+    if (path->len == 0 || path->ids[0] == 0 || path->ids[0] == 21 || path->ids[0] == 23 || find(app, id, path) != NULL)
+        return;
+    if (!app->pelion->is_loading) {
+        pelion_subscribe(app, id, path, true, "");
+        return;
+    }
+    struct pelion_subscription *s = subscription_new(app, id, path, true);
+    if (s != NULL && observation_of(s) == NULL)
+        pelion_unsubscribe(app->pelion, s, true); /* it begins when the device is heard */
+}
+
+static void begin_known(struct pelion_app *app, const json_t *device, struct slice pattern) {
+    const json_t *resource;
+    size_t i;
+    json_array_foreach(json_object_get(device, "resources"), i, resource) {
+        struct slice text = document_string(json_object_get(resource, "path"));
+        struct lwm2m_path path;
+        if (json_is_true(json_object_get(resource, "obs")) && lwm2m_path_parse(text, &path, NULL) &&
+            (pattern.data == NULL || fits(pattern, text)))
+            begin(app, device, &path);
+    }
+}
+
+static void apply(struct pelion_app *app, const struct registration *r, const json_t *entry, const json_t *device) {
+    const json_t *paths = json_object_get(entry, "resource-path"), *text;
+    size_t i;
+    if (json_array_size(paths) == 0) {
+        begin_known(app, device, SLICE_NONE);
+        return;
+    }
+    json_array_foreach((json_t *)(uintptr_t)paths, i, text) {
+        struct slice pattern = document_string(text);
+        struct lwm2m_path path;
+        if (!lwm2m_path_parse(pattern, &path, NULL))
+            begin_known(app, device, pattern);
+        else if (pelion_has_path(r, &path))
+            begin(app, device, &path);
+    }
+}
+
+void pelion_presubscribe(struct pelion_app *app, struct registration *r) {
+    const json_t *entry;
+    size_t i;
+    if (json_array_size(app->presubscriptions) == 0)
+        return;
+    json_t *device = pelion_registration_json(app->pelion->web->server, r);
+    json_array_foreach(app->presubscriptions, i, entry) {
+        if (fits_device(entry, device))
+            apply(app, r, entry, device);
+    }
+    json_decref(device);
+}
+
+void pelion_readopt(struct pelion *pelion) {
+    struct registration *r;
+    uint32_t slot = 0;
+    pelion->is_loading = true;
+    while ((r = directory_next(pelion->web->server->directory, &slot)) != NULL) {
+        for (struct pelion_app *app = pelion->apps; app != NULL && r->dealings != NULL; app = app->next)
+            pelion_presubscribe(app, r);
+    }
+    pelion->is_loading = false;
+}
+
+static bool is_name(const json_t *name) {
+    return name == NULL || (json_is_string(name) && json_string_length(name) <= NAME_MAX_LEN);
+}
+
+bool pelion_presubscriptions_good(const json_t *list) {
+    const json_t *entry, *path;
+    size_t i, j;
+    if (!json_is_array(list) || json_array_size(list) > PELION_PRESUBSCRIPTIONS_MAX)
+        return false;
+    json_array_foreach((json_t *)(uintptr_t)list, i, entry) {
+        const json_t *paths = json_object_get(entry, "resource-path");
+        if (!json_is_object(entry) || !is_name(json_object_get(entry, "endpoint-name")) ||
+            !is_name(json_object_get(entry, "endpoint-type")) ||
+            (paths != NULL && (!json_is_array(paths) || json_array_size(paths) > NAME_MAX_LEN)))
+            return false;
+        json_array_foreach((json_t *)(uintptr_t)paths, j, path) {
+            if (!json_is_string(path) || json_string_length(path) > PATH_MAX_LEN)
+                return false;
+        }
+    }
+    return true;
+}
+
+void pelion_presubscriptions_get(const struct call *call) {
+    struct pelion_app *app = pelion_app_of(call);
+    if (app != NULL)
+        pelion_send_json(call->request, 200, json_incref(app->presubscriptions));
+}
+
+/* What the old list had begun ends unless the new one has it, too: all ends, and what is wanted begins. */
+static void replace(struct pelion_app *app, json_t *list) {
+    const struct directory *directory = app->pelion->web->server->directory;
+    struct pelion_subscription *next;
+    uint32_t slot = 0;
+    struct registration *r;
+    json_decref(app->presubscriptions);
+    app->presubscriptions = list;
+    for (struct pelion_subscription *s = app->pelion->subscriptions; s != NULL; s = next) {
+        next = s->next;
+        if (s->app == app && s->is_pre)
+            pelion_unsubscribe(app->pelion, s, false);
+    }
+    while (json_array_size(list) > 0 && (r = directory_next(directory, &slot)) != NULL)
+        pelion_presubscribe(app, r);
+}
+
+void pelion_presubscriptions_put(const struct call *call) {
+    struct pelion_app *app = pelion_app_of(call);
+    struct slice body = call->request->body;
+    json_t *list = app == NULL || body.len == 0 ? NULL : json_loadb((const char *)body.data, body.len, 0, NULL);
+    if (app == NULL)
+        return;
+    if (!pelion_presubscriptions_good(list)) {
+        json_decref(list);
+        pelion_send_error(call->request, 400,
+                          "It must be a list of at most 1024 objects with endpoint-name, endpoint-type (texts of at "
+                          "most 64 bytes) and resource-path (a list of at most 64 texts of at most 128 bytes).");
+        return;
+    }
+    replace(app, list);
+    pelion_store_and_answer(call);
+}
+
+void pelion_presubscriptions_delete(const struct call *call) {
+    struct pelion_app *app = pelion_app_of(call);
+    if (app == NULL)
+        return;
+    replace(app, json_array());
+    pelion_store_and_answer(call);
+}
+
+/* ---- /v2/subscriptions/{id} ---- */
+
+static bool read_path(const struct call *call, struct lwm2m_path *path) {
+    *path = (struct lwm2m_path){.len = 0};
+    for (size_t i = 1; i < ROUTE_ARGS_MAX && call->args[i].data != NULL; i++) {
+        uint64_t id;
+        if (!slice_to_u64(call->args[i], LWM2M_ID_MAX, &id))
+            return false;
+        *path = lwm2m_path_child(path, (uint16_t)id);
+    }
+    return true;
+}
+
+void pelion_subscription_put(const struct call *call) {
+    struct pelion_app *app = pelion_app_of(call);
+    struct lwm2m_path path;
+    char id[PELION_ASYNC_ID_MAX + 1];
+    if (app == NULL)
+        return;
+    const struct registration *r = pelion_registration(app->pelion, call->args[0]);
+    if (r == NULL || !read_path(call, &path) || !pelion_has_path(r, &path)) {
+        pelion_send_text(call->request, 404, "");
+        return;
+    }
+    struct pelion_subscription *older = find(app, call->args[0], &path);
+    if (older != NULL)
+        pelion_unsubscribe(app->pelion, older, false);
+    if (app->pelion->subscription_count >= PELION_SUBSCRIPTIONS_MAX) {
+        pelion_send_text(call->request, 429, "TOO_MANY_SUBSCRIPTIONS");
+        return;
+    }
+    snprintf(id, sizeof id, "%08" PRIx64 "-%04" PRIx64 "-4%03" PRIx64 "-8%03" PRIx64 "-%012" PRIx64, random_u64() >> 32,
+             random_u64() >> 48, random_u64() >> 52, random_u64() >> 52, random_u64() >> 16);
+    pelion_send_json(call->request, 202, json_pack("{ss}", "async-response-id", id));
+    pelion_subscribe(app, call->args[0], &path, false, id);
+}
+
+void pelion_subscription_get(const struct call *call) {
+    struct pelion_app *app = pelion_app_of(call);
+    struct lwm2m_path path;
+    if (app != NULL)
+        pelion_send_text(call->request, read_path(call, &path) && find(app, call->args[0], &path) != NULL ? 200 : 404,
+                         "");
+}
+
+void pelion_subscription_delete(const struct call *call) {
+    struct pelion_app *app = pelion_app_of(call);
+    struct lwm2m_path path;
+    if (app == NULL)
+        return;
+    struct pelion_subscription *s = read_path(call, &path) ? find(app, call->args[0], &path) : NULL;
+    if (s != NULL)
+        pelion_unsubscribe(app->pelion, s, false);
+    pelion_send_text(call->request, 204, "");
+}
+
+void pelion_subscriptions_of_device(const struct call *call) {
+    struct pelion_app *app = pelion_app_of(call);
+    if (app == NULL)
+        return;
+    size_t cap = app->pelion->subscription_count * 32ul + 1;
+    char *memory = malloc(cap);
+    struct buffer list = buffer_over(memory, memory == NULL ? 0 : cap - 1);
+    for (const struct pelion_subscription *s = app->pelion->subscriptions; s != NULL; s = s->next) {
+        if (s->app != app || !slice_is(call->args[0], s->device))
+            continue;
+        if (list.len > 0)
+            buffer_put_u8(&list, '\n');
+        lwm2m_path_put(&list, &s->path);
+    }
+    if (list.len == 0)
+        pelion_send_text(call->request, 404, "");
+    else
+        http_respond(call->request, &(struct http_response){
+                                        .status = 200, .content_type = "text/uri-list", .body = buffer_slice(&list)});
+    free(memory);
+}
+
+void pelion_subscriptions_of_device_delete(const struct call *call) {
+    struct pelion_app *app = pelion_app_of(call);
+    if (app == NULL)
+        return;
+    for (struct pelion_subscription *s = app->pelion->subscriptions, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->app == app && slice_is(call->args[0], s->device))
+            pelion_unsubscribe(app->pelion, s, false);
+    }
+    pelion_send_text(call->request, 204, "");
+}
