@@ -410,6 +410,8 @@ static void take(struct http_connection *c, struct slice bytes) {
     while (bytes.len > 0 && may_parse(c))
         bytes = parse(c, bytes);
     c->parsing = false;
+    if (c->state == HTTP_STREAMING && c->request.received != NULL && bytes.len > 0)
+        c->request.received(&c->request, bytes);
     if (c->state == HTTP_OVER || c->state == HTTP_STREAMING)
         return;
     if (!pile_add(&c->ahead, bytes.data, bytes.len)) {
@@ -612,6 +614,18 @@ void http_begin(struct http_request *request, const struct http_response *respon
     put_head(&head, c, response);
     buffer_printf(&head, "Content-Length: %llu\r\n\r\n", (unsigned long long)len);
     http_write(request, buffer_slice(&head));
+}
+
+void http_upgrade(struct http_request *request, const char *headers,
+                  void (*received)(struct http_request *request, struct slice bytes)) {
+    static const char line[] = "HTTP/1.1 101 Switching Protocols\r\n";
+    struct http_connection *c = connection_of(request);
+    struct slice parts[] = {slice_of(line, sizeof line - 1), slice_str(headers), slice_str("\r\n")};
+    count_response(c->http, 101);
+    c->keep_alive = false;
+    c->state = HTTP_STREAMING;
+    request->received = received;
+    tcp_write(&c->tcp, parts, 3);
 }
 
 void http_finish(struct http_request *request) {

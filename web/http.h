@@ -35,6 +35,8 @@ struct http_request {
     unsigned (*take)(struct http_request *request, struct slice part, const char **why);
     void (*dropped)(struct http_request *request);
 
+    void (*received)(struct http_request *request, struct slice bytes); /* set by http_upgrade */
+
     const struct http_internal *internal; /* NULL: it came over a connection */
 };
 
@@ -95,6 +97,11 @@ void http_finish(struct http_request *request);
 /* Send status 200 and the headers. Set `gone` before. */
 void http_stream(struct http_request *request, const char *content_type);
 void http_write(struct http_request *request, struct slice bytes);
+
+/* The connection speaks another protocol from now on (101; RFC 9110 §7.8): `headers` are lines, each ended by CRLF, what is
+ * written goes out as it is, and `received` gets what comes in. Set `gone` before. */
+void http_upgrade(struct http_request *request, const char *headers,
+                  void (*received)(struct http_request *request, struct slice bytes));
 
 /* Bytes written that the client has not taken yet. */
 size_t http_queued(const struct http_request *request);

@@ -1,8 +1,12 @@
 /* Channels: what happened, one message after the other, until the application fetches it. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/random.h"
 #include "common/base/text.h"
+#include "web/document.h"
 #include "web/pelion/pelion.h"
 
 static const char *const kinds[PELION_KIND_COUNT] = {
@@ -21,20 +25,56 @@ static void drop_first(struct pelion_app *app) {
     free(message);
 }
 
+static void set_style(const struct pelion_app *app, const struct pelion_message *message, json_t *entry) {
+    static const bool has_original[PELION_KIND_COUNT] = {[PELION_NOTIFICATIONS] = true};
+    struct slice endpoint = pelion_endpoint(app->pelion, document_string(json_object_get(entry, "ep")));
+    char uid[33];
+    snprintf(uid, sizeof uid, "%016" PRIx64 "%016" PRIx64, random_u64(), random_u64());
+    if (app->style.has_uid)
+        json_object_set_new(entry, "uid", json_string(uid));
+    if (app->style.has_timestamp)
+        json_object_set_new(entry, "timestamp", json_integer((json_int_t)message->ts_ms));
+    if (app->style.has_endpoint && has_original[message->kind] && endpoint.data != NULL)
+        json_object_set_new(entry, "original-ep", document_text(endpoint));
+}
+
+/* The first one, as it is to be written; it is in the queue no more. Messages are shared among channels. */
+static json_t *take_first(struct pelion_app *app) {
+    const struct pelion_message *message = STAILQ_FIRST(&app->queue);
+    json_t *entry = json_is_string(message->json) && app->style.deregistrations_as_object
+                        ? json_pack("{sO}", "ep", message->json)
+                        : json_copy(message->json);
+    if (json_is_object(entry))
+        set_style(app, message, entry);
+    drop_first(app);
+    return entry;
+}
+
 /* All that waits, in one document: a list of each kind. */
 static json_t *take_all(struct pelion_app *app) {
     json_t *document = json_object();
     while (!STAILQ_EMPTY(&app->queue)) {
-        const struct pelion_message *message = STAILQ_FIRST(&app->queue);
-        json_t *list = json_object_get(document, kinds[message->kind]);
+        const char *kind = kinds[STAILQ_FIRST(&app->queue)->kind];
+        json_t *list = json_object_get(document, kind);
         if (list == NULL) {
             list = json_array();
-            json_object_set_new(document, kinds[message->kind], list);
+            json_object_set_new(document, kind, list);
         }
-        json_array_append(list, message->json);
-        drop_first(app);
+        json_array_append_new(list, take_first(app));
     }
     return document;
+}
+
+json_t *pelion_take_some(struct pelion_app *app) {
+    enum { CHUNK = 100 };
+    size_t most = app->style.chunk == 0 ? CHUNK : app->style.chunk;
+    if (STAILQ_EMPTY(&app->queue))
+        return NULL;
+    enum pelion_kind kind = STAILQ_FIRST(&app->queue)->kind;
+    json_t *list = json_array();
+    while (!STAILQ_EMPTY(&app->queue) && STAILQ_FIRST(&app->queue)->kind == kind && json_array_size(list) < most)
+        json_array_append_new(list, take_first(app));
+    return json_pack("{so}", kinds[kind], list);
 }
 
 void pelion_tell(struct pelion_app *app, enum pelion_kind kind, json_t *json) {
@@ -43,7 +83,8 @@ void pelion_tell(struct pelion_app *app, enum pelion_kind kind, json_t *json) {
         json_decref(json);
         return;
     }
-    *message = (struct pelion_message){.kind = kind, .json = json};
+    *message =
+        (struct pelion_message){.kind = kind, .json = json, .ts_ms = clock_now_ms(&app->pelion->web->server->clock)};
     message->size = sizeof *message + 128 + json_dumpb(json, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
     STAILQ_INSERT_TAIL(&app->queue, message, entry);
     app->queue_bytes += message->size;
@@ -53,6 +94,8 @@ void pelion_tell(struct pelion_app *app, enum pelion_kind kind, json_t *json) {
         pelion_later(app->pelion, EVENT_ODDITY, SLICE_NONE, 0, false);
     if (app->poll != NULL)
         http_wake(app->poll);
+    if (app->socket != NULL)
+        pelion_socket_wake(app->socket);
 }
 
 void pelion_tell_all(struct pelion *pelion, enum pelion_kind kind, json_t *json) {
@@ -178,6 +221,10 @@ void pelion_pull(const struct call *call) {
     struct server *server = call->web->server;
     if (app == NULL)
         return;
+    if (app->channel != PELION_NO_CHANNEL && app->channel != PELION_PULL) {
+        pelion_send_text(call->request, 400, "");
+        return;
+    }
     app->channel = PELION_PULL;
     if (app->poll != NULL) /* a client that polls again waits for the older one no more */
         pelion_send_text(end_poll(app), 409, "");
@@ -197,6 +244,11 @@ void pelion_close_channel(struct pelion_app *app) {
         drop_first(app);
     app->channel = PELION_NO_CHANNEL;
     app->dropped = 0;
+    app->style = (struct pelion_style){.chunk = 0};
+    json_decref(app->serialization);
+    app->serialization = NULL;
+    if (app->socket != NULL)
+        pelion_socket_close(app->socket, 1000);
     if (app->poll != NULL)
         pelion_send_text(end_poll(app), 410, "CHANNEL_DELETED");
 }
@@ -218,7 +270,9 @@ void pelion_channel_get(const struct call *call) {
     if (app->channel == PELION_NO_CHANNEL)
         pelion_send_error(call->request, 404, "There is no channel.");
     else
-        pelion_send_json(call->request, 200, json_pack("{ss}", "delivery_mechanism", "LONG_POLLING"));
+        pelion_send_json(
+            call->request, 200,
+            json_pack("{ss}", "delivery_mechanism", app->channel == PELION_SOCKET ? "WEB_SOCKET" : "LONG_POLLING"));
 }
 
 void pelion_callback_none(const struct call *call) {

@@ -212,7 +212,15 @@ static void digest_of(struct slice key, uint8_t digest[32]) {
 
 static struct slice bearer(const struct http_request *request) {
     static const char scheme[] = "Bearer ";
-    struct slice header = http_header(request, "authorization");
+    static const char prefix[] = "pelion_";
+    struct slice header = http_header(request, "authorization"),
+                 offered = http_header(request, "sec-websocket-protocol");
+    const uint8_t *at =
+        header.data != NULL || offered.len == 0 ? NULL : memmem(offered.data, offered.len, prefix, sizeof prefix - 1);
+    if (at != NULL) { /* a browser can put it nowhere else: "wss, pelion_KEY" */
+        offered = slice_from(offered, (size_t)(at - offered.data) + sizeof prefix - 1);
+        return slice_of(offered.data, strcspn((const char *)offered.data, ", "));
+    }
     if (header.len < sizeof scheme - 1 || strncasecmp((const char *)header.data, scheme, sizeof scheme - 1) != 0)
         return SLICE_NONE;
     header = slice_from(header, sizeof scheme - 1);

@@ -37,14 +37,23 @@ enum pelion_kind {
     PELION_KIND_COUNT,
 };
 
-enum pelion_channel { PELION_NO_CHANNEL, PELION_PULL };
+enum pelion_channel { PELION_NO_CHANNEL, PELION_PULL, PELION_SOCKET };
 
 /* A message that waits in a channel. */
 struct pelion_message {
     STAILQ_ENTRY(pelion_message) entry;
     enum pelion_kind kind;
+    uint64_t ts_ms; /* when it was put there */
     size_t size;
     json_t *json;
+};
+
+struct pelion_socket;
+
+/* How messages are written, as an application has asked for. */
+struct pelion_style {
+    uint64_t chunk; /* entries in a message; 0: as many as there are */
+    bool has_uid, has_timestamp, has_endpoint, deregistrations_as_object;
 };
 
 struct pelion_app {
@@ -54,9 +63,12 @@ struct pelion_app {
     enum pelion_channel channel;
     STAILQ_HEAD(, pelion_message) queue;
     size_t queue_bytes;
-    uint64_t dropped;          /* messages for which there was no room, and which nobody was told of */
-    struct http_request *poll; /* held until there is a message; NULL: none */
-    struct timer poll_end;     /* its time-out */
+    uint64_t dropped;             /* messages for which there was no room, and which nobody was told of */
+    struct http_request *poll;    /* held until there is a message; NULL: none */
+    struct pelion_socket *socket; /* NULL: none is open */
+    struct pelion_style style;
+    json_t *serialization; /* the words for that; NULL: none */
+    struct timer poll_end; /* its time-out */
     bool poll_late;
     json_t *presubscriptions; /* as they were put */
 };
@@ -149,8 +161,17 @@ void pelion_tell_all(struct pelion *pelion, enum pelion_kind kind, json_t *json)
 void pelion_set_payload(json_t *json, struct slice payload, const char *type);
 /* The answer to what was asked for with `async_id`. */
 void pelion_tell_response(struct pelion_app *app, const char *async_id, const struct http_response *response);
+/* The next message for a socket, entries of one kind; NULL: there is none. */
+json_t *pelion_take_some(struct pelion_app *app);
 /* Close the channel: what waits in it is lost. */
 void pelion_close_channel(struct pelion_app *app);
+
+/* ---- sockets ---- */
+
+/* There is something to send. */
+void pelion_socket_wake(struct pelion_socket *socket);
+/* End it with this status code (RFC 6455 §7.4). */
+void pelion_socket_close(struct pelion_socket *socket, unsigned code);
 
 /* ---- devices ---- */
 
@@ -204,6 +225,7 @@ void pelion_later(struct pelion *pelion, enum event_type type, struct slice endp
 route_fn pelion_devices_list, pelion_devices_get, pelion_endpoints_list, pelion_endpoints_get;
 route_fn pelion_device_request;
 route_fn pelion_pull, pelion_pull_delete, pelion_channel_get, pelion_callback_none;
+route_fn pelion_websocket_put, pelion_websocket_get, pelion_websocket_delete, pelion_websocket_connect;
 route_fn pelion_subscription_put, pelion_subscription_get, pelion_subscription_delete;
 route_fn pelion_subscriptions_of_device, pelion_subscriptions_of_device_delete;
 route_fn pelion_presubscriptions_get, pelion_presubscriptions_put, pelion_presubscriptions_delete;
