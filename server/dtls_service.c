@@ -419,13 +419,18 @@ static size_t list_hosts(const struct config *config, char name[HOST_NAME_MAX + 
     return count;
 }
 
-static bool add_own_certificates(struct server *server, char *error, size_t error_size) {
-    const struct config *config = server->config;
+bool dtls_service_own_certificate(struct server *server, const struct pki_pair *authority, struct pki_pair *own,
+                                  char *error, size_t error_size) {
     char name[HOST_NAME_MAX + 1] = "";
     struct slice hosts[PKI_HOSTS_MAX];
+    size_t count = list_hosts(server->config, name, hosts);
+    return own_pki_server(server->config->data, server->seal, authority, hosts, count, own, error, error_size);
+}
+
+static bool add_own_certificates(struct server *server, char *error, size_t error_size) {
+    const struct config *config = server->config;
     struct pki_pair authority, own;
     const char *problem = "";
-    size_t count = list_hosts(config, name, hosts);
     if (!own_pki_authority(config->data, server->seal, true, &authority, error, error_size))
         return false;
     bool good = config->authority_count > 0 ||
@@ -433,7 +438,7 @@ static bool add_own_certificates(struct server *server, char *error, size_t erro
     if (!good)
         fail("certificates", config->data, problem, error, error_size);
     if (good && config->certificate_count == 0) {
-        good = own_pki_server(config->data, server->seal, &authority, hosts, count, &own, error, error_size);
+        good = dtls_service_own_certificate(server, &authority, &own, error, error_size);
         if (good && !add_certificate(server, slice_of(own.certificate, own.certificate_len),
                                      slice_of(own.key, own.key_len), &problem))
             good = fail("certificates", config->data, problem, error, error_size);

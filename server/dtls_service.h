@@ -5,11 +5,17 @@
 
 #include "common/net/dtls.h"
 #include "common/net/tls.h"
+#include "server/pki.h"
 #include "server/server.h"
 
 /* When there are listeners with security: make or read certificates, and take the datagrams of coaps ones from server->udp
  * and the connections of coaps+tcp ones from server->streams. Before those listen. False: one line in `error`. */
 bool dtls_service_start(struct server *server, char *error, size_t error_size);
+
+/* The server's own certificate, by the names of --hostname or of this host; made when there is none. False: one line in
+ * `error`. */
+bool dtls_service_own_certificate(struct server *server, const struct pki_pair *authority, struct pki_pair *own,
+                                  char *error, size_t error_size);
 
 /* Bring back sessions, before registrations, which look for theirs with dtls_service_link. False: one line in `error`. */
 bool dtls_service_load(struct server *server, char *error, size_t error_size);

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "common/net/tcp.h"
+#include "web/http_tls.h"
 
 enum {
     TARGET_MAX = 8 * 1024,
@@ -35,6 +36,7 @@ struct pile {
 struct http_connection {
     struct tcp_connection tcp; /* first member */
     struct http *http;
+    struct http_tls_session *tls; /* NULL: it is plain */
     llhttp_t parser;
     struct http_request request;
     struct pile head; /* target, name, value, name, value …, each ended by NUL; names in lower case */
@@ -47,7 +49,7 @@ struct http_connection {
     const char *refusal;                              /* why the request is refused … */
     uint16_t refusal_status;
     uint8_t state; /* enum http_state */
-    bool head_complete, keep_alive, parsing;
+    bool head_complete, keep_alive, parsing, has_begun;
     bool serving; /* counts towards max_connections: not when it was refused, or has given its last answer */
 };
 
@@ -93,6 +95,23 @@ static struct slice pile_slice(const struct pile *pile) {
     return slice_of(pile->data, pile->len);
 }
 
+/* ---- under HTTP: the connection, or TLS on it ---- */
+
+static void put(struct http_connection *c, const struct slice *parts, size_t count) {
+    if (c->tls == NULL) {
+        tcp_write(&c->tcp, parts, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        http_tls_send(c->tls, parts[i]);
+}
+
+static void finish(struct http_connection *c) {
+    if (c->tls != NULL)
+        http_tls_end(c->tls);
+    tcp_finish(&c->tcp);
+}
+
 /* ---- lives and ends ---- */
 
 static void http_free_if_over(struct http *http) {
@@ -116,6 +135,7 @@ static void free_connection(struct http_connection *c) {
     pile_free(&c->head);
     pile_free(&c->body);
     pile_free(&c->ahead);
+    http_tls_session_free(c->tls);
     free(c);
     http->counters.connections--;
     http_free_if_over(http);
@@ -321,7 +341,7 @@ static int on_headers_complete(llhttp_t *parser) {
     if (expect.len != 12 || strncasecmp((const char *)expect.data, "100-continue", 12) != 0)
         return refuse_later(c, 417, "The only expectation that can be met is 100-continue.");
     if (has_body)
-        tcp_write(&c->tcp, &(struct slice){(const uint8_t *)"HTTP/1.1 100 Continue\r\n\r\n", 25}, 1);
+        put(c, &(struct slice){(const uint8_t *)"HTTP/1.1 100 Continue\r\n\r\n", 25}, 1);
     return 0;
 }
 
@@ -424,7 +444,7 @@ static void take(struct http_connection *c, struct slice bytes) {
 /* Nothing is left to answer, and nothing will come. */
 static void finish_if_ended(struct http_connection *c) {
     if (c->tcp.peer_ended && c->ahead.len == 0 && (c->state == HTTP_IDLE || c->state == HTTP_READING))
-        tcp_finish(&c->tcp);
+        finish(c);
 }
 
 static void take_ahead(struct http_connection *c) {
@@ -447,16 +467,43 @@ static void continue_connection(struct http_connection *c) {
 
 /* ---- what the connection tells ---- */
 
-static void on_received(struct tcp_connection *tcp, struct slice bytes) {
-    struct http_connection *c = (struct http_connection *)tcp;
+static void on_content(void *arg, struct slice bytes) {
+    struct http_connection *c = arg;
     c->http->counters.bytes_in += bytes.len;
     if (c->ahead.len == 0) {
         take(c, bytes);
     } else if (!pile_add(&c->ahead, bytes.data, bytes.len)) {
-        tcp_close(tcp);
+        tcp_close(&c->tcp);
     } else {
         take_ahead(c);
     }
+}
+
+static void on_sealed(void *arg, struct slice bytes) {
+    struct http_connection *c = arg;
+    tcp_write(&c->tcp, &bytes, 1);
+}
+
+/* Whoever begins with a record of TLS speaks that. */
+static bool secure(struct http_connection *c, uint8_t first) {
+    enum { HANDSHAKE_RECORD = 0x16 };
+    const struct http_options *options = &c->http->options;
+    c->has_begun = true;
+    if (first != HANDSHAKE_RECORD || options->secure == NULL || c->state != HTTP_IDLE)
+        return true;
+    struct http_tls *tls = options->secure(options->arg);
+    c->tls = tls == NULL ? NULL : http_tls_session_new(tls, on_sealed, on_content, c);
+    return c->tls != NULL;
+}
+
+static void on_received(struct tcp_connection *tcp, struct slice bytes) {
+    struct http_connection *c = (struct http_connection *)tcp;
+    if (!c->has_begun && bytes.len > 0 && !secure(c, bytes.data[0]))
+        tcp_close(tcp);
+    else if (c->tls == NULL)
+        on_content(c, bytes);
+    else if (!http_tls_feed(c->tls, bytes))
+        tcp_close(tcp);
 }
 
 /* The client has closed, or at least its half. Who waits for something to happen is told that nobody waits any more;
@@ -477,10 +524,12 @@ static void on_drained(struct tcp_connection *tcp) {
 static void on_swept(struct tcp_connection *tcp, uint64_t now_ms) {
     struct http_connection *c = (struct http_connection *)tcp;
     uint64_t idle_ms = (uint64_t)c->http->options.idle_s * 1000;
-    if (c->state == HTTP_READING && now_ms - c->since_ms > REQUEST_MS)
+    if (c->tls != NULL && !http_tls_is_ready(c->tls) && now_ms - c->since_ms > REQUEST_MS)
+        tcp_close(tcp);
+    else if (c->state == HTTP_READING && now_ms - c->since_ms > REQUEST_MS)
         refuse(c, 408, "The request was not complete 10 seconds after it had begun.");
     else if (c->state == HTTP_IDLE && tcp_queued(tcp) == 0 && now_ms - c->since_ms > idle_ms)
-        tcp_finish(tcp);
+        finish(c);
 }
 
 static struct tcp_connection *on_open(void *arg) {
@@ -555,7 +604,7 @@ static void end_request(struct http_connection *c) {
         c->state = HTTP_OVER;
         pile_free(&c->ahead);
         stop_serving(c);
-        tcp_finish(&c->tcp);
+        finish(c);
         return;
     }
     begin_state(c, HTTP_IDLE);
@@ -582,7 +631,7 @@ void http_respond(struct http_request *request, const struct http_response *resp
         buffer_printf(&head, "Content-Length: %zu\r\n", response->body.len);
     buffer_put_str(&head, "\r\n");
     struct slice parts[] = {buffer_slice(&head), request->head ? SLICE_NONE : response->body};
-    tcp_write(&c->tcp, parts, 2);
+    put(c, parts, 2);
     end_request(c);
 }
 
@@ -625,15 +674,15 @@ void http_upgrade(struct http_request *request, const char *headers,
     c->keep_alive = false;
     c->state = HTTP_STREAMING;
     request->received = received;
-    tcp_write(&c->tcp, parts, 3);
+    put(c, parts, 3);
 }
 
 void http_finish(struct http_request *request) {
-    tcp_finish(&connection_of(request)->tcp);
+    finish(connection_of(request));
 }
 
 void http_write(struct http_request *request, struct slice bytes) {
-    tcp_write(&connection_of(request)->tcp, &bytes, 1);
+    put(connection_of(request), &bytes, 1);
 }
 
 size_t http_queued(const struct http_request *request) {

@@ -13,6 +13,7 @@
 #include "common/net/address.h"
 
 struct http;
+struct http_tls; /* web/http_tls.h */
 
 /* Valid until it is answered: with http_respond, exactly once, now or later; or, as a stream, until `gone`. The slices
  * too. */
@@ -63,6 +64,9 @@ struct http_options {
     void (*begin)(void *arg, struct http_request *request);
     void (*handle)(void *arg, struct http_request *request);
     void (*refused)(void *arg, struct http_request *request, unsigned status, const char *detail);
+    /* A connection's first byte is a TLS record's (0x16; no method of HTTP begins so): what to secure it with, which lives
+     * until `closed`. NULL: close it. The option may be NULL, too: then that is no request. */
+    struct http_tls *(*secure)(void *arg);
     void (*closed)(void *arg); /* after http_close: nothing of it is left */
     void *arg;
 };

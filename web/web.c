@@ -5,8 +5,12 @@
 #include <strings.h>
 #include <time.h>
 
+#include "common/base/log.h"
+#include "server/dtls_service.h"
+#include "server/own_pki.h"
 #include "web/api.h"
 #include "web/http.h"
+#include "web/http_tls.h"
 #include "web/inner.h"
 #include "web/leshan/leshan.h"
 #include "web/pelion/pelion.h"
@@ -144,6 +148,32 @@ static void begin(void *arg, struct http_request *request) {
         route->begin(&call);
 }
 
+/* With the certificate that devices are shown, too, which is made now when there is none. */
+static struct http_tls *make_tls(struct server *server, char *error, size_t error_size) {
+    struct pki_pair authority, own;
+    struct http_tls *tls = NULL;
+    const char *problem = "";
+    if (!own_pki_authority(server->config->data, server->seal, true, &authority, error, error_size))
+        return NULL;
+    if (dtls_service_own_certificate(server, &authority, &own, error, error_size)) {
+        tls = http_tls_new(slice_of(own.certificate, own.certificate_len), slice_of(own.key, own.key_len), &problem);
+        snprintf(error, error_size, "%s", problem);
+        pki_forget(&own);
+    }
+    pki_forget(&authority);
+    return tls;
+}
+
+static struct http_tls *secure(void *arg) {
+    struct web *web = ((struct web_listener *)arg)->web;
+    char error[512] = "";
+    if (web->tls == NULL)
+        web->tls = make_tls(web->server, error, sizeof error);
+    if (web->tls == NULL)
+        log_write(LOG_ERROR, "http", "there is no HTTPS: %s", error);
+    return web->tls;
+}
+
 static void refused(void *arg, struct http_request *request, unsigned status, const char *detail) {
     (void)arg;
     problem_send(request, problem_of_status(status), "%s", detail);
@@ -158,6 +188,7 @@ void web_hold(struct web *web) {
 void web_release(struct web *web) {
     if (--web->handles > 0)
         return;
+    http_tls_free(web->tls);
     free(web->openapi);
     free(web);
 }
@@ -191,6 +222,7 @@ static bool listen_at(struct web *web, size_t number, char *error, size_t error_
                                                         .begin = begin,
                                                         .handle = handle,
                                                         .refused = refused,
+                                                        .secure = secure,
                                                         .closed = on_http_closed,
                                                         .arg = listener},
                                  error, error_size);

@@ -8,6 +8,7 @@
 struct event_stream;
 struct http;
 struct http_request;
+struct http_tls;     /* web/http_tls.h */
 struct inner;        /* web/inner.h */
 struct pelion;       /* web/pelion/pelion.h */
 struct replay;       /* web/v1/replay.h */
@@ -27,12 +28,13 @@ struct web {
     struct event_stream *streams;
     struct replay *replays; /* queued requests that are being run */
     struct inner *inners;   /* calls of the API from within */
+    struct http_tls *tls;   /* NULL until somebody speaks it */
     struct pelion *pelion;  /* NULL until somebody calls it */
     struct scenario_job *scenarios;
     uint64_t last_scenario; /* its number */
     unsigned scenario_count;
-    unsigned waiting;       /* requests whose answer waits for an event (waiters) or a device (device calls) */
-    unsigned handles;       /* not closed yet */
+    unsigned waiting; /* requests whose answer waits for an event (waiters) or a device (device calls) */
+    unsigned handles; /* not closed yet */
 };
 
 /* Listen wherever server->config->http says. NULL with one line in `error`. */
