@@ -97,6 +97,51 @@ def test_the_key_that_the_server_was_started_with_is_the_only_one(start_berth):
     )
 
 
+def made(pelion: PelionClient, name: str) -> tuple[str, PelionClient]:
+    status, key = pelion.call("POST", "/v3/api-keys", {"name": name})
+    assert (status, key["object"], key["name"], key["status"]) == (
+        201,
+        "api-key",
+        name,
+        "ACTIVE",
+    )
+    return key["id"], PelionClient(pelion.port, key["key"])
+
+
+def test_keys_are_made_and_deleted(start_berth):
+    berth = start_berth("--api-key", "ak_first", data="keys")
+    pelion = PelionClient(berth.http_port, "ak_first")
+    first, second = made(pelion, "one"), made(pelion, "two")
+    assert first[1].key != second[1].key
+    status, shown = second[1].call("GET", f"/v3/api-keys/{first[0]}")
+    assert (status, shown["name"]) == (200, "one") and "key" not in shown
+    assert [entry["id"] for entry in pelion.call("GET", "/v3/api-keys")[1]["data"]] == [
+        first[0],
+        second[0],
+    ]
+    assert second[1].call("DELETE", f"/v3/api-keys/{first[0]}") == (204, "")
+    assert first[1].call("GET", "/v3/devices")[0] == 401
+    assert pelion.call("DELETE", f"/v3/api-keys/{first[0]}")[0] == 404
+    berth.stop()
+    berth = start_berth("--api-key", "ak_first", data="keys")
+    assert (
+        PelionClient(berth.http_port, second[1].key).call("GET", "/v3/devices")[0]
+        == 200
+    )
+    assert (
+        PelionClient(berth.http_port, first[1].key).call("GET", "/v3/devices")[0] == 401
+    )
+
+
+def test_a_deleted_key_is_refused_by_a_server_that_takes_any(pelion):
+    id, client = made(pelion, "short-lived")
+    opened(client)
+    assert pelion.call("DELETE", f"/v3/api-keys/{id}")[0] == 204
+    assert client.call("GET", "/v3/devices")[0] == 401
+    for body in ({}, {"name": ""}, {"name": "x" * 101}, {"name": 5}, "x"):
+        assert pelion.call("POST", "/v3/api-keys", body)[0] == 400
+
+
 def test_slashes_may_be_too_many(pelion, device):
     for path in (
         f"/v3/devices/{device}/",
@@ -310,6 +355,7 @@ def test_registrations_are_told(pelion, served, start_device):  # noqa: F811
     told = pelion.message("registrations", **{"original-ep": "dev2"})
     assert (told["ept"], told["q"]) == ("default", False)
     assert any(entry["path"].startswith("/3/0") for entry in told["resources"])
+    device.line("Device ID: ", partly=True)  # it knows that it is registered
     device.close()
     assert pelion.message("de-registrations") == told["ep"]
     assert pelion.call("GET", f"/v3/devices/{told['ep']}")[1]["state"] == "deregistered"
@@ -369,6 +415,7 @@ def test_presubscriptions_begin_now_and_later(pelion, device, served, start_devi
         decoded(pelion.message("notifications", ep=device, path="/3442/0/110"))
         == "another"
     )
+    late.line("Device ID: ", partly=True)
     late.close()
     assert pelion.call("PUT", "/v2/subscriptions", [])[0] == 204
     assert pelion.call("GET", "/v2/subscriptions") == (200, [])

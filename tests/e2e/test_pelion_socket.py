@@ -223,6 +223,13 @@ def test_ends(pelion, connect):
     assert third.closed() == 1000
 
 
+def test_the_socket_of_a_deleted_key_is_closed(pelion, connect):
+    key = pelion.call("POST", "/v3/api-keys", {"name": "x"})[1]
+    socket = ready(PelionClient(pelion.port, key["key"]), connect, key=key["key"])
+    assert pelion.call("DELETE", f"/v3/api-keys/{key['id']}")[0] == 204
+    assert socket.closed() == 1008
+
+
 @pytest.mark.parametrize(
     ("opcode", "payload", "how", "code"),
     [

@@ -69,11 +69,14 @@ static void request_free(struct pelion_request *request) {
     free(request);
 }
 
-void pelion_requests_end(struct pelion *pelion) {
-    while (pelion->requests != NULL) {
-        if (pelion->requests->inner != NULL)
-            inner_cancel(pelion->requests->inner);
-        request_free(pelion->requests);
+void pelion_requests_end(struct pelion *pelion, const struct pelion_app *app) {
+    for (struct pelion_request *request = pelion->requests, *next; request != NULL; request = next) {
+        next = request->next;
+        if (app != NULL && request->app != app)
+            continue;
+        if (request->inner != NULL)
+            inner_cancel(request->inner);
+        request_free(request);
     }
 }
 

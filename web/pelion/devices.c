@@ -14,8 +14,7 @@ static void set(json_t *object, const char *name, json_t *value) {
     json_object_set_new(object, name, value);
 }
 
-/* As client code parses it: the fraction must be there. */
-static json_t *time_json(uint64_t unix_ms) {
+json_t *pelion_time_json(uint64_t unix_ms) {
     char text[48];
     time_t seconds = (time_t)(unix_ms / 1000);
     struct tm parts;
@@ -138,12 +137,12 @@ static json_t *device_json(const struct web *web, const char *id, const json_t *
                   "device_execution_mode", r != NULL && r->profile == PROFILE_PELION ? 1 : 0, "lifecycle_status",
                   "enabled", "groups", "custom_attributes", "auto_update", 0);
     set(json, "endpoint_type", r == NULL ? json_string("default") : type_json(r));
-    set(json, "created_at", r == NULL ? json_null() : time_json(r->registered_at_ms));
-    set(json, "updated_at", r == NULL ? json_null() : time_json(r->updated_at_ms));
-    set(json, "etag", r == NULL ? json_null() : time_json(r->updated_at_ms));
-    set(json, "bootstrapped_timestamp", r == NULL ? json_null() : time_json(r->registered_at_ms));
+    set(json, "created_at", r == NULL ? json_null() : pelion_time_json(r->registered_at_ms));
+    set(json, "updated_at", r == NULL ? json_null() : pelion_time_json(r->updated_at_ms));
+    set(json, "etag", r == NULL ? json_null() : pelion_time_json(r->updated_at_ms));
+    set(json, "bootstrapped_timestamp", r == NULL ? json_null() : pelion_time_json(r->registered_at_ms));
     set(json, "connector_expiration_date",
-        r == NULL || r->expires_at_ms == UINT64_MAX ? json_null() : time_json(r->expires_at_ms));
+        r == NULL || r->expires_at_ms == UINT64_MAX ? json_null() : pelion_time_json(r->expires_at_ms));
     return json;
 }
 
@@ -290,7 +289,7 @@ void pelion_devices_list(const struct call *call) {
 void pelion_account_get(const struct call *call) {
     json_t *json = json_pack("{sssssssssssss[]}", "object", "account", "id", "00000000000000000000000000000001",
                              "status", "ACTIVE", "tier", "1", "end_market", "", "display_name", "Berth", "aliases");
-    set(json, "etag", time_json(call->web->started_s * 1000));
-    set(json, "created_at", time_json(call->web->started_s * 1000));
+    set(json, "etag", pelion_time_json(call->web->started_s * 1000));
+    set(json, "created_at", pelion_time_json(call->web->started_s * 1000));
     pelion_send_json(call->request, 200, json);
 }

@@ -206,8 +206,34 @@ static void app_free(struct pelion_app *app) {
     free(app);
 }
 
+void pelion_app_end(struct pelion_app *app) {
+    struct pelion *pelion = app->pelion;
+    struct pelion_app **link = &pelion->apps;
+    if (app->socket != NULL)
+        pelion_socket_close(app->socket, 1008);
+    pelion_requests_end(pelion, app);
+    for (struct pelion_subscription *s = pelion->subscriptions, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->app == app)
+            pelion_unsubscribe(pelion, s, false);
+    }
+    while (*link != app)
+        link = &(*link)->next;
+    *link = app->next;
+    pelion->app_count--;
+    app_free(app);
+}
+
 static void digest_of(struct slice key, uint8_t digest[32]) {
     mbedtls_sha256(key.data, key.len, digest, 0);
+}
+
+void pelion_put_hash(struct slice key, char hash[PELION_KEY_LEN + 1]) {
+    uint8_t digest[32];
+    struct buffer hex = buffer_over(hash, PELION_KEY_LEN);
+    digest_of(key, digest);
+    text_put_hex(&hex, slice_of(digest, PELION_KEY_LEN / 2));
+    hash[PELION_KEY_LEN] = '\0';
 }
 
 static struct slice bearer(const struct http_request *request) {
@@ -229,18 +255,20 @@ static struct slice bearer(const struct http_request *request) {
     return header;
 }
 
-/* Every key is good when the server was started with none. */
+/* Every key is good when the server was started with none, but those that were deleted. */
 static bool read_key(const struct web *web, const struct http_request *request, char key[PELION_KEY_LEN + 1]) {
     uint8_t given[32], ours[32];
     struct slice text = bearer(request);
     const char *wanted = web->server->config->api_key;
-    struct buffer hex = buffer_over(key, PELION_KEY_LEN);
+    bool is_known = false;
     if (text.len == 0)
         return false;
+    pelion_put_hash(text, key);
+    bool is_good = web->pelion != NULL && pelion_key_is_good(web->pelion, key, &is_known);
+    if (is_known || wanted == NULL)
+        return is_good || !is_known;
     digest_of(text, given);
-    digest_of(wanted == NULL ? text : slice_str(wanted), ours);
-    text_put_hex(&hex, slice_of(given, PELION_KEY_LEN / 2));
-    key[PELION_KEY_LEN] = '\0';
+    digest_of(slice_str(wanted), ours);
     return mbedtls_ct_memcmp(given, ours, sizeof given) == 0;
 }
 
@@ -265,7 +293,7 @@ static json_t *state_json(const struct pelion *pelion) {
         if (json_array_size(app->presubscriptions) > 0)
             json_object_set(apps, app->key, app->presubscriptions);
     }
-    return json_pack("{so}", "presubscriptions", apps);
+    return json_pack("{sosO}", "presubscriptions", apps, "keys", pelion->keys);
 }
 
 static void on_stored(void *arg, enum store_result result) {
@@ -276,21 +304,29 @@ static void on_stored(void *arg, enum store_result result) {
         pelion_send_error(request, 503, "The database could not be written. Try again later.");
 }
 
-void pelion_store_and_answer(const struct call *call) {
-    json_t *state = state_json(call->web->pelion);
+void pelion_store(struct pelion *pelion, store_done_fn *done, void *arg) {
+    json_t *state = state_json(pelion);
     char *text = json_dumps(state, JSON_COMPACT);
     json_decref(state);
-    enum store_result result =
-        text == NULL ? STORE_QUEUE_FULL
-                     : store_put_setting(call->web->server->store, setting, slice_str(text), on_stored, call->request);
+    enum store_result result = text == NULL
+                                   ? STORE_QUEUE_FULL
+                                   : store_put_setting(pelion->web->server->store, setting, slice_str(text), done, arg);
     free(text);
     if (result != STORE_OK)
-        on_stored(call->request, result);
+        done(arg, result);
+}
+
+void pelion_store_and_answer(const struct call *call) {
+    pelion_store(call->web->pelion, on_stored, call->request);
 }
 
 static void load(struct pelion *pelion, const json_t *state) {
     const char *key;
-    json_t *list;
+    json_t *list, *keys = json_object_get(state, "keys");
+    if (json_is_object(keys)) {
+        json_decref(pelion->keys);
+        pelion->keys = json_incref(keys);
+    }
     json_object_foreach(json_object_get(state, "presubscriptions"), key, list) {
         struct pelion_app *app = strlen(key) == PELION_KEY_LEN ? app_new(pelion, key) : NULL;
         if (app == NULL || !pelion_presubscriptions_good(list))
@@ -309,9 +345,11 @@ static struct pelion *pelion_new(struct web *web) {
         return NULL;
     pelion->web = web;
     pelion->ids = json_object();
+    pelion->keys = json_object();
     pelion->subscriber = event_subscribe(web->server->events, on_event, pelion);
-    if (pelion->ids == NULL || pelion->subscriber == NULL) {
+    if (pelion->ids == NULL || pelion->keys == NULL || pelion->subscriber == NULL) {
         json_decref(pelion->ids);
+        json_decref(pelion->keys);
         free(pelion);
         return NULL;
     }
@@ -353,7 +391,7 @@ void pelion_stop(struct web *web) {
         return;
     web->pelion = NULL;
     event_unsubscribe(web->server->events, pelion->subscriber);
-    pelion_requests_end(pelion);
+    pelion_requests_end(pelion, NULL);
     while (pelion->subscriptions != NULL)
         pelion_unsubscribe(pelion, pelion->subscriptions, true);
     for (struct pelion_app *app = pelion->apps, *next; app != NULL; app = next) {
@@ -365,6 +403,8 @@ void pelion_stop(struct web *web) {
         free(task);
     }
     json_decref(pelion->ids);
+    json_decref(pelion->keys);
+    pelion->keys = NULL; /* commits are still to come */
     uv_close((uv_handle_t *)&pelion->idle, on_idle_closed);
 }
 

@@ -16,6 +16,7 @@
 
 enum {
     PELION_APPS_MAX = 64,
+    PELION_KEYS_MAX = 1024,                   /* made here, and those that were deleted */
     PELION_QUEUE_BYTES_MAX = 8 * 1024 * 1024, /* of a channel; the oldest messages go first */
     PELION_PULL_MS = 30000,
     PELION_REQUESTS_MAX = 10000,        /* under way, of all devices … */
@@ -102,7 +103,8 @@ struct pelion {
     struct event_subscriber *subscriber;
     uv_idle_t idle; /* runs while there are tasks */
     STAILQ_HEAD(, pelion_task) tasks;
-    json_t *ids; /* endpoint names by device id, in the order in which they came */
+    json_t *keys; /* made here, by their ids: {name, hash, created_at, is_deleted} */
+    json_t *ids;  /* endpoint names by device id, in the order in which they came */
     struct pelion_app *apps;
     unsigned app_count;
     struct pelion_request *requests;
@@ -140,6 +142,16 @@ struct slice pelion_endpoint(const struct pelion *pelion, struct slice id);
 /* The registration of a device id, NULL: none. */
 struct registration *pelion_registration(const struct pelion *pelion, struct slice id);
 
+/* Whether a key was made here and is good; *is_known: it was made here, and may be deleted now. */
+bool pelion_key_is_good(const struct pelion *pelion, const char *hash, bool *is_known);
+/* What is kept of a key: PELION_KEY_LEN digits, and a NUL. */
+void pelion_put_hash(struct slice key, char hash[PELION_KEY_LEN + 1]);
+/* Its key is no more: all that it has ends. */
+void pelion_app_end(struct pelion_app *app);
+
+/* Commit keys and pre-subscriptions; `done` is called once. */
+void pelion_store(struct pelion *pelion, store_done_fn *done, void *arg);
+
 /* Commit the pre-subscriptions, and answer a request with 204. */
 void pelion_store_and_answer(const struct call *call);
 
@@ -175,6 +187,9 @@ void pelion_socket_close(struct pelion_socket *socket, unsigned code);
 
 /* ---- devices ---- */
 
+/* As client code parses it: the fraction must be there. */
+json_t *pelion_time_json(uint64_t unix_ms);
+
 /* As the registration message has it. */
 json_t *pelion_registration_json(const struct server *server, const struct registration *r);
 
@@ -192,7 +207,8 @@ void pelion_put_accept(char text[PELION_ACCEPT_MAX], const struct pelion_app *ap
 
 /* A queued request is over: tell whoever had asked for it here. */
 void pelion_request_completed(struct pelion *pelion, uint64_t id);
-void pelion_requests_end(struct pelion *pelion);
+/* Of one application; NULL: of all. */
+void pelion_requests_end(struct pelion *pelion, const struct pelion_app *app);
 
 /* ---- subscriptions ---- */
 
@@ -230,5 +246,6 @@ route_fn pelion_subscription_put, pelion_subscription_get, pelion_subscription_d
 route_fn pelion_subscriptions_of_device, pelion_subscriptions_of_device_delete;
 route_fn pelion_presubscriptions_get, pelion_presubscriptions_put, pelion_presubscriptions_delete;
 route_fn pelion_account_get;
+route_fn pelion_keys_list, pelion_keys_post, pelion_keys_get, pelion_keys_delete;
 
 #endif
