@@ -101,7 +101,7 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
                      "The request target must be a path in which each '%%' is followed by two hexadecimal digits.");
         return;
     }
-    if (pelion_has(&path)) {
+    if (role != LISTENER_BOOTSTRAP && pelion_has(&path)) {
         pelion_handle(&call, &path, &memory);
         return;
     }

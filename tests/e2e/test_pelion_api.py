@@ -158,6 +158,11 @@ def test_unknown_paths_and_methods_are_errors_in_json(pelion):
     assert (status, answer["code"]) == (405, 405)
 
 
+def test_the_bootstrap_server_has_none_of_it(start_berth):
+    berth = start_berth(web="http://127.0.0.1:0?role=bootstrap")
+    assert PelionClient(berth.http_port).call("GET", "/v3/devices")[0] == 404
+
+
 # ---- devices ----
 
 
