@@ -106,8 +106,10 @@ static void run_tasks(uv_idle_t *idle) {
 
 static bool is_told_already(const struct pelion *pelion, enum event_type type, uint64_t number) {
     const struct pelion_task *task;
+    if (type != EVENT_NOTIFICATION && type != EVENT_ODDITY)
+        return false;
     STAILQ_FOREACH(task, &pelion->tasks, entry) {
-        if (task->type == type && task->number == number && (type == EVENT_NOTIFICATION || type == EVENT_ODDITY))
+        if (task->type == type && task->number == number)
             return true;
     }
     return false;
