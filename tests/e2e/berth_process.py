@@ -71,6 +71,9 @@ class Device:
         return self.peer.request(DELETE, self.location, **kwargs)
 
 
+RUNNING: set = set()  # programs that tests have started; each has a log_path and last_words()
+
+
 class Berth:
     """Started, it has coap_port, http_port and listeners (the URIs with their real ports)."""
 
@@ -114,6 +117,7 @@ class Berth:
     def start(self, timeout: float = 30) -> Berth:
         """Start it and wait until it says that it is ready."""
         assert self.process is None
+        RUNNING.add(self)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BERTH_")}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
@@ -161,6 +165,16 @@ class Berth:
         """What it has written to stderr, over all its lives."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
+    def last_words(self) -> str:
+        words = [self.log()[-4000:]]
+        for path in ["/v1/events?poll=1&timeout=0s&limit=1000", "/v1/messages?limit=1000"]:
+            try:
+                items = self.http("GET", path, within=5).json["items"]
+            except Exception as error:  # that may be what the test is about
+                items = [repr(error)]
+            words += [str(item) for item in items[-40:]]
+        return "\n".join(words)
+
     def stop(self, timeout: float = 20) -> None:
         """End it as Docker does. It must exit with 0."""
         self.process.send_signal(signal.SIGTERM)
@@ -199,6 +213,7 @@ class Berth:
         self.peers.clear()
 
     def close(self) -> None:
+        RUNNING.discard(self)
         self.close_peers()
         if self.process is not None:
             self.stop()

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from berth_process import Berth
+from berth_process import RUNNING, Berth
 from coapstream import OVER
 
 
@@ -23,6 +23,14 @@ def pytest_generate_tests(metafunc):
     if mark is not None and "transport" in metafunc.fixturenames:
         over = [name for name in mark.args or OVER if name != "udp"]
         metafunc.parametrize("transport", ["udp", *over], indirect=True, scope="module")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that failed shows what the programs it had started last saw and said."""
+    report = (yield).get_result()
+    if report.when == "call" and report.failed:
+        report.sections += [(f"{program.log_path}", program.last_words()) for program in RUNNING]
 
 
 def skip_with_live_dtls(items):

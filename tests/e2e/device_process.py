@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from berth_process import SANITIZER_REPORT, program
+from berth_process import RUNNING, SANITIZER_REPORT, program
 from coapraw import ACK, CON, CONTENT_FORMAT, DELETE, EMPTY, LOCATION_PATH, POST, RST, URI_PATH, URI_QUERY, Coap, code
 
 
@@ -26,6 +26,7 @@ class DeviceProcess:
         self.log_path = log_path
         self.output = b""
         self.seen = 0  # bytes of the output that line() has passed
+        RUNNING.add(self)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BERTH_")}
         with open(log_path, "ab") as log:
             self.process = subprocess.Popen(
@@ -45,7 +46,7 @@ class DeviceProcess:
         self.command("fence")
         self.line("fence: there is no such command", partly=True)
 
-    def line(self, text: str, timeout: float = 10, partly: bool = False) -> str:
+    def line(self, text: str, timeout: float = 30, partly: bool = False) -> str:
         """Await a line that is `text`, or with `partly` begins so; it comes after the last one that was awaited."""
         deadline = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
@@ -61,12 +62,15 @@ class DeviceProcess:
                 assert chunk, f"no line {text!r} in\n{self.output.decode()}\n{self.log()}"
                 self.output += chunk
 
-    def event(self, name: str, timeout: float = 10) -> dict:
+    def event(self, name: str, timeout: float = 30) -> dict:
         """Of a device with --json: the next event of that name."""
         return json.loads(self.line(f'{{"event":"{name}"', timeout, partly=True))
 
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
+
+    def last_words(self) -> str:
+        return f"{self.output.decode()[-4000:]}\n{self.log()[-4000:]}"
 
     def terminate(self, how: int = signal.SIGTERM) -> None:
         self.process.send_signal(how)
@@ -90,6 +94,7 @@ class DeviceProcess:
         assert self.process.returncode == -signal.SIGKILL, self.log()
 
     def close(self) -> None:
+        RUNNING.discard(self)
         if self.process.returncode is None:
             self.terminate()
             self.end()

@@ -69,7 +69,7 @@ def is_registered(device):
 
 def is_bootstrapped(device):
     device.line("Bootstrapping from: ", partly=True)
-    device.line("Client bootstrapped", timeout=20)
+    device.line("Client bootstrapped", timeout=30)
     is_registered(device)
 
 

