@@ -379,6 +379,20 @@ static bool set_api_key(struct config *config, const char *value, char problem[P
     return value[0] != '\0' || fail(problem, "must not be empty");
 }
 
+static bool set_callback_ca(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    (void)problem;
+    config->callback_ca = value;
+    return true;
+}
+
+static bool set_pelion_subscribe_reply(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    config->subscribe_is_200 = strcmp(value, "200") == 0;
+    if (config->subscribe_is_200 || strcmp(value, "202") == 0)
+        return true;
+    snprintf(problem, PROBLEM_MAX, "it must be 200 or 202");
+    return false;
+}
+
 static bool set_require_api_key(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     return read_bool(value, &config->require_api_key, problem);
 }
@@ -630,6 +644,10 @@ static const struct setting settings[] = {
     {"durability", "normal|full", set_durability, "full: what was acknowledged survives a power loss too [normal]"},
     {"api-key", "KEY", set_api_key, "demand Authorization: Bearer KEY on the HTTP side"},
     {"require-api-key", NULL, set_require_api_key, "do not start without --api-key on other addresses than loopback"},
+    {"callback-ca", "FILE", set_callback_ca,
+     "authorities of https callbacks, PEM [/etc/ssl/certs/ca-certificates.crt]"},
+    {"pelion-subscribe-reply", "202|200", set_pelion_subscribe_reply,
+     "how a subscription of the Device Management API is answered [202]"},
     {"log-level", "LEVEL", set_log_level, "error, warn, info or debug [info]"},
     {"log-format", "text|json", set_log_format, "how log lines look [text]"},
     {"grace", "DURATION", set_grace, "how long a registration stays after its lifetime has run out [93s]"},
@@ -689,6 +707,7 @@ static void set_defaults(struct config *config) {
         .data = "berth-data",
         .log_level = LOG_INFO,
         .grace_s = 93,
+        .callback_ca = "/etc/ssl/certs/ca-certificates.crt",
         .max_bootstraps = 2000,
         .max_registrations = 2000000,
         .max_observations = 2000000,

@@ -65,6 +65,8 @@ struct config {
     enum store_durability durability;
     const char *api_key; /* NULL: none needed */
     bool require_api_key;
+    const char *callback_ca; /* file of authorities of https callbacks */
+    bool subscribe_is_200;   /* the Device Management API's answer to a subscription; else 202 */
     enum log_level log_level;
     bool log_json;
     struct coap_params coap;

@@ -1,4 +1,5 @@
-/* An HTTP/1.1 client for one address: one request at a time, each over a connection of its own. */
+/* An HTTP/1.1 client for one address or host: one request at a time, each over a connection of its own. It follows no
+ * redirects. */
 #ifndef BERTH_WEB_HTTP_CLIENT_H
 #define BERTH_WEB_HTTP_CLIENT_H
 
@@ -6,9 +7,14 @@
 
 #include "common/net/address.h"
 
-enum { HTTP_CLIENT_HEAD_MAX = 16 * 1024, HTTP_CLIENT_BODY_MAX = 4 << 20 };
+enum {
+    HTTP_CLIENT_HEAD_MAX = 16 * 1024,
+    HTTP_CLIENT_BODY_MAX = 4 << 20,
+    HTTP_CLIENT_ADDRESSES_MAX = 4, /* of a host, that are tried one after the other */
+};
 
 struct http_client;
+struct http_tls; /* web/http_tls.h */
 
 /* Slices and texts are valid through the call. */
 struct http_answer {
@@ -23,6 +29,11 @@ typedef void http_answer_fn(void *arg, const struct http_answer *answer);
 
 /* A wildcard address means this host. NULL when out of memory. */
 struct http_client *http_client_new(uv_loop_t *loop, const struct address *address);
+
+/* The host's name is looked up for each request; it may be an address. `tls`, of http_tls_new_client, must outlive it;
+ * NULL: plain HTTP. A connection that brings no answer within `timeout_ms` is given up. NULL when out of memory. */
+struct http_client *http_client_new_to(uv_loop_t *loop, const char *host, uint16_t port, struct http_tls *tls,
+                                       uint32_t timeout_ms);
 
 /* Answers exactly once, and not before this has returned. None may be under way. */
 void http_client_ask(struct http_client *client, struct slice request, http_answer_fn *done, void *arg);

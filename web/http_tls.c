@@ -9,7 +9,7 @@ enum { CONTENT_MAX = 16384 };
 
 struct http_tls {
     mbedtls_ssl_config config;
-    mbedtls_x509_crt certificate;
+    mbedtls_x509_crt certificate; /* our own, or at a client the authorities */
     mbedtls_pk_context key;
     uint8_t content[CONTENT_MAX]; /* of the record that is being read */
 };
@@ -47,6 +47,32 @@ struct http_tls *http_tls_new(struct slice certificate, struct slice key, const 
     if (set_up(tls, certificate, key))
         return tls;
     *problem = "the certificate or its key can't be used";
+    http_tls_free(tls);
+    return NULL;
+}
+
+static bool set_up_client(struct http_tls *tls, const char *file) {
+    if (psa_crypto_init() != PSA_SUCCESS || mbedtls_x509_crt_parse_file(&tls->certificate, file) < 0 ||
+        tls->certificate.version == 0 ||
+        mbedtls_ssl_config_defaults(&tls->config, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
+                                    MBEDTLS_SSL_PRESET_DEFAULT) != 0)
+        return false;
+    mbedtls_ssl_conf_rng(&tls->config, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    mbedtls_ssl_conf_ca_chain(&tls->config, &tls->certificate, NULL);
+    return true; /* whoever is there is verified: the default of a client */
+}
+
+struct http_tls *http_tls_new_client(const char *file, const char **problem) {
+    struct http_tls *tls = calloc(1, sizeof *tls);
+    *problem = "out of memory";
+    if (tls == NULL)
+        return NULL;
+    mbedtls_ssl_config_init(&tls->config);
+    mbedtls_x509_crt_init(&tls->certificate);
+    mbedtls_pk_init(&tls->key);
+    if (set_up_client(tls, file))
+        return tls;
+    *problem = "the file of authorities can't be used";
     http_tls_free(tls);
     return NULL;
 }
@@ -92,6 +118,15 @@ struct http_tls_session *http_tls_session_new(struct http_tls *tls, http_tls_fn 
     return NULL;
 }
 
+struct http_tls_session *http_tls_session_new_client(struct http_tls *tls, const char *host, http_tls_fn *send,
+                                                     http_tls_fn *received, void *arg) {
+    struct http_tls_session *session = http_tls_session_new(tls, send, received, arg);
+    if (session == NULL || mbedtls_ssl_set_hostname(&session->ssl, host) == 0)
+        return session;
+    http_tls_session_free(session);
+    return NULL;
+}
+
 void http_tls_session_free(struct http_tls_session *session) {
     if (session == NULL)
         return;
@@ -108,6 +143,24 @@ static bool waits(int result) {
     return result == MBEDTLS_ERR_SSL_WANT_READ || result == MBEDTLS_ERR_SSL_WANT_WRITE;
 }
 
+const char *http_tls_problem(const struct http_tls_session *session) {
+    static const struct {
+        uint32_t flag;
+        const char *words;
+    } problems[] = {
+        {MBEDTLS_X509_BADCERT_EXPIRED, "its certificate has expired"},
+        {MBEDTLS_X509_BADCERT_FUTURE, "its certificate is not good yet"},
+        {MBEDTLS_X509_BADCERT_CN_MISMATCH, "its certificate names another host"},
+        {MBEDTLS_X509_BADCERT_NOT_TRUSTED, "its certificate is of no authority that is trusted"},
+    };
+    uint32_t flags = mbedtls_ssl_get_verify_result(&session->ssl);
+    for (size_t i = 0; flags != UINT32_MAX && i < sizeof problems / sizeof problems[0]; i++) {
+        if ((flags & problems[i].flag) != 0)
+            return problems[i].words;
+    }
+    return "the TLS handshake has failed";
+}
+
 static int step(struct http_tls_session *session) {
     struct http_tls *tls = session->tls;
     if (!http_tls_is_ready(session)) {
@@ -117,6 +170,8 @@ static int step(struct http_tls_session *session) {
     int len = mbedtls_ssl_read(&session->ssl, tls->content, sizeof tls->content);
     if (len > 0)
         session->received(session->arg, slice_of(tls->content, (size_t)len));
+    if (len == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+        return 1;
     return len;
 }
 

@@ -189,6 +189,7 @@ void web_release(struct web *web) {
     if (--web->handles > 0)
         return;
     http_tls_free(web->tls);
+    http_tls_free(web->callback_tls);
     free(web->openapi);
     free(web);
 }
@@ -285,6 +286,7 @@ void web_stop(struct web *web) {
     queue_set_runner(web->server, NULL, NULL);
     replay_end_all(web);
     scenarios_end_all(web);
+    pelion_sockets_end(web);
     web_end(web); /* those who ask from within for a client end what they have asked */
     pelion_stop(web);
     inner_end_all(web);

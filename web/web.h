@@ -29,6 +29,7 @@ struct web {
     struct replay *replays; /* queued requests that are being run */
     struct inner *inners;   /* calls of the API from within */
     struct http_tls *tls;   /* NULL until somebody speaks it */
+    struct http_tls *callback_tls; /* likewise, to others */
     struct pelion *pelion;  /* NULL until somebody calls it */
     struct scenario_job *scenarios;
     uint64_t last_scenario; /* its number */

@@ -449,3 +449,15 @@ def test_presubscriptions_outlive_the_server(start_berth, start_device):  # noqa
     assert PelionClient(berth.http_port, "another").call(
         "GET", "/v2/subscriptions"
     ) == (200, [])
+
+
+def test_a_subscription_can_be_answered_with_200(start_berth, start_device):
+    berth = start_berth("--pelion-subscribe-reply", "200")
+    start_device("--server", berth.listeners[0], "--endpoint", "dev1").line("Device ID: ", partly=True)
+    pelion = PelionClient(berth.http_port)
+    opened(pelion)
+    [device] = [entry["name"] for entry in pelion.call("GET", "/v2/endpoints")[1]]
+    assert pelion.call("PUT", f"/v2/subscriptions/{device}/3442/0/120") == (200, "")
+    first = pelion.message("notifications", path="/3442/0/120")
+    assert first["ep"] == device and "async-responses" not in pelion.messages
+    assert pelion.call("GET", f"/v2/subscriptions/{device}/3442/0/120")[0] == 200

@@ -115,6 +115,12 @@ def test_the_channel(pelion):
     assert pelion.call("GET", CHANNEL)[0] == 404
 
 
+def test_sockets_are_told_that_the_server_ends(berth, pelion, connect):
+    socket = ready(pelion, connect)
+    berth.stop()
+    assert socket.closed() == 1012
+
+
 def test_handshake(pelion, connect):
     socket = ready(pelion, connect)
     assert socket.opening.headers["upgrade"] == "websocket"

@@ -65,15 +65,18 @@ static json_t *take_all(struct pelion_app *app) {
     return document;
 }
 
-json_t *pelion_take_some(struct pelion_app *app) {
+json_t *pelion_take_some(struct pelion_app *app, size_t max_bytes) {
     enum { CHUNK = 100 };
-    size_t most = app->style.chunk == 0 ? CHUNK : app->style.chunk;
+    size_t most = app->style.chunk == 0 ? CHUNK : app->style.chunk, bytes = 0;
     if (STAILQ_EMPTY(&app->queue))
         return NULL;
     enum pelion_kind kind = STAILQ_FIRST(&app->queue)->kind;
     json_t *list = json_array();
-    while (!STAILQ_EMPTY(&app->queue) && STAILQ_FIRST(&app->queue)->kind == kind && json_array_size(list) < most)
+    while (!STAILQ_EMPTY(&app->queue) && STAILQ_FIRST(&app->queue)->kind == kind && json_array_size(list) < most &&
+           bytes < max_bytes) {
+        bytes += STAILQ_FIRST(&app->queue)->size;
         json_array_append_new(list, take_first(app));
+    }
     return json_pack("{so}", kinds[kind], list);
 }
 
@@ -96,6 +99,8 @@ void pelion_tell(struct pelion_app *app, enum pelion_kind kind, json_t *json) {
         http_wake(app->poll);
     if (app->socket != NULL)
         pelion_socket_wake(app->socket);
+    if (app->callback != NULL)
+        pelion_callback_wake(app->callback);
 }
 
 void pelion_tell_all(struct pelion *pelion, enum pelion_kind kind, json_t *json) {
@@ -184,6 +189,52 @@ void pelion_tell_response(struct pelion_app *app, const char *async_id, const st
     pelion_tell(app, PELION_RESPONSES, json);
 }
 
+/* ---- how messages are written ---- */
+
+enum { CHUNK_MIN = 100, CHUNK_MAX = 10000 };
+
+/* Truths and numbers come as texts, too. */
+static bool truth(const json_t *value) {
+    return json_is_true(value) || slice_is(document_string(value), "true");
+}
+
+bool pelion_style_is_good(const json_t *serialization) {
+    const json_t *cfg = json_object_get(serialization, "cfg"), *type = json_object_get(serialization, "type");
+    const json_t *chunk = json_object_get(serialization, "max_chunk_size"), *value;
+    const char *name;
+    if (serialization == NULL || json_is_null(serialization))
+        return true;
+    if (!json_is_object(serialization) || json_dumpb(serialization, NULL, 0, JSON_COMPACT) > PELION_STYLE_MAX ||
+        (type != NULL && !slice_is(document_string(type), "v2")) || (cfg != NULL && !json_is_object(cfg)) ||
+        (chunk != NULL && !json_is_integer(chunk) && !json_is_string(chunk)))
+        return false;
+    json_object_foreach((json_t *)(uintptr_t)cfg, name, value) {
+        if (!json_is_boolean(value) && !truth(value) && !slice_is(document_string(value), "false"))
+            return false;
+    }
+    return true;
+}
+
+static uint64_t number(const json_t *value) {
+    uint64_t number = json_is_integer(value) && json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0;
+    if (json_is_string(value))
+        slice_to_u64(document_string(value), INT32_MAX, &number);
+    return number == 0 ? 0 : number < CHUNK_MIN ? CHUNK_MIN : number > CHUNK_MAX ? CHUNK_MAX : number;
+}
+
+void pelion_set_style(struct pelion_app *app, json_t *serialization) {
+    const json_t *cfg = json_object_get(serialization, "cfg");
+    app->style = (struct pelion_style){
+        .chunk = number(json_object_get(serialization, "max_chunk_size")),
+        .has_uid = truth(json_object_get(cfg, "include_uid")),
+        .has_timestamp = truth(json_object_get(cfg, "include_timestamp")),
+        .has_endpoint = truth(json_object_get(cfg, "include_original_ep")),
+        .deregistrations_as_object = truth(json_object_get(cfg, "deregistrations_as_object")),
+    };
+    json_decref(app->serialization);
+    app->serialization = json_is_object(serialization) ? json_incref(serialization) : NULL;
+}
+
 /* ---- long poll ---- */
 
 /* The held request, which must be answered. */
@@ -249,6 +300,7 @@ void pelion_close_channel(struct pelion_app *app) {
     app->serialization = NULL;
     if (app->socket != NULL)
         pelion_socket_close(app->socket, 1000);
+    pelion_callback_end(app);
     if (app->poll != NULL)
         pelion_send_text(end_poll(app), 410, "CHANNEL_DELETED");
 }
@@ -264,17 +316,13 @@ void pelion_pull_delete(const struct call *call) {
 }
 
 void pelion_channel_get(const struct call *call) {
+    static const char *const names[] = {
+        [PELION_PULL] = "LONG_POLLING", [PELION_SOCKET] = "WEB_SOCKET", [PELION_CALLBACK] = "CALLBACK"};
     struct pelion_app *app = pelion_app_of(call);
     if (app == NULL)
         return;
     if (app->channel == PELION_NO_CHANNEL)
         pelion_send_error(call->request, 404, "There is no channel.");
     else
-        pelion_send_json(
-            call->request, 200,
-            json_pack("{ss}", "delivery_mechanism", app->channel == PELION_SOCKET ? "WEB_SOCKET" : "LONG_POLLING"));
-}
-
-void pelion_callback_none(const struct call *call) {
-    pelion_send_text(call->request, 404, "");
+        pelion_send_json(call->request, 200, json_pack("{ss}", "delivery_mechanism", names[app->channel]));
 }

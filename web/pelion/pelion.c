@@ -290,12 +290,16 @@ struct pelion_app *pelion_app_of(const struct call *call) {
 /* ---- what is stored ---- */
 
 static json_t *state_json(const struct pelion *pelion) {
-    json_t *apps = json_object();
+    json_t *apps = json_object(), *channels = json_object();
     for (const struct pelion_app *app = pelion->apps; app != NULL; app = app->next) {
         if (json_array_size(app->presubscriptions) > 0)
             json_object_set(apps, app->key, app->presubscriptions);
+        if (app->channel == PELION_SOCKET)
+            json_object_set_new(channels, app->key, json_pack("{sO?}", "websocket", app->serialization));
+        if (app->channel == PELION_CALLBACK)
+            json_object_set_new(channels, app->key, json_pack("{so}", "callback", pelion_callback_sealed(app)));
     }
-    return json_pack("{sosO}", "presubscriptions", apps, "keys", pelion->keys);
+    return json_pack("{sososO}", "presubscriptions", apps, "channels", channels, "keys", pelion->keys);
 }
 
 static void on_stored(void *arg, enum store_result result) {
@@ -318,23 +322,72 @@ void pelion_store(struct pelion *pelion, store_done_fn *done, void *arg) {
         done(arg, result);
 }
 
-void pelion_store_and_answer(const struct call *call) {
-    pelion_store(call->web->pelion, on_stored, call->request);
+void pelion_store_and_answer(struct pelion *pelion, struct http_request *request) {
+    pelion_store(pelion, on_stored, request);
+}
+
+/* An answer that waits for a commit. */
+struct answer {
+    struct http_request *request;
+    unsigned status;
+    json_t *json;
+};
+
+static void on_stored_json(void *arg, enum store_result result) {
+    struct answer *answer = arg;
+    if (result == STORE_OK)
+        pelion_send_json(answer->request, answer->status, json_incref(answer->json));
+    else
+        pelion_send_error(answer->request, 503, "The database could not be written. Try again later.");
+    json_decref(answer->json);
+    free(answer);
+}
+
+void pelion_store_and_send(struct pelion *pelion, struct http_request *request, unsigned status, json_t *json) {
+    struct answer *answer = malloc(sizeof *answer);
+    if (answer == NULL) {
+        json_decref(json);
+        pelion_send_error(request, 503, "The server is out of memory.");
+        return;
+    }
+    *answer = (struct answer){.request = request, .status = status, .json = json};
+    pelion_store(pelion, on_stored_json, answer);
+}
+
+/* By the hash of its key, which has been stored; NULL: it is none, or there are too many. */
+static struct pelion_app *app_stored(struct pelion *pelion, const char *key) {
+    struct pelion_app *app = pelion_app_find(pelion, slice_str(key));
+    return app != NULL || strlen(key) != PELION_KEY_LEN ? app : app_new(pelion, key);
+}
+
+static void load_channel(struct pelion_app *app, const json_t *stored) {
+    json_t *serialization = json_object_get(stored, "websocket"), *callback = json_object_get(stored, "callback");
+    if (callback != NULL) {
+        pelion_callback_open(app, callback);
+    } else if (serialization != NULL) {
+        app->channel = PELION_SOCKET;
+        pelion_set_style(app, serialization);
+    }
 }
 
 static void load(struct pelion *pelion, const json_t *state) {
     const char *key;
-    json_t *list, *keys = json_object_get(state, "keys");
+    json_t *list, *channel, *keys = json_object_get(state, "keys");
     if (json_is_object(keys)) {
         json_decref(pelion->keys);
         pelion->keys = json_incref(keys);
     }
     json_object_foreach(json_object_get(state, "presubscriptions"), key, list) {
-        struct pelion_app *app = strlen(key) == PELION_KEY_LEN ? app_new(pelion, key) : NULL;
+        struct pelion_app *app = app_stored(pelion, key);
         if (app == NULL || !pelion_presubscriptions_good(list))
             continue;
         json_decref(app->presubscriptions);
         app->presubscriptions = json_incref(list);
+    }
+    json_object_foreach(json_object_get(state, "channels"), key, channel) {
+        struct pelion_app *app = app_stored(pelion, key);
+        if (app != NULL)
+            load_channel(app, channel);
     }
     pelion_readopt(pelion);
 }

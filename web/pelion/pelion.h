@@ -25,7 +25,8 @@ enum {
     PELION_PRESUBSCRIPTIONS_MAX = 1024, /* of an application */
     PELION_IDS_SPARE = 10000,           /* devices that are registered no more, and still known by their ids */
     PELION_ASYNC_ID_MAX = 40,
-    PELION_KEY_LEN = 32, /* hexadecimal digits of a hash of the API key */
+    PELION_STYLE_MAX = 1024, /* bytes of what an application says about serialization */
+    PELION_KEY_LEN = 32,     /* hexadecimal digits of a hash of the API key */
 };
 
 enum pelion_kind {
@@ -38,7 +39,7 @@ enum pelion_kind {
     PELION_KIND_COUNT,
 };
 
-enum pelion_channel { PELION_NO_CHANNEL, PELION_PULL, PELION_SOCKET };
+enum pelion_channel { PELION_NO_CHANNEL, PELION_PULL, PELION_SOCKET, PELION_CALLBACK };
 
 /* A message that waits in a channel. */
 struct pelion_message {
@@ -50,6 +51,7 @@ struct pelion_message {
 };
 
 struct pelion_socket;
+struct pelion_callback;
 
 /* How messages are written, as an application has asked for. */
 struct pelion_style {
@@ -64,9 +66,10 @@ struct pelion_app {
     enum pelion_channel channel;
     STAILQ_HEAD(, pelion_message) queue;
     size_t queue_bytes;
-    uint64_t dropped;             /* messages for which there was no room, and which nobody was told of */
-    struct http_request *poll;    /* held until there is a message; NULL: none */
-    struct pelion_socket *socket; /* NULL: none is open */
+    uint64_t dropped;                         /* messages for which there was no room, and which nobody was told of */
+    struct http_request *poll;                /* held until there is a message; NULL: none */
+    struct pelion_socket *socket;             /* NULL: none is open */
+    struct pelion_callback *callback, *trial; /* in use; being tried. NULL: none */
     struct pelion_style style;
     json_t *serialization; /* the words for that; NULL: none */
     struct timer poll_end; /* its time-out */
@@ -152,8 +155,10 @@ void pelion_app_end(struct pelion_app *app);
 /* Commit keys and pre-subscriptions; `done` is called once. */
 void pelion_store(struct pelion *pelion, store_done_fn *done, void *arg);
 
-/* Commit the pre-subscriptions, and answer a request with 204. */
-void pelion_store_and_answer(const struct call *call);
+/* Commit all that is stored, and answer a request with 204. */
+void pelion_store_and_answer(struct pelion *pelion, struct http_request *request);
+/* Likewise, with `json`, which is given up. */
+void pelion_store_and_send(struct pelion *pelion, struct http_request *request, unsigned status, json_t *json);
 
 /* ---- answers ---- */
 
@@ -173,8 +178,13 @@ void pelion_tell_all(struct pelion *pelion, enum pelion_kind kind, json_t *json)
 void pelion_set_payload(json_t *json, struct slice payload, const char *type);
 /* The answer to what was asked for with `async_id`. */
 void pelion_tell_response(struct pelion_app *app, const char *async_id, const struct http_response *response);
-/* The next message for a socket, entries of one kind; NULL: there is none. */
-json_t *pelion_take_some(struct pelion_app *app);
+/* The next message for a socket or callback, entries of one kind, of about `max_bytes`; NULL: there is none. */
+json_t *pelion_take_some(struct pelion_app *app, size_t max_bytes);
+#define PELION_STYLE_FAULT \
+    "serialization must be an object {type: v2, max_chunk_size: 100 to 10000, cfg: an object of truths}."
+/* Whether `serialization` may be what an application says about it; NULL is good. */
+bool pelion_style_is_good(const json_t *serialization);
+void pelion_set_style(struct pelion_app *app, json_t *serialization);
 /* Close the channel: what waits in it is lost. */
 void pelion_close_channel(struct pelion_app *app);
 
@@ -184,6 +194,19 @@ void pelion_close_channel(struct pelion_app *app);
 void pelion_socket_wake(struct pelion_socket *socket);
 /* End it with this status code (RFC 6455 §7.4). */
 void pelion_socket_close(struct pelion_socket *socket, unsigned code);
+
+/* Close those of all applications: the server ends. */
+void pelion_sockets_end(struct web *web);
+
+/* ---- callbacks ---- */
+
+/* There is something to send. */
+void pelion_callback_wake(struct pelion_callback *callback);
+/* End what an application has of them. */
+void pelion_callback_end(struct pelion_app *app);
+/* As it is stored, sealed; NULL when it can't be. */
+json_t *pelion_callback_sealed(const struct pelion_app *app);
+void pelion_callback_open(struct pelion_app *app, const json_t *stored);
 
 /* ---- devices ---- */
 
@@ -240,7 +263,8 @@ void pelion_later(struct pelion *pelion, enum event_type type, struct slice endp
 
 route_fn pelion_devices_list, pelion_devices_get, pelion_endpoints_list, pelion_endpoints_get;
 route_fn pelion_device_request;
-route_fn pelion_pull, pelion_pull_delete, pelion_channel_get, pelion_callback_none;
+route_fn pelion_pull, pelion_pull_delete, pelion_channel_get;
+route_fn pelion_callback_put, pelion_callback_get, pelion_callback_delete;
 route_fn pelion_websocket_put, pelion_websocket_get, pelion_websocket_delete, pelion_websocket_connect;
 route_fn pelion_subscription_put, pelion_subscription_get, pelion_subscription_delete;
 route_fn pelion_subscriptions_of_device, pelion_subscriptions_of_device_delete;

@@ -16,12 +16,17 @@ enum {
     CONTROL_MAX = 125,
     HEADER_MAX = 14,
     HEADERS_MAX = 256,
-    CHUNK_MIN = 100,
-    CHUNK_MAX = 10000,
 };
 
 enum opcode { TEXT = 1, CLOSE = 8, PING = 9, PONG = 10 };
-enum close_code { NORMAL = 1000, GOING_AWAY = 1001, PROTOCOL_ERROR = 1002, TOO_BIG = 1009, UNEXPECTED = 1011 };
+enum close_code {
+    NORMAL = 1000,
+    GOING_AWAY = 1001,
+    PROTOCOL_ERROR = 1002,
+    TOO_BIG = 1009,
+    UNEXPECTED = 1011,
+    RESTART = 1012
+};
 
 struct pelion_socket {
     struct pelion *pelion;
@@ -63,10 +68,17 @@ void pelion_socket_close(struct pelion_socket *socket, unsigned code) {
     http_finish(socket->request);
 }
 
+void pelion_sockets_end(struct web *web) {
+    for (struct pelion_app *app = web->pelion == NULL ? NULL : web->pelion->apps; app != NULL; app = app->next) {
+        if (app->socket != NULL)
+            pelion_socket_close(app->socket, RESTART);
+    }
+}
+
 static void send_waiting(struct pelion_socket *socket) {
     json_t *message;
     while (socket->is_late && socket->app != NULL && http_queued(socket->request) < QUEUE_MAX &&
-           (message = pelion_take_some(socket->app)) != NULL) {
+           (message = pelion_take_some(socket->app, QUEUE_MAX)) != NULL) {
         char *text = json_dumps(message, JSON_COMPACT);
         json_decref(message);
         if (text != NULL)
@@ -242,31 +254,6 @@ static json_t *channel_json(const struct pelion_app *app) {
     return json;
 }
 
-/* Truths and numbers come as texts, too. */
-static bool truth(const json_t *value) {
-    return json_is_true(value) || slice_is(document_string(value), "true");
-}
-
-static uint64_t number(const json_t *value) {
-    uint64_t number = json_is_integer(value) && json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0;
-    if (json_is_string(value))
-        slice_to_u64(document_string(value), INT32_MAX, &number);
-    return number == 0 ? 0 : number < CHUNK_MIN ? CHUNK_MIN : number > CHUNK_MAX ? CHUNK_MAX : number;
-}
-
-static void set_style(struct pelion_app *app, json_t *serialization) {
-    const json_t *cfg = json_object_get(serialization, "cfg");
-    app->style = (struct pelion_style){
-        .chunk = number(json_object_get(serialization, "max_chunk_size")),
-        .has_uid = truth(json_object_get(cfg, "include_uid")),
-        .has_timestamp = truth(json_object_get(cfg, "include_timestamp")),
-        .has_endpoint = truth(json_object_get(cfg, "include_original_ep")),
-        .deregistrations_as_object = truth(json_object_get(cfg, "deregistrations_as_object")),
-    };
-    json_decref(app->serialization);
-    app->serialization = json_is_object(serialization) ? json_incref(serialization) : NULL;
-}
-
 void pelion_websocket_put(const struct call *call) {
     struct pelion_app *app = pelion_app_of(call);
     char error[256];
@@ -280,10 +267,15 @@ void pelion_websocket_put(const struct call *call) {
         json_decref(body);
         return;
     }
+    if (!pelion_style_is_good(json_object_get(body, "serialization"))) {
+        pelion_send_error(call->request, 400, PELION_STYLE_FAULT);
+        json_decref(body);
+        return;
+    }
     app->channel = PELION_SOCKET;
-    set_style(app, json_object_get(body, "serialization"));
+    pelion_set_style(app, json_object_get(body, "serialization"));
     json_decref(body);
-    pelion_send_json(call->request, is_new ? 201 : 200, channel_json(app));
+    pelion_store_and_send(app->pelion, call->request, is_new ? 201 : 200, channel_json(app));
 }
 
 void pelion_websocket_get(const struct call *call) {
@@ -300,8 +292,10 @@ void pelion_websocket_delete(const struct call *call) {
     struct pelion_app *app = pelion_app_of(call);
     if (app == NULL)
         return;
-    bool had = app->channel == PELION_SOCKET;
-    if (had)
-        pelion_close_channel(app);
-    pelion_send_text(call->request, had ? 204 : 404, "");
+    if (app->channel != PELION_SOCKET) {
+        pelion_send_text(call->request, 404, "");
+        return;
+    }
+    pelion_close_channel(app);
+    pelion_store_and_answer(app->pelion, call->request);
 }

@@ -158,7 +158,7 @@ static void tell_each(struct pelion *pelion, struct slice endpoint, const struct
     for (struct pelion_subscription *s = pelion->subscriptions; s != NULL; s = s->next) {
         if (strcmp(s->device, id.hex) != 0 || !is_of(s, o))
             continue;
-        bool is_answer = !s->is_pre && pelion->begun == o->id; /* the async-response has it */
+        bool is_answer = *s->async_id != '\0' && pelion->begun == o->id; /* the async-response has it */
         if (s->inner == NULL && s->observation == 0 && !is_answer)
             s->observation = o->id;
         if (!is_answer)
@@ -395,7 +395,7 @@ void pelion_presubscriptions_put(const struct call *call) {
         return;
     }
     replace(app, list);
-    pelion_store_and_answer(call);
+    pelion_store_and_answer(app->pelion, call->request);
 }
 
 void pelion_presubscriptions_delete(const struct call *call) {
@@ -403,7 +403,7 @@ void pelion_presubscriptions_delete(const struct call *call) {
     if (app == NULL)
         return;
     replace(app, json_array());
-    pelion_store_and_answer(call);
+    pelion_store_and_answer(app->pelion, call->request);
 }
 
 /* ---- /v2/subscriptions/{id} ---- */
@@ -435,6 +435,11 @@ void pelion_subscription_put(const struct call *call) {
         pelion_unsubscribe(app->pelion, older, false);
     if (app->pelion->subscription_count >= PELION_SUBSCRIPTIONS_MAX) {
         pelion_send_text(call->request, 429, "TOO_MANY_SUBSCRIPTIONS");
+        return;
+    }
+    if (call->web->server->config->subscribe_is_200) { /* the value is told as any later one */
+        pelion_send_text(call->request, 200, "");
+        pelion_subscribe(app, call->args[0], &path, false, "");
         return;
     }
     snprintf(id, sizeof id, "%08" PRIx64 "-%04" PRIx64 "-4%03" PRIx64 "-8%03" PRIx64 "-%012" PRIx64, random_u64() >> 32,
