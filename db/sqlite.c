@@ -67,6 +67,8 @@ enum statement {
     DELETE_FIRMWARE_IMAGE,
     PUT_FIRMWARE_UPDATE,
     DELETE_FIRMWARE_UPDATE,
+    PUT_DOCUMENT,
+    DELETE_DOCUMENT,
     STATEMENT_COUNT,
 };
 
@@ -125,6 +127,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                             " created_at, deadline, ended_at, observation, observation_of_result)"
                             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [DELETE_FIRMWARE_UPDATE] = "DELETE FROM firmware_update WHERE endpoint = ?",
+    [PUT_DOCUMENT] = "INSERT OR REPLACE INTO document (kind, id, text) VALUES (?, ?, ?)",
+    [DELETE_DOCUMENT] = "DELETE FROM document WHERE kind = ? AND id = ?",
 };
 
 struct sqlite {
@@ -566,6 +570,25 @@ bool sqlite_load_firmware_images(struct sqlite *db, store_firmware_image_fn *eac
     struct each_firmware_image to = {each, arg};
     return load_rows(db, "SELECT name, digest, size, url, created_at FROM firmware_image ORDER BY name",
                      "a firmware image", load_firmware_image, &to, error, error_size);
+}
+
+struct each_document {
+    store_document_fn *each;
+    void *arg;
+};
+
+static bool load_document(sqlite3_stmt *row, void *arg) {
+    const struct each_document *to = arg;
+    const struct store_document document = {
+        .kind = (uint32_t)sqlite3_column_int64(row, 0), .id = column_slice(row, 1), .text = column_slice(row, 2)};
+    to->each(to->arg, &document);
+    return document.text.len > 0;
+}
+
+bool sqlite_load_documents(struct sqlite *db, store_document_fn *each, void *arg, char *error, size_t error_size) {
+    struct each_document to = {each, arg};
+    return load_rows(db, "SELECT kind, id, text FROM document ORDER BY kind, id", "a document", load_document, &to,
+                     error, error_size);
 }
 
 struct each_firmware_update {
@@ -1068,6 +1091,17 @@ bool sqlite_put_firmware_image(struct sqlite *db, const struct store_firmware_im
     bind_text(statement, 4, image->url);
     bind_number(statement, 5, image->created_at_ms);
     return run(db, PUT_FIRMWARE_IMAGE);
+}
+
+bool sqlite_put_document(struct sqlite *db, const struct store_document *document) {
+    bool is_deletion = document->text.len == 0;
+    sqlite3_stmt *statement = db->statements[is_deletion ? DELETE_DOCUMENT : PUT_DOCUMENT];
+    bind_number(statement, 1, document->kind);
+    bind_text(statement, 2, document->id);
+    if (is_deletion)
+        return run(db, DELETE_DOCUMENT);
+    bind_text(statement, 3, document->text);
+    return run(db, PUT_DOCUMENT);
 }
 
 bool sqlite_put_firmware_update(struct sqlite *db, const struct store_firmware_update *update) {

@@ -26,6 +26,7 @@ bool sqlite_load_requests(struct sqlite *db, store_request_fn *each, void *arg, 
 bool sqlite_load_queue_settings(struct sqlite *db, store_queue_settings_fn *each, void *arg, char *error,
                                 size_t error_size);
 bool sqlite_load_credentials(struct sqlite *db, store_credential_fn *each, void *arg, char *error, size_t error_size);
+bool sqlite_load_documents(struct sqlite *db, store_document_fn *each, void *arg, char *error, size_t error_size);
 bool sqlite_load_firmware_images(struct sqlite *db, store_firmware_image_fn *each, void *arg, char *error,
                                  size_t error_size);
 bool sqlite_load_firmware_updates(struct sqlite *db, store_firmware_update_fn *each, void *arg, char *error,
@@ -54,6 +55,7 @@ bool sqlite_delete_request(struct sqlite *db, uint64_t id);
 bool sqlite_put_queue_settings(struct sqlite *db, const struct store_queue_settings *settings);
 bool sqlite_delete_credentials(struct sqlite *db, struct slice endpoint);
 bool sqlite_put_credential(struct sqlite *db, const struct store_credential *credential);
+bool sqlite_put_document(struct sqlite *db, const struct store_document *document);
 bool sqlite_put_firmware_image(struct sqlite *db, const struct store_firmware_image *image);
 bool sqlite_put_firmware_update(struct sqlite *db, const struct store_firmware_update *update);
 bool sqlite_put_bootstrap(struct sqlite *db, const struct store_bootstrap *bootstrap);

@@ -48,6 +48,7 @@ enum record_kind {
     PUT_OSCORE_CONTEXT,
     PUT_FIRMWARE_IMAGE,
     PUT_FIRMWARE_UPDATE,
+    PUT_DOCUMENT,
 };
 
 struct record {
@@ -67,7 +68,7 @@ struct record {
  * `count` struct store_session_state. DELETE_SESSIONS: `count` ids. PUT_RESUMPTION and DELETE_RESUMPTION: a struct
  * store_resumption, likewise; to delete, without what is sealed. PUT_OSCORE_CONTEXT: a struct
  * store_oscore_context, likewise. PUT_FIRMWARE_IMAGE: a struct store_firmware_image, likewise. PUT_FIRMWARE_UPDATE: a
- * struct store_firmware_update, likewise. */
+ * struct store_firmware_update, likewise. PUT_DOCUMENT: a struct store_document, likewise. */
 
 enum { TEXT_COUNT = 9, OBSERVATION_TEXT_COUNT = 4 };
 
@@ -325,6 +326,22 @@ static bool apply_put_firmware_update(struct sqlite *db, const struct record *re
     return sqlite_put_firmware_update(db, &update);
 }
 
+enum { DOCUMENT_TEXT_COUNT = 2 };
+
+static void list_document_texts(struct store_document *d, struct slice *texts[DOCUMENT_TEXT_COUNT]) {
+    texts[0] = &d->id;
+    texts[1] = &d->text;
+}
+
+static bool apply_put_document(struct sqlite *db, const struct record *record) {
+    struct store_document document;
+    struct slice *texts[DOCUMENT_TEXT_COUNT];
+    memcpy(&document, record + 1, sizeof document);
+    list_document_texts(&document, texts);
+    place_texts((const uint8_t *)(record + 1) + sizeof document, texts, DOCUMENT_TEXT_COUNT);
+    return sqlite_put_document(db, &document);
+}
+
 static bool apply(struct sqlite *db, struct record *record) {
     switch ((enum record_kind)record->kind) {
     case PUT_SETTING: {
@@ -375,6 +392,8 @@ static bool apply(struct sqlite *db, struct record *record) {
         return apply_put_firmware_image(db, record);
     case PUT_FIRMWARE_UPDATE:
         return apply_put_firmware_update(db, record);
+    case PUT_DOCUMENT:
+        return apply_put_document(db, record);
     }
     return false;
 }
@@ -707,6 +726,14 @@ enum store_result store_put_firmware_update(struct store *store, const struct st
     return put_with_texts(store, PUT_FIRMWARE_UPDATE, &row, sizeof row, texts, UPDATE_TEXT_COUNT, done, arg);
 }
 
+enum store_result store_put_document(struct store *store, const struct store_document *document, store_done_fn *done,
+                                     void *arg) {
+    struct store_document row = *document;
+    struct slice *texts[DOCUMENT_TEXT_COUNT];
+    list_document_texts(&row, texts);
+    return put_with_texts(store, PUT_DOCUMENT, &row, sizeof row, texts, DOCUMENT_TEXT_COUNT, done, arg);
+}
+
 bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
                               size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
@@ -793,6 +820,13 @@ bool store_load_firmware_updates(struct store *store, store_firmware_update_fn *
                                  size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
     bool loaded = sqlite_load_firmware_updates(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_documents(struct store *store, store_document_fn *each, void *arg, char *error, size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = sqlite_load_documents(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }

@@ -160,6 +160,13 @@ struct store_firmware_update {
     uint64_t observation, observation_of_result;
 };
 
+/* A JSON document that a face of the API keeps: `kind` and `id` are its owner's business. Slices as above. */
+struct store_document {
+    uint32_t kind;
+    struct slice id;
+    struct slice text; /* empty: it is to be deleted */
+};
+
 struct store_options {
     const char *directory; /* made when missing, mode 0700; the files in it are 0600 */
     enum store_durability durability;
@@ -224,6 +231,10 @@ bool store_load_firmware_images(struct store *store, store_firmware_image_fn *ea
 typedef void store_firmware_update_fn(void *arg, const struct store_firmware_update *update);
 bool store_load_firmware_updates(struct store *store, store_firmware_update_fn *each, void *arg, char *error,
                                  size_t error_size);
+
+/* Every document, by kind and then by id. Otherwise like the above. */
+typedef void store_document_fn(void *arg, const struct store_document *document);
+bool store_load_documents(struct store *store, store_document_fn *each, void *arg, char *error, size_t error_size);
 
 /* Every session, and everything that resumes one, by time of expiry. Otherwise like the above. */
 typedef void store_session_fn(void *arg, const struct store_session *session);
@@ -306,6 +317,10 @@ enum store_result store_put_firmware_image(struct store *store, const struct sto
                                            store_done_fn *done, void *arg);
 enum store_result store_put_firmware_update(struct store *store, const struct store_firmware_update *update,
                                             store_done_fn *done, void *arg);
+
+/* Insert or replace; delete one without text. What is not there is passed over then. */
+enum store_result store_put_document(struct store *store, const struct store_document *document, store_done_fn *done,
+                                     void *arg);
 
 /* Insert or replace a session. */
 enum store_result store_put_session(struct store *store, const struct store_session *session, store_done_fn *done,

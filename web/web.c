@@ -268,8 +268,7 @@ struct web *web_start(struct server *server, char *error, size_t error_size) {
             return NULL;
         }
     }
-    if (!pelion_start(web)) {
-        snprintf(error, error_size, "out of memory");
+    if (!pelion_start(web, error, error_size)) {
         web_end(web);
         return NULL;
     }

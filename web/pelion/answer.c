@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/random.h"
+#include "web/document.h"
 #include "web/pelion/pelion.h"
 
 enum { HEADERS_MAX = 64 };
@@ -54,16 +55,30 @@ static const char *type_of(unsigned status) {
         return "method_not_supported";
     case 409:
         return "conflict";
+    case 413:
+        return "request_entity_too_large";
+    case 503:
+        return "service_unavailable";
     default:
         return "internal_server_error";
     }
 }
 
-void pelion_send_error(struct http_request *request, unsigned status, const char *message) {
+static void send_error(struct http_request *request, unsigned status, const char *type, const char *message,
+                       json_t *fields) {
     char headers[HEADERS_MAX];
     put_headers(headers);
     send_json(request, status,
-              json_pack("{sssissssss#s[]}", "object", "error", "code", (int)status, "type", type_of(status), "message",
-                        message, "request_id", headers + sizeof name - 1, 32, "fields"),
+              json_pack("{sssissssss#so}", "object", "error", "code", (int)status, "type", type, "message", message,
+                        "request_id", headers + sizeof name - 1, 32, "fields", fields),
               headers);
+}
+
+void pelion_send_error(struct http_request *request, unsigned status, const char *message) {
+    send_error(request, status, type_of(status), message, json_array());
+}
+
+void pelion_send_invalid(struct http_request *request, const char *field, const char *message) {
+    json_t *its_name = document_text(slice_str(field));
+    send_error(request, 400, "validation_error", message, json_pack("[{soss}]", "name", its_name, "message", message));
 }

@@ -12,8 +12,6 @@
 
 enum { NAME_MAX_LEN = 100, SECRET_LEN = 32, ID_LEN = 32 };
 
-static const char account[] = "00000000000000000000000000000001";
-
 static bool is_deleted(const json_t *key) {
     return json_is_true(json_object_get(key, "is_deleted"));
 }
@@ -34,8 +32,9 @@ bool pelion_key_is_good(const struct pelion *pelion, const char *hash, bool *is_
 /* `secret` is NULL but in the answer to whoever makes the key. */
 static json_t *key_json(const char *id, const json_t *key, const char *secret) {
     json_t *time = pelion_time_json((uint64_t)json_integer_value(json_object_get(key, "created_at")));
-    json_t *json = json_pack("{sssssOsssssosss[]}", "object", "api-key", "id", id, "name", json_object_get(key, "name"),
-                             "account_id", account, "status", "ACTIVE", "created_at", time, "etag", "1", "groups");
+    json_t *json =
+        json_pack("{sssssOsssssosss[]}", "object", "api-key", "id", id, "name", json_object_get(key, "name"),
+                  "account_id", PELION_ACCOUNT, "status", "ACTIVE", "created_at", time, "etag", "1", "groups");
     if (json != NULL && secret != NULL)
         json_object_set_new(json, "key", json_string(secret));
     return json;
@@ -132,16 +131,15 @@ void pelion_keys_get(const struct call *call) {
         pelion_send_json(call->request, 200, key_json(id, key, NULL));
 }
 
+static json_t *show(const struct call *call, const char *id, const json_t *key) {
+    (void)call;
+    return is_deleted(key) ? NULL : key_json(id, key, NULL);
+}
+
 void pelion_keys_list(const struct call *call) {
-    json_t *data = json_array(), *key;
-    const char *id;
-    json_object_foreach(call->web->pelion->keys, id, key) {
-        if (!is_deleted(key))
-            json_array_append_new(data, key_json(id, key, NULL));
-    }
-    pelion_send_json(call->request, 200,
-                     json_pack("{sssisnsssbsIso}", "object", "list", "limit", 1000, "after", "order", "ASC", "has_more",
-                               0, "total_count", (json_int_t)json_array_size(data), "data", data));
+    pelion_send_list(call, &(struct pelion_list){.items = call->web->pelion->keys,
+                                                 .show = show,
+                                                 .fields = "id name status created_at account_id"});
 }
 
 static void on_deleted(void *arg, enum store_result result) {

@@ -15,36 +15,16 @@ static const char setting[] = "pelion";
 
 /* ---- devices by their ids ---- */
 
-static void know(struct pelion *pelion, struct slice endpoint) {
-    struct device_id id = device_id_of(endpoint);
-    if (json_object_get(pelion->ids, id.hex) == NULL)
-        json_object_set_new(pelion->ids, id.hex, document_text(endpoint));
-}
-
-/* Devices come and go: those that are gone are forgotten when they are too many. */
-static void forget_strangers(struct pelion *pelion) {
-    const struct directory *directory = pelion->web->server->directory;
-    const char *id;
-    json_t *name;
-    void *next;
-    if (json_object_size(pelion->ids) <= directory_count(directory) + PELION_IDS_SPARE)
-        return;
-    json_object_foreach_safe(pelion->ids, next, id, name) {
-        if (directory_find(directory, document_string(name)) == NULL)
-            json_object_del(pelion->ids, id);
-    }
-}
-
 static void know_all(struct pelion *pelion) {
     const struct registration *r;
     uint32_t slot = 0;
     while ((r = directory_next(pelion->web->server->directory, &slot)) != NULL)
-        know(pelion, registration_endpoint(r));
+        pelion_know(pelion, registration_endpoint(r), r->registered_at_ms);
 }
 
 struct slice pelion_endpoint(const struct pelion *pelion, struct slice id) {
-    const json_t *name = id.len == 32 ? json_object_getn(pelion->ids, (const char *)id.data, id.len) : NULL;
-    return name == NULL ? SLICE_NONE : document_string(name);
+    const json_t *item = pelion_item(pelion, PELION_DEVICES, id);
+    return item == NULL ? SLICE_NONE : document_string(json_object_get(item, "endpoint_name"));
 }
 
 struct registration *pelion_registration(const struct pelion *pelion, struct slice id) {
@@ -70,7 +50,7 @@ static void run_task(struct pelion *pelion, const struct pelion_task *task) {
     struct slice endpoint = slice_of(task->endpoint, task->endpoint_len);
     switch (task->type) {
     case EVENT_REGISTERED:
-        forget_strangers(pelion);
+        pelion_forget_strangers(pelion);
         pelion_registered(pelion, endpoint, task->is_new);
         break;
     case EVENT_DEREGISTERED:
@@ -132,7 +112,8 @@ static void on_registration(struct pelion *pelion, const struct event *event, bo
     const struct registration *r = directory_find(pelion->web->server->directory, event->endpoint);
     if (r == NULL)
         return;
-    know(pelion, event->endpoint);
+    if (is_new)
+        pelion_device_changed(pelion, event);
     pelion_tell_all(pelion, is_new ? PELION_REGISTRATIONS : PELION_UPDATES,
                     pelion_registration_json(pelion->web->server, r));
     pelion_later(pelion, EVENT_REGISTERED, event->endpoint, 0, is_new);
@@ -140,7 +121,7 @@ static void on_registration(struct pelion *pelion, const struct event *event, bo
 
 static void on_end(struct pelion *pelion, const struct event *event) {
     struct device_id id = device_id_of(event->endpoint);
-    know(pelion, event->endpoint);
+    pelion_device_changed(pelion, event);
     pelion_tell_all(pelion, event->type == EVENT_EXPIRED ? PELION_EXPIRED : PELION_DEREGISTRATIONS,
                     json_string(id.hex));
     pelion_later(pelion, EVENT_DEREGISTERED, event->endpoint, 0, false);
@@ -159,6 +140,9 @@ static void on_event(void *arg, const struct event *event) {
     case EVENT_DEREGISTERED:
     case EVENT_EXPIRED:
         on_end(pelion, event);
+        break;
+    case EVENT_BOOTSTRAP_FINISHED:
+        pelion_device_changed(pelion, event);
         break;
     case EVENT_OBSERVE_STARTED:
         pelion->begun = event->observation;
@@ -394,16 +378,15 @@ static void load(struct pelion *pelion, const json_t *state) {
 
 /* ---- start and stop ---- */
 
-static struct pelion *pelion_new(struct web *web) {
+struct pelion *pelion_new(struct web *web) {
     struct pelion *pelion = calloc(1, sizeof *pelion);
     if (pelion == NULL)
         return NULL;
     pelion->web = web;
-    pelion->ids = json_object();
     pelion->keys = json_object();
     pelion->subscriber = event_subscribe(web->server->events, on_event, pelion);
-    if (pelion->ids == NULL || pelion->keys == NULL || pelion->subscriber == NULL) {
-        json_decref(pelion->ids);
+    if (pelion_tables_new(pelion) == NULL || pelion->keys == NULL || pelion->subscriber == NULL) {
+        pelion_tables_free(pelion);
         json_decref(pelion->keys);
         free(pelion);
         return NULL;
@@ -417,18 +400,24 @@ static struct pelion *pelion_new(struct web *web) {
     return pelion;
 }
 
-bool pelion_start(struct web *web) {
+bool pelion_start(struct web *web, char *error, size_t error_size) {
     long len = store_get_setting(web->server->store, setting, NULL, 0);
+    if (!pelion_tables_load(web, error, error_size))
+        return false;
     char *text = len <= 0 ? NULL : malloc((size_t)len);
-    if (text == NULL)
+    if (text == NULL) {
+        snprintf(error, error_size, "out of memory");
         return len <= 0;
-    struct pelion *pelion = pelion_new(web);
+    }
+    struct pelion *pelion = web->pelion == NULL ? pelion_new(web) : web->pelion;
     store_get_setting(web->server->store, setting, text, (size_t)len);
     json_t *state = json_loadb(text, (size_t)len, 0, NULL);
     if (pelion != NULL)
         load(pelion, state);
     json_decref(state);
     free(text);
+    if (pelion == NULL)
+        snprintf(error, error_size, "out of memory");
     return pelion != NULL;
 }
 
@@ -457,7 +446,7 @@ void pelion_stop(struct web *web) {
         STAILQ_REMOVE_HEAD(&pelion->tasks, entry);
         free(task);
     }
-    json_decref(pelion->ids);
+    pelion_tables_free(pelion);
     json_decref(pelion->keys);
     pelion->keys = NULL; /* commits are still to come */
     uv_close((uv_handle_t *)&pelion->idle, on_idle_closed);

@@ -27,6 +27,28 @@ enum {
     PELION_ASYNC_ID_MAX = 40,
     PELION_STYLE_MAX = 1024, /* bytes of what an application says about serialization */
     PELION_KEY_LEN = 32,     /* hexadecimal digits of a hash of the API key */
+    PELION_ID_LEN = 32,      /* hexadecimal digits of an id that is made here */
+    PELION_ITEM_ID_MAX = 64,
+    PELION_FILTER_MAX = 1024,
+    PELION_WHY_MAX = 192,
+    PELION_DEVICES_SET_MAX = 10000, /* devices of which something was put, or that were made by a call */
+    PELION_ATTRIBUTES_MAX = 5,      /* custom attributes of a device */
+    PELION_EVENTS_MAX = 5000,       /* device events; the oldest go first */
+};
+#define PELION_ACCOUNT "00000000000000000000000000000001"
+
+/* What is kept, each kind by ids; the numbers are in the database. */
+enum pelion_table {
+    PELION_DEVICES,      /* that are known: {endpoint_name, created_at …}; directory.c says what else */
+    PELION_EVENTS,       /* of devices */
+    PELION_CERTIFICATES, /* trusted ones and developer's */
+    PELION_ENROLLMENTS,
+    PELION_GROUPS,    /* of policies */
+    PELION_IMAGES,    /* firmware */
+    PELION_MANIFESTS, /* of firmware */
+    PELION_CAMPAIGNS,
+    PELION_CAMPAIGN_DEVICES,
+    PELION_TABLE_COUNT,
 };
 
 enum pelion_kind {
@@ -106,8 +128,10 @@ struct pelion {
     struct event_subscriber *subscriber;
     uv_idle_t idle; /* runs while there are tasks */
     STAILQ_HEAD(, pelion_task) tasks;
-    json_t *keys; /* made here, by their ids: {name, hash, created_at, is_deleted} */
-    json_t *ids;  /* endpoint names by device id, in the order in which they came */
+    json_t *keys;                       /* made here, by their ids: {name, hash, created_at, is_deleted} */
+    json_t *tables[PELION_TABLE_COUNT]; /* in the order in which what is in them was made */
+    uint32_t ids_made;
+    size_t devices_set; /* how many of the devices have is_set */
     struct pelion_app *apps;
     unsigned app_count;
     struct pelion_request *requests;
@@ -119,8 +143,11 @@ struct pelion {
 
 /* ---- state ---- */
 
-/* After the devices are loaded: take up what was stored. False when out of memory. */
-bool pelion_start(struct web *web);
+/* After the devices are loaded: take up what was stored. False: one line in `error`. */
+bool pelion_start(struct web *web, char *error, size_t error_size);
+
+/* It is web->pelion then. NULL when out of memory. */
+struct pelion *pelion_new(struct web *web);
 
 /* Ahead of inner_end_all. */
 void pelion_stop(struct web *web);
@@ -169,6 +196,64 @@ void pelion_send_text(struct http_request *request, unsigned status, const char 
 /* The error document of /v3. */
 void pelion_send_error(struct http_request *request, unsigned status, const char *message);
 
+/* Likewise, 400: this field is wrong, and why. */
+void pelion_send_invalid(struct http_request *request, const char *field, const char *message);
+
+/* ---- what is kept ---- */
+
+/* NULL when out of memory. */
+json_t *pelion_tables_new(struct pelion *pelion);
+void pelion_tables_free(struct pelion *pelion);
+/* False: one line in `error`. */
+bool pelion_tables_load(struct web *web, char *error, size_t error_size);
+
+/* An id that nothing has. */
+void pelion_make_id(struct pelion *pelion, char id[PELION_ID_LEN + 1]);
+
+/* NULL: there is none. It is the table's. */
+json_t *pelion_item(const struct pelion *pelion, enum pelion_table table, struct slice id);
+/* That of the first argument of a call; NULL: the request is answered, 404. */
+json_t *pelion_find(const struct call *call, enum pelion_table table, char id[PELION_ITEM_ID_MAX + 1]);
+
+/* Put, or write again what was changed in place, without awaiting the commit; `item` is given up. */
+void pelion_keep(struct pelion *pelion, enum pelion_table table, const char *id, json_t *item);
+void pelion_forget(struct pelion *pelion, enum pelion_table table, const char *id);
+
+/* Put or delete, and answer when it is committed; the change is undone when it can't be. `item` and `answer` are given
+ * up; an item that is changed is a copy. */
+void pelion_keep_and_answer(struct pelion *pelion, struct http_request *request, enum pelion_table table,
+                            const char *id, json_t *item, unsigned status, json_t *answer);
+void pelion_forget_and_answer(struct pelion *pelion, struct http_request *request, enum pelion_table table,
+                              const char *id);
+
+/* ---- lists ---- */
+
+/* A list of /v3, which has pages and can be filtered. */
+struct pelion_list {
+    const json_t *items; /* by id */
+    /* What is told of an item; NULL: nothing, it is not in this list. */
+    json_t *(*show)(const struct call *call, const char *id, const json_t *item);
+    const char *fields; /* by which it can be filtered: words */
+};
+void pelion_send_list(const struct call *call, const struct pelion_list *list);
+
+/* "state__eq=registered&…" into `filter`, whose slices are in `memory`. False: why. */
+bool pelion_read_filter(struct slice text, const char *fields, struct buffer *memory, struct query *filter,
+                        char why[PELION_WHY_MAX]);
+/* Whether what is told of an item fulfils all conditions. */
+bool pelion_meets(const json_t *shown, const struct query *filter);
+
+/* A field of a body: what it must be. */
+struct pelion_field {
+    const char *name; /* NULL ends a list */
+    enum { PELION_TEXT, PELION_BOOLEAN, PELION_NUMBER, PELION_ATTRIBUTES } type;
+    size_t max;       /* bytes of a text */
+    bool is_required; /* and not empty */
+};
+/* Take the fields of the request's body that are listed, others are passed over; null ones stay null. NULL: the request is
+ * answered. */
+json_t *pelion_read_body(const struct call *call, const struct pelion_field *fields);
+
 /* ---- messages ---- */
 
 /* Put into the channel, if there is one; `json` is given up. */
@@ -212,6 +297,30 @@ void pelion_callback_open(struct pelion_app *app, const json_t *stored);
 
 /* As client code parses it: the fraction must be there. */
 json_t *pelion_time_json(uint64_t unix_ms);
+
+/* The endpoint type that the device told (`et`), "default" when it did not. */
+json_t *pelion_type_json(const struct registration *r);
+
+/* Of a number of an item; null when it is not there. */
+json_t *pelion_item_time(const json_t *item, const char *name);
+
+/* By which lists of devices, and campaigns, can be filtered. */
+extern const char pelion_device_fields[];
+json_t *pelion_device_json(const struct web *web, const char *id, const json_t *item);
+
+/* There is such a device: at `now_ms` when it is new. True when it is. */
+bool pelion_know(struct pelion *pelion, struct slice endpoint, uint64_t now_ms);
+/* What is in a table of devices, read at the start. */
+void pelion_count_devices(struct pelion *pelion);
+/* Of an event of its registration or bootstrap. */
+void pelion_device_changed(struct pelion *pelion, const struct event *event);
+
+/* Devices come and go: those that are gone are forgotten when they are too many. */
+void pelion_forget_strangers(struct pelion *pelion);
+
+/* "registered", "deregistered", "bootstrapped" …, and what else has changed (NULL: nothing); given up. */
+void pelion_add_event(struct pelion *pelion, const char *device, const char *type, const char *description,
+                      bool is_state_change, json_t *changes);
 
 /* As the registration message has it. */
 json_t *pelion_registration_json(const struct server *server, const struct registration *r);
@@ -262,6 +371,8 @@ void pelion_later(struct pelion *pelion, enum event_type type, struct slice endp
 /* ---- handlers ---- */
 
 route_fn pelion_devices_list, pelion_devices_get, pelion_endpoints_list, pelion_endpoints_get;
+route_fn pelion_devices_post, pelion_devices_put, pelion_devices_delete;
+route_fn pelion_events_list, pelion_events_get;
 route_fn pelion_device_request;
 route_fn pelion_pull, pelion_pull_delete, pelion_channel_get;
 route_fn pelion_callback_put, pelion_callback_get, pelion_callback_delete;
