@@ -433,14 +433,15 @@ static void on_factory_reset(struct timer *timer, void *arg) {
     observer_end(&device->observer);
     take_options(device);
     device->random = device->options->seed;
+    device->pelion.device_id[0] = '\0';
     for (size_t i = 0; i < device->object_count; i++)
         object_reset(&device->objects[i]);
-    if (!device->options->bootstraps) {
-        restart(device);
-        return;
-    }
     forget_dealings(device);
     name_device(device, device->options->developer);
+    if (!device->options->bootstraps) {
+        registration_register(&device->registration);
+        return;
+    }
     bootstrap_forget(&device->bootstrap);
 }
 
@@ -459,8 +460,10 @@ static void on_disable(struct timer *timer, void *arg) {
         on_disabled(device);
 }
 
+/* Behind the answer, which the vendor's client gives later. */
 static void restart_soon(struct device *device, timer_fn *fn) {
-    timer_schedule(&device->wheel, &device->restart, clock_now_ms(&device->clock), fn);
+    uint64_t answered_ms = device->options->pelion ? PELION_ANSWER_MS + 1 : 0;
+    timer_schedule(&device->wheel, &device->restart, clock_now_ms(&device->clock) + answered_ms, fn);
 }
 
 void device_reboot_soon(struct device *device) {

@@ -1,5 +1,6 @@
 #include "client/options.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,11 +9,14 @@
 #include "client/destination.h"
 #include "client/firmware.h"
 #include "client/format.h"
+#include "client/memory.h"
 #include "client/pelion.h"
 #include "client/shell.h"
 #include "common/base/duration.h"
 
-enum { PROBLEM_MAX = SECURITY_PROBLEM_MAX };
+enum { PROBLEM_MAX = SECURITY_PROBLEM_MAX, VARIABLE_MAX = 64 };
+
+#define VARIABLE_PREFIX "BERTH_DEVICE_"
 
 typedef bool set_fn(struct options *options, const char *value, char problem[PROBLEM_MAX]);
 
@@ -350,7 +354,7 @@ static bool set_block_size(struct options *options, const char *value, char prob
     return fail(problem, "must be 16, 32, 64, 128, 256, 512 or 1024");
 }
 
-static const struct {
+static const struct setting {
     const char *name;
     const char *argument; /* NULL: a switch */
     set_fn *set;
@@ -448,6 +452,9 @@ static void print_help(void) {
     }
     printf("  %-28s %s\n", "--version", "print the version");
     printf("  %-28s %s\n", "--help", "print this");
+    printf("\nEvery option is also an environment variable: --block-size is " VARIABLE_PREFIX
+           "BLOCK_SIZE; of switches 1 or "
+           "0.\nThe command line goes before it.\n");
     uint8_t bytes[512];
     struct buffer kinds = buffer_over(bytes, sizeof bytes);
     misbehave_put_names(&kinds);
@@ -461,6 +468,95 @@ static int takes_argument(const char *argument) {
     if (argument == NULL)
         return no_argument;
     return argument[0] == '[' ? optional_argument : required_argument;
+}
+
+/* ---- the environment ---- */
+
+/* BERTH_DEVICE_BLOCK_SIZE of block-size. */
+static const char *name_variable(const char *name, char variable[VARIABLE_MAX]) {
+    size_t len = (size_t)snprintf(variable, VARIABLE_MAX, VARIABLE_PREFIX);
+    for (; *name != '\0' && len < VARIABLE_MAX - 1; name++)
+        variable[len++] = *name == '-' ? '_' : (char)toupper((unsigned char)*name);
+    variable[len] = '\0';
+    return variable;
+}
+
+/* 1: the switch is on, 0: it is off, -1: the value says something else. */
+static int read_switch(const char *value) {
+    if (strcmp(value, "1") == 0 || strcmp(value, "true") == 0 || strcmp(value, "yes") == 0)
+        return 1;
+    return strcmp(value, "0") == 0 || strcmp(value, "false") == 0 || strcmp(value, "no") == 0 ? 0 : -1;
+}
+
+/* Several, with spaces between them. */
+static bool set_objects(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    char *rest = options->object_list = memory_or_exit(strdup(value)), *file;
+    while ((file = strsep(&rest, " ")) != NULL) {
+        if (file[0] != '\0' && !set_object(options, file, problem))
+            return false;
+    }
+    return true;
+}
+
+static bool set_from_variable(struct options *options, const char *value, const struct setting *setting,
+                              char problem[PROBLEM_MAX]) {
+    if (setting->set == set_object)
+        return set_objects(options, value, problem);
+    if (setting->argument != NULL)
+        return setting->set(options, value, problem);
+    int on = read_switch(value);
+    if (on < 0)
+        return fail(problem, "must be 1 or 0");
+    return on == 0 || setting->set(options, NULL, problem);
+}
+
+/* The variable says what the command line says otherwise: that goes before it. */
+static bool is_overruled(size_t setting, const bool *given) {
+    static const char *const excluding[][2] = {{"server", "bootstrap"}, {"psk", "cert"}};
+    if (given[setting])
+        return true;
+    for (size_t i = 0; i < 2 * sizeof excluding / sizeof excluding[0]; i++) {
+        if (strcmp(settings[setting].name, excluding[i / 2][i % 2]) != 0)
+            continue;
+        for (size_t k = 0; k < SETTING_COUNT; k++) {
+            if (given[k] && strcmp(settings[k].name, excluding[i / 2][1 - i % 2]) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* An orchestrator sets variables with our prefix for a service of our name, so they are no reason to end. */
+static void warn_of_unknown_variables(void) {
+    char variable[VARIABLE_MAX];
+    for (char **entry = environ; *entry != NULL; entry++) {
+        size_t len = strcspn(*entry, "="), i = 0;
+        if (strncmp(*entry, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) != 0)
+            continue;
+        while (i < SETTING_COUNT &&
+               (strlen(name_variable(settings[i].name, variable)) != len || strncmp(*entry, variable, len) != 0))
+            i++;
+        if (i == SETTING_COUNT)
+            fprintf(stderr, "berth-device: %.*s: there is no such option; it is passed over\n", (int)len, *entry);
+    }
+}
+
+/* Variables count as options before those of the command line, --profile first. An empty one is none. */
+static bool take_variables(struct options *options, const bool *given) {
+    for (size_t i = 0; i < 2 * SETTING_COUNT; i++) {
+        const struct setting *setting = &settings[i % SETTING_COUNT];
+        char variable[VARIABLE_MAX], problem[PROBLEM_MAX];
+        const char *value = getenv(name_variable(setting->name, variable));
+        if ((setting->set == set_profile) != (i < SETTING_COUNT) || value == NULL || value[0] == '\0' ||
+            is_overruled(i % SETTING_COUNT, given))
+            continue;
+        if (!set_from_variable(options, value, setting, problem)) {
+            fprintf(stderr, "berth-device: %s: %s\n", variable, problem);
+            return false;
+        }
+    }
+    warn_of_unknown_variables();
+    return true;
 }
 
 /* So that the key need not be seen among the processes. */
@@ -495,8 +591,8 @@ static bool complete_oscore(struct options *options, char problem[PROBLEM_MAX]) 
 static bool complete_bootstrap(struct options *options, char problem[PROBLEM_MAX]) {
     int format = options->bootstrap_format;
     if (!options->bootstraps)
-        return (!options->asks_pack && !options->developer && format == COAP_FORMAT_NONE) ||
-               fail(problem, "--bootstrap-pack, --bootstrap-format and --developer need --bootstrap");
+        return (!options->asks_pack && format == COAP_FORMAT_NONE) ||
+               fail(problem, "--bootstrap-pack and --bootstrap-format need --bootstrap");
     if (options->has_server)
         return fail(problem, "--server and --bootstrap exclude each other: bootstrap says what the server is");
     if (options->account)
@@ -538,6 +634,7 @@ enum options_action options_parse(struct options *options, int argc, char **argv
     set_defaults(options);
     optind = 1;
     char problem[PROBLEM_MAX];
+    bool given[SETTING_COUNT] = {false};
     int chosen;
     while ((chosen = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
         if (chosen == OPTION_HELP || chosen == 'h') {
@@ -550,6 +647,12 @@ enum options_action options_parse(struct options *options, int argc, char **argv
         }
         if (chosen < 0 || chosen >= SETTING_COUNT)
             return OPTIONS_EXIT_USAGE; /* getopt_long has said what is wrong */
+        given[chosen] = true;
+    }
+    if (!take_variables(options, given))
+        return OPTIONS_EXIT_USAGE;
+    optind = 0; /* once more from the beginning, as glibc has it */
+    while ((chosen = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
         if (!settings[chosen].set(options, optarg, problem)) {
             fprintf(stderr, "berth-device: --%s: %s\n", settings[chosen].name, problem);
             return OPTIONS_EXIT_USAGE;

@@ -1,4 +1,5 @@
-/* The command line of berth-device. Anything wrong is one line on stderr and exit code 2. */
+/* The command line of berth-device, and its environment: --block-size is BERTH_DEVICE_BLOCK_SIZE, too. Anything wrong is
+ * one line on stderr and exit code 2. */
 #ifndef BERTH_CLIENT_OPTIONS_H
 #define BERTH_CLIENT_OPTIONS_H
 
@@ -53,12 +54,13 @@ struct options {
     int firmware_fault;   /* Update Result with which every firmware update ends; 0: they succeed */
     const char *object_files[OPTIONS_OBJECT_FILES_MAX];
     size_t object_file_count;
+    char *object_list; /* those that the environment names, which object_files points into; or NULL */
     struct coap_params coap;
 };
 
 enum options_action { OPTIONS_RUN, OPTIONS_EXIT_OK, OPTIONS_EXIT_USAGE };
 
-/* --help and --version print and give OPTIONS_EXIT_OK. The options point into `argv`. */
+/* --help and --version print and give OPTIONS_EXIT_OK. The options point into `argv` and the environment. */
 enum options_action options_parse(struct options *options, int argc, char **argv);
 
 /* In LwM2M 1.0 queue mode is a part of the binding (§5.3.1.1 there): add it if there is room. */

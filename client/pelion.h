@@ -21,6 +21,7 @@ enum {
     PELION_LIFETIME_S = 7200,
     PELION_KEEPALIVE_MS = 540000,
     PELION_AWAKE_MS = 4500,
+    PELION_ANSWER_MS = 45, /* from the empty ACK to the answer */
     PELION_HANGS_MS = 1800000, /* until a bootstrap, or a handshake of TLS, of which nothing comes is given up */
     PELION_HELLO_FIRST_MS = 4000, /* retransmissions of a flight of DTLS: doubled from one to the other */
     PELION_HELLO_LAST_MS = 32000,

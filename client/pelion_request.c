@@ -5,7 +5,6 @@
 #include "client/request.h"
 
 enum {
-    LATER_MS = 45, /* from the empty ACK to the answer */
     LIFETIME_LEAST_S = 60,
     TLV_OLD = 99, /* what drafts of LwM2M had for TLV */
     OBJECT_DEVICE = 3,
@@ -188,6 +187,6 @@ bool pelion_answer_later(struct pelion *pelion, const struct coap_request *reque
     later->exchange = request->exchange;
     later->code = answer->code;
     later->diagnostic = answer->diagnostic;
-    timer_schedule(&pelion->device->wheel, &later->timer, clock_now_ms(&pelion->device->clock) + LATER_MS, on_later);
+    timer_schedule(&pelion->device->wheel, &later->timer, clock_now_ms(&pelion->device->clock) + PELION_ANSWER_MS, on_later);
     return true;
 }

@@ -636,7 +636,6 @@ def test_a_developers_device_has_another_name_after_a_factory_reset(berth, start
         (["--bootstrap", "coap://x", "--psk", "a:aa"], "options of security need"),
         (["--bootstrap", "coap://x", "--cipher", "XYZ"], "is no suite"),
         (["--bootstrap", "coaps://x"], "needs --psk"),
-        (["--developer"], "need --bootstrap"),
         (["--bootstrap", "coap://" + "x" * 250], "255 bytes"),
     ],
 )
