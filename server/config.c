@@ -397,6 +397,20 @@ static bool set_require_api_key(struct config *config, const char *value, char p
     return read_bool(value, &config->require_api_key, problem);
 }
 
+static bool set_http_host(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return add_file(config->http_hosts, &config->http_host_count, CONFIG_HOSTS_MAX, value, problem);
+}
+
+static bool set_http_certificate(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    config->http_certificate = value;
+    return value[0] != '\0' || fail(problem, "must name a file");
+}
+
+static bool set_http_key(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    config->http_key = value;
+    return value[0] != '\0' || fail(problem, "must name a file");
+}
+
 static bool set_log_level(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     return log_level_parse(value, &config->log_level) || fail(problem, "must be error, warn, info or debug");
 }
@@ -648,6 +662,9 @@ static const struct setting settings[] = {
      "authorities of https callbacks, PEM [/etc/ssl/certs/ca-certificates.crt]"},
     {"pelion-subscribe-reply", "202|200", set_pelion_subscribe_reply,
      "how a subscription of the Device Management API is answered [202]"},
+    {"http-host", "NAME", set_http_host, "a name by which HTTP is asked for, besides localhost and addresses; several"},
+    {"http-cert", "FILE", set_http_certificate, "certificate of HTTPS, PEM or DER, with its chain [the server's own]"},
+    {"http-key", "FILE", set_http_key, "its private key"},
     {"log-level", "LEVEL", set_log_level, "error, warn, info or debug [info]"},
     {"log-format", "text|json", set_log_format, "how log lines look [text]"},
     {"grace", "DURATION", set_grace, "how long a registration stays after its lifetime has run out [93s]"},
@@ -766,15 +783,10 @@ static bool read_environment(struct config *config) {
     return true;
 }
 
-static bool is_loopback(const struct address *address) {
-    static const uint8_t loopback6[16] = {[15] = 1};
-    return address->family == ADDRESS_IPV4 ? address->ip[0] == 127 : memcmp(address->ip, loopback6, 16) == 0;
-}
-
 bool config_is_reached_by_others(const struct config *config) {
     bool is_reached = false;
     for (size_t i = 0; i < config->http_count; i++)
-        is_reached = is_reached || !is_loopback(&config->http[i].address);
+        is_reached = is_reached || !address_is_loopback(&config->http[i].address);
     return is_reached;
 }
 
@@ -804,6 +816,10 @@ static enum config_action finish(struct config *config) {
     if (config->certificate_count != config->key_count) {
         fprintf(stderr, "berth-server: --cert and --key come in pairs, and there are %zu and %zu\n",
                 config->certificate_count, config->key_count);
+        return CONFIG_EXIT_USAGE;
+    }
+    if ((config->http_certificate == NULL) != (config->http_key == NULL)) {
+        fprintf(stderr, "berth-server: --http-cert and --http-key come together\n");
         return CONFIG_EXIT_USAGE;
     }
     if (config->require_api_key && config->api_key == NULL && config_is_reached_by_others(config)) {

@@ -67,6 +67,9 @@ struct config {
     bool require_api_key;
     const char *callback_ca; /* file of authorities of https callbacks */
     bool subscribe_is_200;   /* the Device Management API's answer to a subscription; else 202 */
+    const char *http_hosts[CONFIG_HOSTS_MAX]; /* names by which HTTP is asked for, besides localhost and addresses */
+    size_t http_host_count;
+    const char *http_certificate, *http_key; /* files, both or neither; NULL: the server's own certificate */
     enum log_level log_level;
     bool log_json;
     struct coap_params coap;

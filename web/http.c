@@ -589,6 +589,8 @@ static void put_head(struct buffer *head, const struct http_connection *c, const
     buffer_put_str(head, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
     if (response->headers != NULL)
         buffer_put_str(head, response->headers);
+    if (response->headers == NULL || strstr(response->headers, "Content-Security-Policy:") == NULL)
+        buffer_put_str(head, "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n");
     if (!c->keep_alive)
         buffer_put_str(head, "Connection: close\r\n");
     else if (c->parser.http_minor == 0)

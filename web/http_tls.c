@@ -25,9 +25,10 @@ struct http_tls_session {
 
 static bool set_up(struct http_tls *tls, struct slice certificate, struct slice key) {
     if (psa_crypto_init() != PSA_SUCCESS ||
-        mbedtls_x509_crt_parse_der(&tls->certificate, certificate.data, certificate.len) != 0 ||
+        mbedtls_x509_crt_parse(&tls->certificate, certificate.data, certificate.len) != 0 ||
         mbedtls_pk_parse_key(&tls->key, key.data, key.len, NULL, 0, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) !=
             0 ||
+        mbedtls_pk_check_pair(&tls->certificate.pk, &tls->key, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) != 0 ||
         mbedtls_ssl_config_defaults(&tls->config, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM,
                                     MBEDTLS_SSL_PRESET_DEFAULT) != 0)
         return false;

@@ -8,7 +8,7 @@
 struct http_tls;
 struct http_tls_session;
 
-/* `certificate` and `key` are DER. NULL: *problem says why, in a few words. */
+/* `certificate`, which may have its chain behind it, and `key` are DER, or PEM with its NUL counted. NULL: *problem says why, in a few words. */
 struct http_tls *http_tls_new(struct slice certificate, struct slice key, const char **problem);
 
 /* For connections that we open: `file` has the authorities of those who are there, PEM or DER. NULL: *problem. */

@@ -33,6 +33,7 @@ static const struct {
     [PROBLEM_MEDIA_TYPE] = {"unsupported-media-type", "The body has a type that is not taken here", 415},
     [PROBLEM_RANGE] = {"range", "There are no such bytes", 416},
     [PROBLEM_EXPECTATION_FAILED] = {"expectation-failed", "The expectation cannot be met", 417},
+    [PROBLEM_MISDIRECTED] = {"misdirected", "The server is not asked for by this name", 421},
     [PROBLEM_NOT_SENT] = {"not-sent", "Nothing was sent: the standard does not allow it", 422},
     [PROBLEM_INVALID_DOCUMENT] = {"invalid-document", "The request body does not mean anything", 422},
     [PROBLEM_QUEUE_FULL] = {"queue-full", "Too many requests wait for the device", 429},

@@ -8,17 +8,22 @@
 #include "common/base/log.h"
 #include "server/dtls_service.h"
 #include "server/own_pki.h"
+#include "server/private_file.h"
 #include "web/api.h"
 #include "web/http.h"
 #include "web/http_tls.h"
 #include "web/inner.h"
 #include "web/leshan/leshan.h"
+#include "web/origin.h"
 #include "web/pelion/pelion.h"
 #include "web/probes.h"
 #include "web/v1/replay.h"
 #include "web/v1/scenarios.h"
 
-enum { DECODED_MAX = 8192 }; /* decoding never makes a target longer */
+enum {
+    DECODED_MAX = 8192,      /* decoding never makes a target longer */
+    CERTIFICATE_MAX = 65536, /* a file of --http-cert or --http-key */
+};
 
 /* Compares every byte, so that how long it takes tells nothing about the key. */
 static bool same_secret(struct slice given, struct slice key) {
@@ -74,16 +79,6 @@ static void call_route(struct call *call, const struct route *route, bool is_len
                      (int)name->len, (const char *)name->data);
 }
 
-/* A browser lets any page send simple POSTs to a server on loopback, and says which page it was. What changes something
- * is done only for pages that come from here; programs that are no browsers send no Origin. */
-static bool is_from_elsewhere(const struct http_request *request) {
-    struct slice origin = http_header(request, "origin"), host = http_header(request, "host");
-    if (origin.data == NULL || strcmp(request->method, "GET") == 0 || strcmp(request->method, "OPTIONS") == 0)
-        return false;
-    size_t scheme = slice_starts_with(origin, "http://") ? 7 : slice_starts_with(origin, "https://") ? 8 : 0;
-    return scheme == 0 || !slice_equal(slice_from(origin, scheme), host);
-}
-
 void web_handle(struct web *web, enum listener_role role, struct http_request *request) {
     struct call call = {.web = web, .role = role, .request = request};
     struct route_path path;
@@ -111,7 +106,7 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
         send_unauthorized(request);
         return;
     }
-    if (is_from_elsewhere(request)) {
+    if (origin_is_foreign(request)) {
         problem_send(request, PROBLEM_CROSS_ORIGIN, "The Origin header names another host than the Host header.");
         return;
     }
@@ -128,8 +123,24 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
         send_not_allowed(request, (const char *)allow);
 }
 
+static bool is_known_host(const struct web_listener *listener, const struct http_request *request) {
+    const struct config *config = listener->web->server->config;
+    return origin_host_is_known(config, &config->http[listener - listener->web->listeners].address, request);
+}
+
 static void handle(void *arg, struct http_request *request) {
     const struct web_listener *listener = arg;
+    size_t at = 0;
+    if (http_header_next(request, "host", &at).data != NULL && http_header_next(request, "host", &at).data != NULL) {
+        problem_send(request, PROBLEM_BAD_REQUEST, "There are two Host fields."); /* RFC 9112 §3.2 */
+        return;
+    }
+    if (!is_known_host(listener, request)) {
+        problem_send(request, PROBLEM_MISDIRECTED,
+                     "The Host header names neither localhost nor an address; if it is a name of this server, start it "
+                     "with --http-host NAME.");
+        return;
+    }
     web_handle(listener->web, listener->role, request);
 }
 
@@ -144,12 +155,13 @@ static void begin(void *arg, struct http_request *request) {
     clock_update(&call.web->server->clock);
     if (slice_starts_with(request->path, "/") && route_path_parse(request->path, &memory, &path) &&
         route_find(api_routes, request->method, &path, &route, call.args) == ROUTE_FOUND && route->begin != NULL &&
-        (route->open || is_authorized(call.web, request)) && !is_from_elsewhere(request))
+        (route->open || is_authorized(call.web, request)) && is_known_host(listener, request) &&
+        !origin_is_foreign(request))
         route->begin(&call);
 }
 
-/* With the certificate that devices are shown, too, which is made now when there is none. */
-static struct http_tls *make_tls(struct server *server, char *error, size_t error_size) {
+/* The server's own certificate, as devices see it, too; it is made now when there is none. */
+static struct http_tls *make_own_tls(struct server *server, char *error, size_t error_size) {
     struct pki_pair authority, own;
     struct http_tls *tls = NULL;
     const char *problem = "";
@@ -164,11 +176,40 @@ static struct http_tls *make_tls(struct server *server, char *error, size_t erro
     return tls;
 }
 
+/* The file, with a NUL behind it when it is PEM, as Mbed TLS wants it. */
+static bool read_certificate_file(const char *path, uint8_t bytes[CERTIFICATE_MAX + 1], struct slice *read, char *error,
+                                  size_t error_size) {
+    size_t len;
+    int result = private_file_read(path, bytes, CERTIFICATE_MAX, &len);
+    if (result != 0) {
+        snprintf(error, error_size, "%s: %s", path, strerror(-result));
+        return false;
+    }
+    bytes[len] = '\0';
+    *read = slice_of(bytes, memmem(bytes, len, "-----BEGIN", 10) == NULL ? len : len + 1);
+    return true;
+}
+
+static struct http_tls *make_given_tls(const struct config *config, char *error, size_t error_size) {
+    uint8_t certificate[CERTIFICATE_MAX + 1], key[CERTIFICATE_MAX + 1];
+    struct slice certificate_read, key_read;
+    const char *problem = NULL;
+    struct http_tls *tls = NULL;
+    if (!read_certificate_file(config->http_certificate, certificate, &certificate_read, error, error_size) ||
+        !read_certificate_file(config->http_key, key, &key_read, error, error_size))
+        return NULL;
+    tls = http_tls_new(certificate_read, key_read, &problem);
+    if (tls == NULL)
+        snprintf(error, error_size, "%s: %s", config->http_certificate, problem);
+    explicit_bzero(key, sizeof key);
+    return tls;
+}
+
 static struct http_tls *secure(void *arg) {
     struct web *web = ((struct web_listener *)arg)->web;
     char error[512] = "";
     if (web->tls == NULL)
-        web->tls = make_tls(web->server, error, sizeof error);
+        web->tls = make_own_tls(web->server, error, sizeof error);
     if (web->tls == NULL)
         log_write(LOG_ERROR, "http", "there is no HTTPS: %s", error);
     return web->tls;
@@ -262,6 +303,11 @@ struct web *web_start(struct server *server, char *error, size_t error_size) {
     uv_timer_init(server->loop, &web->heartbeat);
     web->heartbeat.data = web;
     web->handles = 1;
+    if (server->config->http_certificate != NULL &&
+        (web->tls = make_given_tls(server->config, error, error_size)) == NULL) {
+        web_end(web);
+        return NULL;
+    }
     for (size_t i = 0; i < server->config->http_count; i++) {
         if (!listen_at(web, i, error, error_size)) {
             web_end(web);

@@ -124,6 +124,13 @@ bool address_is_multicast(const struct address *address) {
     return address->family == ADDRESS_IPV6 && address->ip[0] == 0xff;
 }
 
+bool address_is_loopback(const struct address *address) {
+    static const uint8_t loopback6[16] = {[15] = 1};
+    if (address->family == ADDRESS_IPV4)
+        return address->ip[0] == 127;
+    return address->family == ADDRESS_IPV6 && memcmp(address->ip, loopback6, sizeof loopback6) == 0;
+}
+
 struct address address_at_home(const struct address *address) {
     static const uint8_t any[16];
     struct address home = *address;

@@ -42,6 +42,9 @@ void address_put_ip(struct buffer *out, const struct address *address);
 
 bool address_is_multicast(const struct address *address);
 
+/* Whether it reaches this machine alone (127.0.0.0/8, ::1). */
+bool address_is_loopback(const struct address *address);
+
 /* Where somebody on this host reaches who listens on `address`: loopback for a wildcard, else the same. */
 struct address address_at_home(const struct address *address);
 

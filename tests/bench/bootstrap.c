@@ -34,7 +34,7 @@ static void put_credential(struct http_connection *http, const struct fresh *fre
                        "{\"mode\":\"psk\",\"identity\":\"factory%zu\",\"key_hex\":\"%s\",\"service\":\"bootstrap\"}",
                        number, key);
     int total = snprintf(request, sizeof request,
-                         "PUT /v1/credentials/%s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+                         "PUT /v1/credentials/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                          "Content-Length: %d\r\n\r\n%s",
                          fresh->endpoint, len, body);
     http->len = 0;

@@ -24,7 +24,7 @@ static inline void http_connect(struct http_connection *http, uint16_t port) {
 static inline void http_ask_with(struct http_connection *http, const char *method, const char *target,
                                  const char *json) {
     char request[512];
-    int len = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: berth\r\n%sContent-Length: %zu\r\n\r\n%s",
+    int len = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %zu\r\n\r\n%s",
                        method, target, json[0] == '\0' ? "" : "Content-Type: application/json\r\n", strlen(json), json);
     http->len = 0;
     if (write(http->fd, request, (size_t)len) != len)

@@ -140,7 +140,7 @@ static void put_credential(struct http_connection *http, size_t device) {
                             "\"master_secret_hex\":\"30313233343536373839616263646500\"}",
                             id[0], id[1], id[2]);
     int len = snprintf(request, sizeof request,
-                       "PUT /v1/credentials/%s HTTP/1.1\r\nHost: berth\r\nContent-Type: application/json\r\n"
+                       "PUT /v1/credentials/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                        "Content-Length: %d\r\n\r\n%s",
                        name, body_len, body);
     http->len = 0;

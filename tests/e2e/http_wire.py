@@ -45,7 +45,7 @@ class Wire:
 
     def get(self, target: str, *headers: str, method: str = "GET", version: str = "1.1") -> Wire:
         """Send a request without a body."""
-        lines = [f"{method} {target} HTTP/{version}", "Host: test", *headers, "", ""]
+        lines = [f"{method} {target} HTTP/{version}", "Host: localhost", *headers, "", ""]
         return self.send("\r\n".join(lines))
 
     def head(self) -> Answer:

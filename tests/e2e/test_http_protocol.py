@@ -129,21 +129,21 @@ def test_client_that_closes_its_half_still_gets_its_answer(wire):
 
 
 def test_request_may_come_byte_by_byte(wire):
-    for byte in b"GET /v1/devices/d%C3%BC?wait=deregistered HTTP/1.1\r\nHost: a\r\n\r\n":
+    for byte in b"GET /v1/devices/d%C3%BC?wait=deregistered HTTP/1.1\r\nHost: [::1]\r\n\r\n":
         wire.send(bytes([byte]))
     assert wire.answer().json["endpoint"] == "dü"
 
 
 def test_pipelined_requests_are_answered_in_order(wire):
-    wire.send("".join(f"GET /v1/devices/{n} HTTP/1.1\r\nHost: a\r\n\r\n" for n in range(200)))
+    wire.send("".join(f"GET /v1/devices/{n} HTTP/1.1\r\nHost: [::1]\r\n\r\n" for n in range(200)))
     for n in range(200):
         assert wire.answer().json["endpoint"] == str(n)
 
 
 def test_pipelined_requests_wait_for_one_that_waits(berth, wire):
     wire.get("/v1/devices/dev1?wait=registered&timeout=20s")
-    wire.send("".join(f"GET /v1/devices/{n} HTTP/1.1\r\nHost: a\r\n\r\n" for n in range(1000)))  # over 40 KB
-    wire.send("POST /v1/clock HTTP/1.1\r\nHost: a\r\nContent-Length: 14\r\n\r\n{\"advance\":1 }")
+    wire.send("".join(f"GET /v1/devices/{n} HTTP/1.1\r\nHost: [::1]\r\n\r\n" for n in range(1000)))  # over 40 KB
+    wire.send("POST /v1/clock HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 14\r\n\r\n{\"advance\":1 }")
     berth.register("dev1")
     assert wire.answer().json["endpoint"] == "dev1"
     for n in range(1000):
@@ -192,7 +192,7 @@ def berth_status(berth) -> int:
 
 
 def post_clock(body: bytes, *headers: str) -> bytes:
-    return "\r\n".join(["POST /v1/clock HTTP/1.1", "Host: a", *headers, "", ""]).encode() + body
+    return "\r\n".join(["POST /v1/clock HTTP/1.1", "Host: localhost", *headers, "", ""]).encode() + body
 
 
 def test_chunked_body_is_taken(wire):
@@ -262,10 +262,10 @@ def test_too_large_body_is_refused_while_it_is_being_sent(wire):
     [
         b"nonsense\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX\x00Y: a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: [::1]\r\nX\x00Y: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: [::1]\r\nX: a\x00b\r\n\r\n",
         b"GET / HTTP/1.1\nHost: a\n\n",
-        b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: [::1]\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
         post_clock(b"", "Content-Length: -1"),
         post_clock(b"", "Content-Length: 1x"),
@@ -290,7 +290,7 @@ def test_malformed_request_is_400(wire, request_bytes):
 )
 def test_ambiguous_length_is_400(wire, headers):
     """Where a body ends must not be a matter of taste: that is how requests are smuggled (RFC 9112 section 11.2)."""
-    wire.send(post_clock(b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", *headers))
+    wire.send(post_clock(b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: [::1]\r\n\r\n", *headers))
     assert_refused(wire, 400, "bad-request")
 
 
@@ -318,12 +318,12 @@ def test_many_header_fields_are_431(wire):
 
 
 def test_endless_header_field_is_431(wire):
-    wire.send("GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + "v" * 20000)
+    wire.send("GET /healthz HTTP/1.1\r\nHost: [::1]\r\nX: " + "v" * 20000)
     assert_refused(wire, 431, "headers-too-large")
 
 
 def test_endless_white_space_before_a_value_is_431(wire):
-    wire.send("GET /healthz HTTP/1.1\r\nHost: a\r\nX:" + " " * 30000)
+    wire.send("GET /healthz HTTP/1.1\r\nHost: [::1]\r\nX:" + " " * 30000)
     assert_refused(wire, 431, "headers-too-large")
 
 
@@ -344,7 +344,7 @@ def test_slow_requests_are_408_after_ten_seconds(berth):
 def test_slow_reader_delays_nobody(berth):
     berth.register("dev1", links=",".join(f"</{n}/0>" for n in range(10, 2000)))
     with Wire(berth.http_port, receive_buffer=4096) as slow:
-        target = "GET /v1/devices/dev1 HTTP/1.1\r\nHost: a\r\n\r\n"
+        target = "GET /v1/devices/dev1 HTTP/1.1\r\nHost: [::1]\r\n\r\n"
         slow.send(target * 300)  # 20 MB of answers
         for _ in range(20):
             started = time.monotonic()
@@ -410,3 +410,60 @@ def test_a_page_of_another_origin_changes_nothing(berth):
         assert answer.status == status, origin
     assert answer.json["type"].endswith("/cross-origin")
     assert berth.http("GET", "/v1/devices", headers={"Origin": "http://evil.example"}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LocalHost:8080", 200),
+        ("a.localhost", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:8080", 200),
+        ("192.0.2.7", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example:80", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("evillocalhost", 421),
+        ("[::1", 421),
+        ("", 421),
+    ],
+)
+def test_a_page_whose_name_comes_to_mean_loopback_reads_nothing(berth, host, status):
+    for path in ("/v1/devices", "/healthz", "/v3/devices", "/api/clients"):
+        answer = berth.http("GET", path, headers={"Host": host, "Authorization": "Bearer ak_test"})
+        assert answer.status == status, path
+    if status == 421:
+        assert answer.problem == "misdirected" and "--http-host" in answer.json["detail"]
+
+
+def test_names_of_the_server_are_said_with_http_host(start_berth):
+    berth = start_berth("--http-host", "Berth.example", "--http-host", "lab", web="http://0.0.0.0:0")
+    hosts = {"berth.example:443": 200, "lab": 200, "localhost": 200, "127.0.0.1": 200, "other.example": 421}
+    assert {host: berth.http("GET", "/healthz", headers={"Host": host}).status for host in hosts} == hosts
+
+
+def test_where_others_reach_it_any_name_is_good(start_berth):
+    berth = start_berth(web="http://0.0.0.0:0")
+    assert berth.http("GET", "/healthz", headers={"Host": "berth"}).status == 200
+
+
+def test_two_hosts_are_none(berth):
+    wire = Wire(berth.http_port)
+    wire.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n")
+    assert wire.head().status == 400
+
+
+def test_without_a_host_it_is_no_browser(berth):
+    wire = Wire(berth.http_port)
+    wire.send(b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert wire.head().status == 200
+
+
+def test_answers_give_nothing_to_other_origins_and_run_nothing(berth):
+    for method, path in (("GET", "/v1/devices"), ("GET", "/nothing"), ("OPTIONS", "/v1/devices"), ("GET", "/v3/devices")):
+        asked = {"Origin": "http://evil.example", "Access-Control-Request-Method": "PUT"}
+        headers = berth.http(method, path, headers=asked).headers
+        assert not [name for name in headers if name.lower().startswith("access-control-")]
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert headers["X-Content-Type-Options"] == "nosniff"

@@ -5,9 +5,10 @@ import json
 import socket
 import ssl
 import struct
+import subprocess
 
 import pytest
-from berth_process import Berth
+from berth_process import Berth, program
 from http_wire import Wire
 from pelion_client import PelionClient
 from test_pelion_socket import CHANNEL, Socket
@@ -102,7 +103,7 @@ def test_a_websocket(berth):
 def test_a_goodbye_is_said(berth):
     with wrapped(berth) as connection:
         connection.sendall(
-            b"GET /v1/events/last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            b"GET /v1/events/last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         )
         taken = b""
         while part := connection.recv(
@@ -137,3 +138,39 @@ def test_a_handshake_that_is_not_finished_is_given_up(berth):
     with socket.create_connection(("127.0.0.1", berth.http_port), 30) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01")
         assert connection.recv(100) == b""
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Options that name a certificate and its key, which `berth-server pki` has made."""
+    authority, server = tmp_path / "authority", ["server", "--host", "localhost", "--out", tmp_path / "given"]
+    for what in (["ca", "--out", authority], [*server, "--ca", authority]):
+        subprocess.run([program("berth-server"), "pki", *what], check=True, capture_output=True, timeout=60)
+    return tmp_path / "given"
+
+
+@pytest.mark.parametrize("form", ["pem", "der"])
+def test_a_given_certificate(start_berth, given, form):
+    files = {"pem": (".pem", ".key"), "der": (".der", ".key.der")}[form]
+    certificate, key = (given.with_name(given.name + suffix) for suffix in files)
+    berth = start_berth("--http-cert", str(certificate), "--http-key", str(key))
+    made = ssl.create_default_context(cafile=str(given.with_name("authority.pem")))
+    connection = http.client.HTTPSConnection("localhost", berth.http_port, timeout=30, context=made)
+    connection.request("GET", "/v1/events/last")
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def test_a_given_certificate_that_is_of_no_use_is_refused_at_once(given, tmp_path):
+    (tmp_path / "other.pem").write_text("no certificate")
+    certificate, key = (str(given.with_name(given.name + suffix)) for suffix in (".pem", ".key"))
+    wrong = [
+        (2, ["--http-cert", certificate]),
+        (1, ["--http-cert", certificate, "--http-key", str(tmp_path / "missing")]),
+        (1, ["--http-cert", str(tmp_path / "other.pem"), "--http-key", key]),
+        (1, ["--http-cert", str(given.with_name("authority.pem")), "--http-key", key]),
+    ]
+    for code, options in wrong:
+        server = [program("berth-server"), "--listen", "coap://127.0.0.1:0", "--http", "http://127.0.0.1:0", "--data"]
+        ended = subprocess.run([*server, tmp_path / "data", *options], capture_output=True, text=True, timeout=60)
+        assert ended.returncode == code and ended.stderr.count("\n") == 1, (options, ended)

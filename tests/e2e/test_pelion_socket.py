@@ -278,3 +278,10 @@ def test_a_frame_may_come_in_pieces(pelion, connect):
     ):
         socket.wire.send(bytes([byte]))
     assert socket.frame() == (PONG, b"abc")
+
+
+@pytest.mark.parametrize(("origin", "status"), [("http://evil.example", 403), ("null", 403), ("http://localhost", 101)])
+def test_only_pages_of_this_server_connect(berth, origin, status):
+    connection = Socket(berth.http_port, f"Origin: {origin}")
+    assert connection.opening.status == status
+    connection.close()

@@ -9,6 +9,7 @@
 
 #include "common/base/text.h"
 #include "web/document.h"
+#include "web/origin.h"
 #include "web/stored.h"
 
 static const char setting[] = "pelion";
@@ -498,6 +499,8 @@ void pelion_handle(struct call *call, struct route_path *path, struct buffer *me
     const char *fault = query_parse(call->request->query, memory, &call->query);
     if (found == ROUTE_NO_METHOD && strcmp(call->request->method, "OPTIONS") == 0)
         send_options(call->request, path);
+    else if (origin_is_foreign(call->request))
+        pelion_send_error(call->request, 403, "The Origin header names another host than the Host header.");
     else if (!read_key(call->web, call->request, key))
         pelion_send_error(call->request, 401, "It needs an API key: Authorization: Bearer KEY.");
     else if (found == ROUTE_NO_PATH)
