@@ -586,7 +586,9 @@ static void put_head(struct buffer *head, const struct http_connection *c, const
     buffer_put_str(head, "\r\n");
     if (response->content_type != NULL)
         buffer_printf(head, "Content-Type: %s\r\n", response->content_type);
-    buffer_put_str(head, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+    if (response->headers == NULL || strstr(response->headers, "Cache-Control:") == NULL)
+        buffer_put_str(head, "Cache-Control: no-store\r\n");
+    buffer_put_str(head, "X-Content-Type-Options: nosniff\r\n");
     if (response->headers != NULL)
         buffer_put_str(head, response->headers);
     if (response->headers == NULL || strstr(response->headers, "Content-Security-Policy:") == NULL)

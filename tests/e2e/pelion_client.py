@@ -8,6 +8,8 @@ import itertools
 import json
 import time
 
+from http_wire import Wire
+
 
 class PelionClient:
     def __init__(self, port: int, key: str = "ak_test"):
@@ -41,6 +43,13 @@ class PelionClient:
             connection.close()
 
     # ---- the channel ----
+
+    def open(self) -> None:
+        """It exists: a poll has made it, which is given up."""
+        with Wire(self.port) as wire:
+            wire.get("/v2/notification/pull", f"Authorization: Bearer {self.key}")
+            while self.call("GET", "/v2/notification/channel")[0] != 200:
+                pass
 
     def pull(self) -> None:
         status, message = self.call("GET", "/v2/notification/pull")

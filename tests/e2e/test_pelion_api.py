@@ -8,7 +8,6 @@ import pytest
 from berth_process import Berth
 from conftest import close_all
 from device_process import DeviceProcess, start_device  # noqa: F401
-from http_wire import Wire
 from pelion_client import PelionClient, decoded
 
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
@@ -47,14 +46,6 @@ def device(pelion) -> str:
     status, page = pelion.call("GET", "/v3/devices?filter=endpoint_name%3Ddev1")
     assert status == 200 and len(page["data"]) == 1, page
     return page["data"][0]["id"]
-
-
-def opened(pelion: PelionClient) -> None:
-    """The channel exists: a poll has made it, which is given up."""
-    with Wire(pelion.port) as wire:
-        wire.get("/v2/notification/pull", f"Authorization: Bearer {pelion.key}")
-        while pelion.call("GET", "/v2/notification/channel")[0] != 200:
-            pass
 
 
 # ---- what every call has ----
@@ -135,7 +126,7 @@ def test_keys_are_made_and_deleted(start_berth):
 
 def test_a_deleted_key_is_refused_by_a_server_that_takes_any(pelion):
     id, client = made(pelion, "short-lived")
-    opened(client)
+    client.open()
     assert pelion.call("DELETE", f"/v3/api-keys/{id}")[0] == 204
     assert client.call("GET", "/v3/devices")[0] == 401
     for body in ({}, {"name": ""}, {"name": "x" * 101}, {"name": 5}, "x"):
@@ -243,7 +234,7 @@ def test_endpoints_and_their_resources(pelion, device):
 
 
 def test_read_write_and_execute(pelion, device, served):
-    opened(pelion)
+    pelion.open()
     assert pelion.read(device, "/3442/0/110") == "initial value"
     assert pelion.read(device, "/3442/0/120") == "1024"
     written = pelion.request(device, "PUT", "/3442/0/120", b"77")
@@ -255,7 +246,7 @@ def test_read_write_and_execute(pelion, device, served):
 
 
 def test_opaque_is_bytes_and_an_instance_is_tlv(pelion, device, served):
-    opened(pelion)
+    pelion.open()
     opaque = pelion.request(device, "GET", "/3442/0/150")
     assert (opaque["ct"], base64.b64decode(opaque["payload"])) == (
         "application/octet-stream",
@@ -267,7 +258,7 @@ def test_opaque_is_bytes_and_an_instance_is_tlv(pelion, device, served):
 
 
 def test_what_a_device_refuses(pelion, device, served):
-    opened(pelion)
+    pelion.open()
     missing = pelion.request(device, "GET", "/3442/0/9999")
     assert (missing["status"], missing["payload"]) == (404, "")
     assert (
@@ -304,7 +295,7 @@ def test_words_for_what_is_wrong_with_a_request(pelion, device):
 
 
 def test_attributes_are_written_by_a_query(pelion, device, served):
-    opened(pelion)
+    pelion.open()
     assert pelion.request(device, "PUT", "/3442/0/125?pmin=5&pmax=60")["status"] == 200
     links = served[0].http("GET", "/v1/devices/dev1/3442/0/125/discover").json["links"]
     assert any(link["attributes"].get("pmax") == "60" for link in links), links
@@ -353,7 +344,7 @@ def test_a_newer_poll_takes_the_place_of_an_older_one_and_ends_with_the_channel(
 
 
 def test_registrations_are_told(pelion, served, start_device):  # noqa: F811
-    opened(pelion)
+    pelion.open()
     device = start_device(
         "--server", served[0].listeners[0], "--endpoint", "dev2", "--lwm2m", "1.1"
     )
@@ -373,7 +364,7 @@ def test_registrations_are_told(pelion, served, start_device):  # noqa: F811
 
 
 def test_a_subscription(pelion, device, served):
-    opened(pelion)
+    pelion.open()
     path = f"/v2/subscriptions/{device}//3442/0/120"
     status, answer = pelion.call("PUT", path)
     assert status == 202
@@ -397,7 +388,7 @@ def test_a_subscription(pelion, device, served):
 
 
 def test_presubscriptions_begin_now_and_later(pelion, device, served, start_device):  # noqa: F811
-    opened(pelion)
+    pelion.open()
     wanted = [
         {"endpoint-name": device, "resource-path": ["/3442/0/110"]},
         {"endpoint-name": "pre*", "resource-path": ["/3442/0/130"]},
@@ -443,7 +434,7 @@ def test_presubscriptions_outlive_the_server(start_berth, start_device):  # noqa
     berth.stop()
     berth = start_berth(data="kept")
     pelion = PelionClient(berth.http_port)
-    opened(pelion)
+    pelion.open()
     start_device("--server", berth.listeners[0], "--endpoint", "kept", "--lwm2m", "1.1")
     assert decoded(pelion.message("notifications", path="/3442/0/120")) == "1024"
     assert PelionClient(berth.http_port, "another").call(
@@ -455,7 +446,7 @@ def test_a_subscription_can_be_answered_with_200(start_berth, start_device):
     berth = start_berth("--pelion-subscribe-reply", "200")
     start_device("--server", berth.listeners[0], "--endpoint", "dev1").line("Device ID: ", partly=True)
     pelion = PelionClient(berth.http_port)
-    opened(pelion)
+    pelion.open()
     [device] = [entry["name"] for entry in pelion.call("GET", "/v2/endpoints")[1]]
     assert pelion.call("PUT", f"/v2/subscriptions/{device}/3442/0/120") == (200, "")
     first = pelion.message("notifications", path="/3442/0/120")

@@ -43,6 +43,15 @@ void pelion_send_text(struct http_request *request, unsigned status, const char 
                                                   .body = slice_str(text)});
 }
 
+void pelion_put_id(char id[PELION_ASYNC_ID_MAX + 1]) {
+    snprintf(id, PELION_ASYNC_ID_MAX + 1, "%08" PRIx64 "-%04" PRIx64 "-4%03" PRIx64 "-8%03" PRIx64 "-%012" PRIx64,
+             random_u64() >> 32, random_u64() >> 48, random_u64() >> 52, random_u64() >> 52, random_u64() >> 16);
+}
+
+void pelion_send_id(struct http_request *request, const char *id) {
+    pelion_send_json(request, 202, json_pack("{ss}", "async-response-id", id));
+}
+
 static const char *type_of(unsigned status) {
     switch (status) {
     case 400:

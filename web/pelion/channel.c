@@ -177,6 +177,11 @@ static void set_failure(json_t *json, const struct http_response *response) {
     json_decref(problem);
 }
 
+void pelion_tell_failure(struct pelion_app *app, const char *async_id, int status, const char *error) {
+    pelion_tell(app, PELION_RESPONSES,
+                json_pack("{sssissss}", "id", async_id, "status", status, "error", error, "payload", ""));
+}
+
 void pelion_tell_response(struct pelion_app *app, const char *async_id, const struct http_response *response) {
     json_t *json = json_pack("{ss}", "id", async_id);
     if (response->status >= 300) {

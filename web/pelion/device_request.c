@@ -6,6 +6,7 @@
 
 #include "common/base/text.h"
 #include "server/awake.h"
+#include "server/queue.h"
 #include "web/document.h"
 #include "web/pelion/pelion.h"
 #include "web/v1/job.h"
@@ -20,14 +21,15 @@ enum {
     EXPIRY_MAX_S = 2592000,
     EXPIRY_DEFAULT_S = 2 * 3600,
     EXPIRY_QUEUED_S = 3 * 86400,
-    HEADERS_MAX = 1024,
+    PATH_TEXT_MAX = 256,
 };
 
 struct pelion_request {
-    struct pelion_request *next;
+    TAILQ_ENTRY(pelion_request) entry;
+    struct pelion_line *line;
     struct pelion_app *app;
     struct inner *inner;
-    char device[33];
+    struct timer expiry; /* runs while others are before it */
     char async_id[PELION_ASYNC_ID_MAX + 1];
     const char *method; /* of /v1 */
     char target[TARGET_MAX + 1];
@@ -35,9 +37,54 @@ struct pelion_request {
     char type[TYPE_MAX + 1]; /* of the body; "": there is none */
     const char *plan_b;      /* the query with which it is asked again when the device does not take the format; NULL */
     uint64_t retries, deadline_ms;
+    bool is_queued; /* it is being put into the device's queue, and counts there */
     uint8_t *body;
     size_t body_len;
 };
+
+/* What is asked of a device, in the order in which it came. The first is under way. */
+struct pelion_line {
+    struct pelion_line *next; /* of the bucket */
+    struct pelion *pelion;
+    char device[33];
+    unsigned count;
+    struct timer go; /* when the first is asked, after another has gone */
+    TAILQ_HEAD(, pelion_request) requests;
+};
+
+/* ---- lines ---- */
+
+static struct pelion_line **bucket_of(struct pelion *pelion, const char *device) {
+    unsigned number = 0;
+    sscanf(device, "%4x", &number);
+    return &pelion->lines[number % PELION_LINES];
+}
+
+static struct pelion_line **line_link(struct pelion *pelion, const char *device) {
+    struct pelion_line **link = bucket_of(pelion, device);
+    while (*link != NULL && strcmp((*link)->device, device) != 0)
+        link = &(*link)->next;
+    return link;
+}
+
+static struct pelion_line *line_of(struct pelion *pelion, const char *device) {
+    struct pelion_line **link = line_link(pelion, device);
+    if (*link == NULL && (*link = calloc(1, sizeof **link)) != NULL) {
+        (*link)->pelion = pelion;
+        snprintf((*link)->device, sizeof(*link)->device, "%s", device);
+        TAILQ_INIT(&(*link)->requests);
+    }
+    return *link;
+}
+
+static void line_settle(struct pelion_line *line) {
+    struct pelion_line **link = line_link(line->pelion, line->device);
+    if (line->count > 0)
+        return;
+    timer_cancel(&line->pelion->web->server->wheel, &line->go);
+    *link = line->next;
+    free(line);
+}
 
 void pelion_put_target(struct buffer *out, struct slice endpoint, const struct lwm2m_path *path, const char *suffix) {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
@@ -61,26 +108,73 @@ void pelion_put_accept(char text[PELION_ACCEPT_MAX], const struct pelion_app *ap
 /* ---- answers ---- */
 
 static void request_free(struct pelion_request *request) {
-    struct pelion_request **link = &request->app->pelion->requests;
-    while (*link != request)
-        link = &(*link)->next;
-    *link = request->next;
+    struct pelion_line *line = request->line;
+    timer_cancel(&line->pelion->web->server->wheel, &request->expiry);
+    TAILQ_REMOVE(&line->requests, request, entry);
+    line->count--;
+    line->pelion->request_count--;
     free(request->body);
     free(request);
 }
 
-void pelion_requests_end(struct pelion *pelion, const struct pelion_app *app) {
-    for (struct pelion_request *request = pelion->requests, *next; request != NULL; request = next) {
-        next = request->next;
+static void ask(struct pelion_request *request);
+
+static void on_go(struct timer *timer, void *arg) {
+    struct pelion_line *line = TIMER_OWNER(timer, struct pelion_line, go);
+    (void)arg;
+    ask(TAILQ_FIRST(&line->requests));
+}
+
+/* The next one of the device follows, but not in the midst of what has ended this one. */
+static void line_go_on(struct pelion_line *line) {
+    struct server *server = line->pelion->web->server;
+    if (line->count == 0)
+        line_settle(line);
+    else if (TAILQ_FIRST(&line->requests)->inner == NULL)
+        timer_schedule(&server->wheel, &line->go, clock_now_ms(&server->clock), on_go);
+}
+
+static void request_end(struct pelion_request *request) {
+    struct pelion_line *line = request->line;
+    request_free(request);
+    line_go_on(line);
+}
+
+static void end_line(struct pelion_line *line, const struct pelion_app *app) {
+    struct pelion_request *first = TAILQ_FIRST(&line->requests), *next;
+    for (struct pelion_request *request = first; request != NULL; request = next) {
+        next = TAILQ_NEXT(request, entry);
         if (app != NULL && request->app != app)
             continue;
         if (request->inner != NULL)
             inner_cancel(request->inner);
         request_free(request);
     }
+    line_go_on(line);
 }
 
-static void ask(struct pelion_request *request);
+void pelion_requests_end(struct pelion *pelion, const struct pelion_app *app) {
+    for (size_t i = 0; i < PELION_LINES; i++) {
+        for (struct pelion_line *line = pelion->lines[i], *next; line != NULL; line = next) {
+            next = line->next;
+            end_line(line, app);
+        }
+    }
+}
+
+/* Nobody has been told of the answer to what is asked without an id. */
+static void tell_answer(const struct pelion_request *request, const struct http_response *response) {
+    if (*request->async_id != '\0')
+        pelion_tell_response(request->app, request->async_id, response);
+}
+
+static void on_expired(struct timer *timer, void *arg) {
+    struct pelion_request *request = TIMER_OWNER(timer, struct pelion_request, expiry);
+    (void)arg;
+    if (*request->async_id != '\0')
+        pelion_tell_failure(request->app, request->async_id, 429, "REQUEST_EXPIRED");
+    request_end(request);
+}
 
 static bool is_coap(const struct http_response *response, const char *code) {
     json_t *problem = json_loadb((const char *)response->body.data, response->body.len, 0, NULL);
@@ -113,16 +207,24 @@ static void on_answered(void *arg, const struct http_response *response) {
         return;
     }
     if (response->status != 202) /* else the answer comes from the queue */
-        pelion_tell_response(request->app, request->async_id, response);
-    request_free(request);
+        tell_answer(request, response);
+    request_end(request);
+}
+
+/* Whether it has to wait in the device's queue: what waits there goes first. */
+static bool is_to_wait(const struct registration *r) {
+    const struct device_queue *queue = r == NULL || !r->queue_mode ? NULL : queue_of(r);
+    return r != NULL && r->queue_mode && (!awake_is(r) || (queue != NULL && queue->count > 0));
 }
 
 static void ask(struct pelion_request *request) {
     struct pelion *pelion = request->app->pelion;
-    const struct registration *r = pelion_registration(pelion, slice_str(request->device));
+    const struct registration *r = pelion_registration(pelion, slice_str(request->line->device));
     uint64_t now_ms = clock_now_ms(&pelion->web->server->clock);
     char accept[PELION_ACCEPT_MAX], prefer[64];
-    bool sleeps = r != NULL && r->queue_mode && !awake_is(r) && request->deadline_ms > now_ms;
+    bool sleeps = is_to_wait(r) && request->deadline_ms > now_ms;
+    timer_cancel(&pelion->web->server->wheel, &request->expiry);
+    request->is_queued = sleeps;
     pelion_put_accept(accept, request->app, request->async_id);
     snprintf(prefer, sizeof prefer, "respond-async; expires=%" PRIu64,
              sleeps ? (request->deadline_ms - now_ms + 999) / 1000 : 0);
@@ -197,6 +299,10 @@ static uint64_t number_or(const struct call *call, const char *name, uint64_t ot
     return number < min ? min : number > max ? max : number;
 }
 
+static bool is_text_or_none(const json_t *value) {
+    return value == NULL || json_is_null(value) || json_is_string(value);
+}
+
 /* Media types as client code names them, as /v1 does. */
 static const char *type_of(const char *type) {
     static const char *const names[][2] = {
@@ -230,16 +336,16 @@ static char *attributes_text(struct slice query) {
     return dumped;
 }
 
-static bool set_body(struct pelion_request *request, const json_t *document) {
-    struct slice text = document_string(json_object_get(document, "payload-b64"));
-    request->body = malloc(text.len + 1);
-    struct buffer body = buffer_over(request->body, request->body == NULL ? 0 : text.len + 1);
-    if (request->body == NULL || !text_get_base64(text, &body))
+/* The body, of which a GET has none: then the query says attributes, or it is text. */
+static bool set_body(struct pelion_request *request, const struct pelion_asked *asked) {
+    request->body = malloc(asked->body.len + 1);
+    if (request->body == NULL)
         return false;
-    request->body_len = body.len;
-    if (body.len > 0)
-        snprintf(request->type, sizeof request->type, "%s",
-                 type_of(json_string_value(json_object_get(document, "content-type"))));
+    if (asked->body.len > 0) {
+        memcpy(request->body, asked->body.data, asked->body.len);
+        snprintf(request->type, sizeof request->type, "%s", type_of(asked->content_type));
+    }
+    request->body_len = asked->body.len;
     return true;
 }
 
@@ -282,88 +388,113 @@ static const char *set_verb(struct pelion_request *request, const char *method, 
     return NULL;
 }
 
-/* NULL, or the word with which it is refused. */
-static const char *read_document(struct pelion_request *request, const struct registration *r, const json_t *document) {
-    char error_free_uri[QUERY_MAX];
-    const char *method = json_string_value(json_object_get(document, "method")), *suffix;
-    struct slice uri = document_string(json_object_get(document, "uri")), query = SLICE_NONE;
-    struct buffer text = buffer_over(error_free_uri, sizeof error_free_uri);
-    struct buffer target = buffer_over(request->target, TARGET_MAX);
+static const char *set_up(struct pelion_request *request, const struct registration *r,
+                          const struct pelion_asked *asked) {
+    char memory[PATH_TEXT_MAX];
+    const char *suffix;
+    struct buffer text = buffer_over(memory, sizeof memory), target = buffer_over(request->target, TARGET_MAX);
     struct lwm2m_path path;
-    if (method == NULL || uri.len == 0 || uri.len + 1 > sizeof error_free_uri || !set_body(request, document))
-        return "MALFORMED_JSON_CONTENT";
-    const uint8_t *mark = memchr(uri.data, '?', uri.len);
-    if (mark != NULL) {
-        query = slice_from(uri, (size_t)(mark + 1 - uri.data));
-        uri.len = (size_t)(mark - uri.data);
-    }
-    if (!slice_starts_with(uri, "/"))
+    if (!slice_starts_with(asked->path, "/"))
         buffer_put_u8(&text, '/');
-    buffer_put(&text, uri.data, uri.len);
-    if (!lwm2m_path_parse(buffer_slice(&text), &path, NULL) || path.len == 0)
+    buffer_put_slice(&text, asked->path);
+    if (text.overflow || !lwm2m_path_parse(buffer_slice(&text), &path, NULL) || path.len == 0)
         return "RESOURCE_NOT_FOUND";
-    bool creates = strcmp(method, "POST") == 0 && path.len == 1;
+    bool creates = strcmp(asked->method, "POST") == 0 && path.len == 1;
     if (!creates && !pelion_has_path(r, &path))
         return "RESOURCE_NOT_FOUND";
-    const char *fault = set_verb(request, method, &path, query, &suffix);
+    if (!set_body(request, asked))
+        return "OUT_OF_MEMORY";
+    const char *fault = set_verb(request, asked->method, &path, asked->query, &suffix);
     pelion_put_target(&target, registration_endpoint(r), &path, suffix);
     request->target[target.len] = '\0';
     return fault;
 }
 
-static unsigned count_of_device(const struct pelion *pelion, const char *device, unsigned *all) {
-    unsigned count = 0;
-    *all = 0;
-    for (const struct pelion_request *request = pelion->requests; request != NULL; request = request->next) {
-        count += strcmp(request->device, device) == 0;
-        ++*all;
-    }
-    return count;
+void pelion_ask_defaults(const struct registration *r, struct pelion_asked *asked) {
+    asked->retries = r->queue_mode ? 2 : 0;
+    asked->expiry_s = r->queue_mode ? EXPIRY_QUEUED_S : EXPIRY_DEFAULT_S;
 }
 
-/* NULL: the call is answered. */
-static struct pelion_request *request_new(const struct call *call, struct pelion_app *app) {
+static bool is_full(const struct pelion_line *line, const struct registration *r) {
+    const struct device_queue *queue = queue_of(r);
+    const struct pelion_request *first = TAILQ_FIRST(&line->requests);
+    bool is_twice = first != NULL && first->is_queued;
+    unsigned queued = queue == NULL || queue->count == 0 ? 0 : queue->count - is_twice;
+    return line->count + queued >= PELION_REQUESTS_OF_DEVICE_MAX || line->pelion->request_count >= PELION_REQUESTS_MAX;
+}
+
+const char *pelion_ask(struct pelion_app *app, const struct registration *r, const struct pelion_asked *asked,
+                       struct pelion_request **out) {
     struct pelion *pelion = app->pelion;
-    struct pelion_request *request = calloc(1, sizeof *request);
-    unsigned all;
+    struct server *server = pelion->web->server;
+    struct device_id id = device_id_of(registration_endpoint(r));
+    struct pelion_line *line = line_of(pelion, id.hex);
+    struct pelion_request *request = line == NULL || is_full(line, r) ? NULL : calloc(1, sizeof *request);
     if (request == NULL) {
-        pelion_send_text(call->request, 503, "");
+        const char *why = line != NULL && is_full(line, r) ? "QUEUE_IS_FULL" : "OUT_OF_MEMORY";
+        if (line != NULL)
+            line_settle(line);
+        return why;
+    }
+    *request = (struct pelion_request){.line = line, .app = app, .retries = asked->retries};
+    snprintf(request->async_id, sizeof request->async_id, "%s", asked->async_id);
+    request->deadline_ms = clock_now_ms(&server->clock) + asked->expiry_s * 1000;
+    TAILQ_INSERT_TAIL(&line->requests, request, entry);
+    line->count++;
+    pelion->request_count++;
+    const char *fault = set_up(request, r, asked);
+    if (fault == NULL) {
+        *out = request;
         return NULL;
     }
-    memcpy(request->device, call->args[0].data, sizeof request->device - 1);
-    if (count_of_device(pelion, request->device, &all) >= PELION_REQUESTS_OF_DEVICE_MAX || all >= PELION_REQUESTS_MAX) {
-        free(request);
-        pelion_send_text(call->request, 400, "QUEUE_IS_FULL");
-        return NULL;
-    }
-    request->app = app;
-    request->next = pelion->requests;
-    pelion->requests = request;
-    return request;
+    request_free(request);
+    line_settle(line);
+    return fault;
 }
 
-static const char *read_request(const struct call *call, struct pelion_request *request, const struct registration *r) {
-    char error[256];
-    const struct server *server = call->web->server;
-    json_t *document = document_read(call->request->body, error, sizeof error);
-    const char *fault = document == NULL ? "MALFORMED_JSON_CONTENT" : read_document(request, r, document);
-    struct slice id = query_get(&call->query, "async-id");
-    memcpy(request->async_id, id.data, id.len);
-    request->retries = number_or(call, "retry", r->queue_mode ? 2 : 0, 0, RETRIES_MAX);
-    request->deadline_ms = clock_now_ms(&server->clock) + number_or(call, "expiry-seconds",
-                                                                    r->queue_mode ? EXPIRY_QUEUED_S : EXPIRY_DEFAULT_S,
-                                                                    EXPIRY_MIN_S, EXPIRY_MAX_S) *
-                                                              1000;
-    json_decref(document);
-    return fault;
+void pelion_ask_go(struct pelion_request *request) {
+    struct server *server = request->app->pelion->web->server;
+    if (TAILQ_FIRST(&request->line->requests) == request)
+        ask(request);
+    else
+        timer_schedule(&server->wheel, &request->expiry, request->deadline_ms, on_expired);
+}
+
+/* ---- /v2/device-requests ---- */
+
+/* NULL, or the word with which it is refused; `body` is what `asked->body` points to, for the caller to free. */
+static const char *read_document(const struct call *call, const struct registration *r, const json_t *document,
+                                 struct pelion_asked *asked, uint8_t **body) {
+    const json_t *payload = json_object_get(document, "payload-b64"), *type = json_object_get(document, "content-type");
+    struct slice text = document_string(payload);
+    *body = malloc(text.len + 1);
+    struct buffer decoded = buffer_over(*body, *body == NULL ? 0 : text.len + 1);
+    asked->method = json_string_value(json_object_get(document, "method"));
+    asked->path = document_string(json_object_get(document, "uri"));
+    asked->content_type = json_string_value(type);
+    pelion_ask_defaults(r, asked);
+    asked->retries = number_or(call, "retry", asked->retries, 0, RETRIES_MAX);
+    asked->expiry_s = number_or(call, "expiry-seconds", asked->expiry_s, EXPIRY_MIN_S, EXPIRY_MAX_S);
+    if (asked->method == NULL || asked->path.len == 0 || *body == NULL || !is_text_or_none(payload) ||
+        !is_text_or_none(type) || !text_get_base64(text, &decoded))
+        return "MALFORMED_JSON_CONTENT";
+    asked->body = buffer_slice(&decoded);
+    const uint8_t *mark = memchr(asked->path.data, '?', asked->path.len);
+    if (mark != NULL) {
+        asked->query = slice_from(asked->path, (size_t)(mark + 1 - asked->path.data));
+        asked->path.len = (size_t)(mark - asked->path.data);
+    }
+    return NULL;
 }
 
 void pelion_device_request(const struct call *call) {
     struct pelion_app *app = pelion_app_of(call);
+    struct slice async_id = query_get(&call->query, "async-id");
+    char error[256], id[PELION_ASYNC_ID_MAX + 1] = {0};
     if (app == NULL)
         return;
     const struct registration *r = pelion_registration(app->pelion, call->args[0]);
-    if (!is_async_id(query_get(&call->query, "async-id"))) {
+    if (!is_async_id(async_id)) {
         pelion_send_text(call->request, 400, "MALFORMED_ASYNC_ID");
         return;
     }
@@ -372,13 +503,20 @@ void pelion_device_request(const struct call *call) {
         pelion_send_text(call->request, is_known ? 400 : 404, is_known ? "DEVICE_NOT_CONNECTED" : "DEVICE_NOT_FOUND");
         return;
     }
-    struct pelion_request *request = request_new(call, app);
-    if (request == NULL)
-        return;
-    const char *fault = read_request(call, request, r);
-    pelion_send_text(call->request, fault == NULL ? 202 : 400, fault == NULL ? "" : fault);
+    memcpy(id, async_id.data, async_id.len);
+    struct pelion_asked asked = {.async_id = id};
+    struct pelion_request *request = NULL;
+    uint8_t *body = NULL;
+    json_t *document = document_read(call->request->body, error, sizeof error);
+    const char *fault = document == NULL ? "MALFORMED_JSON_CONTENT" : read_document(call, r, document, &asked, &body);
+    fault = fault != NULL ? fault : pelion_ask(app, r, &asked, &request);
+    json_decref(document);
+    free(body);
+    pelion_send_text(call->request,
+                     fault == NULL                         ? 202
+                     : strcmp(fault, "OUT_OF_MEMORY") == 0 ? 503
+                                                           : 400,
+                     fault == NULL ? "" : fault);
     if (fault == NULL)
-        ask(request);
-    else
-        request_free(request);
+        pelion_ask_go(request);
 }

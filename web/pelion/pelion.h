@@ -21,6 +21,7 @@ enum {
     PELION_PULL_MS = 30000,
     PELION_REQUESTS_MAX = 10000,        /* under way, of all devices … */
     PELION_REQUESTS_OF_DEVICE_MAX = 20, /* … and of one */
+    PELION_LINES = 1024,                /* buckets of a hash table */
     PELION_SUBSCRIPTIONS_MAX = 10000,   /* in all */
     PELION_PRESUBSCRIPTIONS_MAX = 1024, /* of an application */
     PELION_IDS_SPARE = 10000,           /* devices that are registered no more, and still known by their ids */
@@ -111,7 +112,7 @@ struct pelion_subscription {
     bool is_pre;          /* made by a pre-subscription */
 };
 
-struct pelion_request;
+struct pelion_line;
 
 /* What an event leaves to be done when the loop goes on: events tell of it in the midst of other things. */
 struct pelion_task {
@@ -134,7 +135,8 @@ struct pelion {
     size_t devices_set; /* how many of the devices have is_set */
     struct pelion_app *apps;
     unsigned app_count;
-    struct pelion_request *requests;
+    struct pelion_line *lines[PELION_LINES]; /* of devices of which something is asked */
+    unsigned request_count;
     struct pelion_subscription *subscriptions;
     unsigned subscription_count;
     bool is_loading; /* pre-subscriptions find what they had begun, and begin nothing */
@@ -195,6 +197,10 @@ void pelion_send_json(struct http_request *request, unsigned status, json_t *jso
 void pelion_send_text(struct http_request *request, unsigned status, const char *text);
 /* The error document of /v3. */
 void pelion_send_error(struct http_request *request, unsigned status, const char *message);
+/* The id of an answer that is to come: a UUID. */
+void pelion_put_id(char id[PELION_ASYNC_ID_MAX + 1]);
+/* 202, and the id. */
+void pelion_send_id(struct http_request *request, const char *id);
 
 /* Likewise, 400: this field is wrong, and why. */
 void pelion_send_invalid(struct http_request *request, const char *field, const char *message);
@@ -263,6 +269,8 @@ void pelion_tell_all(struct pelion *pelion, enum pelion_kind kind, json_t *json)
 void pelion_set_payload(json_t *json, struct slice payload, const char *type);
 /* The answer to what was asked for with `async_id`. */
 void pelion_tell_response(struct pelion_app *app, const char *async_id, const struct http_response *response);
+/* That there will be none. */
+void pelion_tell_failure(struct pelion_app *app, const char *async_id, int status, const char *error);
 /* The next message for a socket or callback, entries of one kind, of about `max_bytes`; NULL: there is none. */
 json_t *pelion_take_some(struct pelion_app *app, size_t max_bytes);
 #define PELION_STYLE_FAULT \
@@ -328,6 +336,14 @@ json_t *pelion_registration_json(const struct server *server, const struct regis
 /* Whether there may be such a resource: it, or what it lies in, or something in it, is in the registration. */
 bool pelion_has_path(const struct registration *r, const struct lwm2m_path *path);
 
+/* The path behind the device id of a route. False: it is none. */
+bool pelion_read_path(const struct call *call, struct lwm2m_path *path);
+
+/* As client code is told a value: as text, or the bytes of an Opaque. False when it has no text. */
+bool pelion_put_value(struct buffer *out, const struct lwm2m_value *value, const char **type);
+/* Of a content format. */
+const char *pelion_media_type(int format);
+
 /* "/v1/devices/ENDPOINT/3/0/1" and `suffix`. */
 void pelion_put_target(struct buffer *out, struct slice endpoint, const struct lwm2m_path *path, const char *suffix);
 
@@ -336,6 +352,25 @@ enum { PELION_ACCEPT_MAX = 160 };
 void pelion_put_accept(char text[PELION_ACCEPT_MAX], const struct pelion_app *app, const char *async_id);
 
 /* ---- requests ---- */
+
+/* What is asked of a device; slices are copied. */
+struct pelion_asked {
+    const char *method; /* of CoAP: "GET" */
+    struct slice path, query, body;
+    const char *content_type; /* NULL: text */
+    const char *async_id;     /* "": nobody wants to know the answer */
+    uint64_t retries, expiry_s;
+};
+
+/* Put into the device's line, which `r` is registered with. NULL, or the word with which it is refused:
+ * RESOURCE_NOT_FOUND, MALFORMED_JSON_CONTENT, QUEUE_IS_FULL, or OUT_OF_MEMORY. Nothing is told before this returns, and pelion_ask_go is called. */
+struct pelion_request;
+const char *pelion_ask(struct pelion_app *app, const struct registration *r, const struct pelion_asked *asked,
+                       struct pelion_request **request);
+/* Ask it when it is first in line. */
+void pelion_ask_go(struct pelion_request *request);
+/* How often and how long something is asked of this device when nobody says. */
+void pelion_ask_defaults(const struct registration *r, struct pelion_asked *asked);
 
 /* A queued request is over: tell whoever had asked for it here. */
 void pelion_request_completed(struct pelion *pelion, uint64_t id);
@@ -373,7 +408,7 @@ void pelion_later(struct pelion *pelion, enum event_type type, struct slice endp
 route_fn pelion_devices_list, pelion_devices_get, pelion_endpoints_list, pelion_endpoints_get;
 route_fn pelion_devices_post, pelion_devices_put, pelion_devices_delete;
 route_fn pelion_events_list, pelion_events_get;
-route_fn pelion_device_request;
+route_fn pelion_device_request, pelion_endpoint_read, pelion_endpoint_ask;
 route_fn pelion_pull, pelion_pull_delete, pelion_channel_get;
 route_fn pelion_callback_put, pelion_callback_get, pelion_callback_delete;
 route_fn pelion_websocket_put, pelion_websocket_get, pelion_websocket_delete, pelion_websocket_connect;

@@ -179,20 +179,25 @@ void pelion_notified(struct pelion *pelion, const struct event *event) {
             pelion_later(pelion, EVENT_NOTIFICATION, event->endpoint, o->id, false);
         return;
     }
-    if (value->type == LWM2M_OPAQUE) {
-        tell_each(pelion, event->endpoint, o, value->bytes, "application/octet-stream");
-        return;
-    }
-    bool is_text = value->type == LWM2M_STRING || value->type == LWM2M_CORELNK;
-    size_t cap = is_text ? value->bytes.len + 1 : TEXT_MAX;
+    size_t cap = value->bytes.len + TEXT_MAX;
     uint8_t *memory = malloc(cap);
     struct buffer text = buffer_over(memory, memory == NULL ? 0 : cap);
-    if (memory != NULL && lwm2m_text_encode(value, &text))
-        tell_each(pelion, event->endpoint, o, buffer_slice(&text), "text/plain");
+    const char *type;
+    if (memory != NULL && pelion_put_value(&text, value, &type))
+        tell_each(pelion, event->endpoint, o, buffer_slice(&text), type);
     free(memory);
 }
 
-static const char *media_type(int format) {
+bool pelion_put_value(struct buffer *out, const struct lwm2m_value *value, const char **type) {
+    bool is_opaque = value->type == LWM2M_OPAQUE;
+    *type = is_opaque ? "application/octet-stream" : "text/plain";
+    if (!is_opaque)
+        return lwm2m_text_encode(value, out);
+    buffer_put_slice(out, value->bytes);
+    return !out->overflow;
+}
+
+const char *pelion_media_type(int format) {
     switch (format) {
     case 0:
         return "text/plain";
@@ -216,7 +221,7 @@ static const char *media_type(int format) {
 void pelion_notified_whole(struct pelion *pelion, struct slice endpoint, uint64_t observation) {
     const struct observation *o = observation_in_event(pelion, endpoint, observation);
     if (o != NULL && o->has_last)
-        tell_each(pelion, endpoint, o, slice_of(o->last, o->last_len), media_type(o->last_format));
+        tell_each(pelion, endpoint, o, slice_of(o->last, o->last_len), pelion_media_type(o->last_format));
 }
 
 void pelion_observation_ended(struct pelion *pelion, struct slice endpoint, uint64_t observation) {
@@ -408,7 +413,7 @@ void pelion_presubscriptions_delete(const struct call *call) {
 
 /* ---- /v2/subscriptions/{id} ---- */
 
-static bool read_path(const struct call *call, struct lwm2m_path *path) {
+bool pelion_read_path(const struct call *call, struct lwm2m_path *path) {
     *path = (struct lwm2m_path){.len = 0};
     for (size_t i = 1; i < ROUTE_ARGS_MAX && call->args[i].data != NULL; i++) {
         uint64_t id;
@@ -426,7 +431,7 @@ void pelion_subscription_put(const struct call *call) {
     if (app == NULL)
         return;
     const struct registration *r = pelion_registration(app->pelion, call->args[0]);
-    if (r == NULL || !read_path(call, &path) || !pelion_has_path(r, &path)) {
+    if (r == NULL || !pelion_read_path(call, &path) || !pelion_has_path(r, &path)) {
         pelion_send_text(call->request, 404, "");
         return;
     }
@@ -442,9 +447,8 @@ void pelion_subscription_put(const struct call *call) {
         pelion_subscribe(app, call->args[0], &path, false, "");
         return;
     }
-    snprintf(id, sizeof id, "%08" PRIx64 "-%04" PRIx64 "-4%03" PRIx64 "-8%03" PRIx64 "-%012" PRIx64, random_u64() >> 32,
-             random_u64() >> 48, random_u64() >> 52, random_u64() >> 52, random_u64() >> 16);
-    pelion_send_json(call->request, 202, json_pack("{ss}", "async-response-id", id));
+    pelion_put_id(id);
+    pelion_send_id(call->request, id);
     pelion_subscribe(app, call->args[0], &path, false, id);
 }
 
@@ -452,8 +456,8 @@ void pelion_subscription_get(const struct call *call) {
     struct pelion_app *app = pelion_app_of(call);
     struct lwm2m_path path;
     if (app != NULL)
-        pelion_send_text(call->request, read_path(call, &path) && find(app, call->args[0], &path) != NULL ? 200 : 404,
-                         "");
+        pelion_send_text(call->request,
+                         pelion_read_path(call, &path) && find(app, call->args[0], &path) != NULL ? 200 : 404, "");
 }
 
 void pelion_subscription_delete(const struct call *call) {
@@ -461,7 +465,7 @@ void pelion_subscription_delete(const struct call *call) {
     struct lwm2m_path path;
     if (app == NULL)
         return;
-    struct pelion_subscription *s = read_path(call, &path) ? find(app, call->args[0], &path) : NULL;
+    struct pelion_subscription *s = pelion_read_path(call, &path) ? find(app, call->args[0], &path) : NULL;
     if (s != NULL)
         pelion_unsubscribe(app->pelion, s, false);
     pelion_send_text(call->request, 204, "");
