@@ -54,14 +54,15 @@ struct pelion_line {
 
 /* ---- lines ---- */
 
-static struct pelion_line **bucket_of(struct pelion *pelion, const char *device) {
+/* Its digits are of a hash. */
+unsigned pelion_bucket(const char *device) {
     unsigned number = 0;
-    sscanf(device, "%4x", &number);
-    return &pelion->lines[number % PELION_LINES];
+    sscanf(device, "%8x", &number);
+    return number % PELION_LINES;
 }
 
 static struct pelion_line **line_link(struct pelion *pelion, const char *device) {
-    struct pelion_line **link = bucket_of(pelion, device);
+    struct pelion_line **link = &pelion->lines[pelion_bucket(device)];
     while (*link != NULL && strcmp((*link)->device, device) != 0)
         link = &(*link)->next;
     return link;

@@ -32,37 +32,58 @@ static bool is_observable(struct definitions *definitions, const struct link_for
            (resource.operations & CATALOGUE_READ) != 0;
 }
 
-/* `list` gets {path_name: "/3/0/0", type_name: …, obs} for each link. */
-static void add_links(const struct registration *r, const struct server *server, json_t *list, const char *path_name,
-                      const char *type_name) {
-    struct definitions definitions = definitions_of(server, r);
+/* A list being filled with {path_name: "/3/0/0", type_name: …, obs}. */
+struct list {
+    struct definitions definitions;
+    json_t *json;
+    const char *path_name, *type_name;
+};
+
+static void add_link(struct list *list, const struct link_format_link *link, const struct lwm2m_path *path) {
+    struct slice rt = SLICE_NONE;
+    uint8_t memory[32];
+    struct buffer text = buffer_over(memory, sizeof memory);
+    json_t *json = json_object();
+    link_format_find(link, "rt", &rt);
+    lwm2m_path_put(&text, path);
+    set(json, list->path_name, document_text(buffer_slice(&text)));
+    set(json, "rt", document_text(rt.data == NULL ? slice_str("") : rt));
+    set(json, list->type_name, json_string(path->len == 3 ? "text/plain" : ""));
+    set(json, "obs", json_boolean(is_observable(&list->definitions, link, path)));
+    json_array_append_new(list->json, json);
+}
+
+/* For each link, and for each resource that is known of an instance that stands there alone. */
+static void add_links(struct pelion *pelion, const struct registration *r, struct list *list) {
     struct link_format_cursor cursor;
     struct link_format_link link;
     struct lwm2m_path path;
+    const struct lwm2m_path *resources;
     link_format_start(&cursor, registration_links(r));
     while (link_format_next(&cursor, &link)) {
-        struct slice rt = SLICE_NONE;
         if (!lwm2m_path_parse(link.target, &path, NULL) || path.len == 0)
             continue;
-        json_t *json = json_object();
-        link_format_find(&link, "rt", &rt);
-        set(json, path_name, document_text(link.target));
-        set(json, "rt", document_text(rt.data == NULL ? slice_str("") : rt));
-        set(json, type_name, json_string(path.len == 3 ? "text/plain" : ""));
-        set(json, "obs", json_boolean(is_observable(&definitions, &link, &path)));
-        json_array_append_new(list, json);
+        size_t count = path.len == 2 ? pelion_resources_of(pelion, r, &path, &resources) : 0;
+        for (size_t i = 0; i < count; i++)
+            add_link(list, &link, &resources[i]);
+        if (count == 0)
+            add_link(list, &link, &path);
     }
 }
 
-json_t *pelion_registration_json(const struct server *server, const struct registration *r) {
+json_t *pelion_registration_json(struct pelion *pelion, const struct registration *r) {
     struct device_id id = device_id_of(registration_endpoint(r));
-    json_t *json = json_object(), *resources = json_array();
+    json_t *json = json_object();
+    struct list list = {.definitions = definitions_of(pelion->web->server, r),
+                        .json = json_array(),
+                        .path_name = "path",
+                        .type_name = "ct"};
     set(json, "ep", json_string(id.hex));
     set(json, "original-ep", document_text(registration_endpoint(r)));
     set(json, "ept", pelion_type_json(r));
     set(json, "q", json_boolean(r->queue_mode));
-    add_links(r, server, resources, "path", "ct");
-    set(json, "resources", resources);
+    add_links(pelion, r, &list);
+    set(json, "resources", list.json);
     return json;
 }
 
@@ -97,14 +118,25 @@ void pelion_endpoints_list(const struct call *call) {
     pelion_send_json(call->request, 200, list);
 }
 
-void pelion_endpoints_get(const struct call *call) {
-    const struct registration *r = pelion_registration(call->web->pelion, call->args[0]);
-    json_t *list = json_array();
+static void send_resources(struct pelion *pelion, struct http_request *request, struct slice device) {
+    const struct registration *r = pelion_registration(pelion, device);
     if (r == NULL) {
-        json_decref(list);
-        pelion_send_text(call->request, 404, "");
+        pelion_send_text(request, 404, "");
         return;
     }
-    add_links(r, call->web->server, list, "uri", "type");
-    pelion_send_json(call->request, 200, list);
+    struct list list = {.definitions = definitions_of(pelion->web->server, r),
+                        .json = json_array(),
+                        .path_name = "uri",
+                        .type_name = "type"};
+    add_links(pelion, r, &list);
+    pelion_send_json(request, 200, list.json);
+}
+
+void pelion_endpoints_get(const struct call *call) {
+    struct pelion *pelion = call->web->pelion;
+    const struct registration *r = pelion_registration(pelion, call->args[0]);
+    if (r == NULL)
+        pelion_send_text(call->request, 404, "");
+    else
+        pelion_resources_list(pelion, r, call->request, send_resources);
 }

@@ -115,8 +115,7 @@ static void on_registration(struct pelion *pelion, const struct event *event, bo
         return;
     if (is_new)
         pelion_device_changed(pelion, event);
-    pelion_tell_all(pelion, is_new ? PELION_REGISTRATIONS : PELION_UPDATES,
-                    pelion_registration_json(pelion->web->server, r));
+    pelion_tell_all(pelion, is_new ? PELION_REGISTRATIONS : PELION_UPDATES, pelion_registration_json(pelion, r));
     pelion_later(pelion, EVENT_REGISTERED, event->endpoint, 0, is_new);
 }
 
@@ -393,6 +392,7 @@ struct pelion *pelion_new(struct web *web) {
         return NULL;
     }
     STAILQ_INIT(&pelion->tasks);
+    TAILQ_INIT(&pelion->known);
     uv_idle_init(web->server->loop, &pelion->idle);
     pelion->idle.data = pelion;
     web_hold(web);
@@ -437,6 +437,7 @@ void pelion_stop(struct web *web) {
     web->pelion = NULL;
     event_unsubscribe(web->server->events, pelion->subscriber);
     pelion_requests_end(pelion, NULL);
+    pelion_resources_end(pelion);
     while (pelion->subscriptions != NULL)
         pelion_unsubscribe(pelion, pelion->subscriptions, true);
     for (struct pelion_app *app = pelion->apps, *next; app != NULL; app = next) {

@@ -113,6 +113,7 @@ struct pelion_subscription {
 };
 
 struct pelion_line;
+struct pelion_resources;
 
 /* What an event leaves to be done when the loop goes on: events tell of it in the midst of other things. */
 struct pelion_task {
@@ -137,6 +138,9 @@ struct pelion {
     unsigned app_count;
     struct pelion_line *lines[PELION_LINES]; /* of devices of which something is asked */
     unsigned request_count;
+    struct pelion_resources *resources[PELION_LINES]; /* of devices that have registered instances only */
+    TAILQ_HEAD(pelion_known, pelion_resources) known;
+    unsigned known_count, discoveries;
     struct pelion_subscription *subscriptions;
     unsigned subscription_count;
     bool is_loading; /* pre-subscriptions find what they had begun, and begin nothing */
@@ -331,7 +335,25 @@ void pelion_add_event(struct pelion *pelion, const char *device, const char *typ
                       bool is_state_change, json_t *changes);
 
 /* As the registration message has it. */
-json_t *pelion_registration_json(const struct server *server, const struct registration *r);
+json_t *pelion_registration_json(struct pelion *pelion, const struct registration *r);
+
+/* Of a hash table of PELION_LINES, by a device id. */
+unsigned pelion_bucket(const char *device);
+
+/* ---- resources of instances that were registered as such ---- */
+
+/* Those that are known of one; how many. Valid until the loop goes on. */
+size_t pelion_resources_of(struct pelion *pelion, const struct registration *r, const struct lwm2m_path *instance,
+                           const struct lwm2m_path **paths);
+
+/* Answer `request` with `listed` when they are known, or that has taken too long, at once when there is nothing to look for. */
+typedef void pelion_listed_fn(struct pelion *pelion, struct http_request *request, struct slice device);
+void pelion_resources_list(struct pelion *pelion, const struct registration *r, struct http_request *request,
+                           pelion_listed_fn *listed);
+
+/* Look for them; then pre-subscriptions are applied again. */
+void pelion_resources_want(struct pelion *pelion, const struct registration *r);
+void pelion_resources_end(struct pelion *pelion);
 
 /* Whether there may be such a resource: it, or what it lies in, or something in it, is in the registration. */
 bool pelion_has_path(const struct registration *r, const struct lwm2m_path *path);

@@ -299,6 +299,32 @@ static void begin_known(struct pelion_app *app, const json_t *device, struct sli
     }
 }
 
+/* Whether a pattern that ends in a star is about resources of an instance that stands alone. */
+static bool is_within_instance(const json_t *device, struct slice pattern) {
+    const json_t *resource;
+    size_t i;
+    json_array_foreach(json_object_get(device, "resources"), i, resource) {
+        struct slice text = document_string(json_object_get(resource, "path"));
+        struct lwm2m_path path;
+        if (lwm2m_path_parse(text, &path, NULL) && path.len == 2 && slice_starts_with(pattern, "/") &&
+            pattern.len > text.len + 1 && memcmp(pattern.data, text.data, text.len) == 0 &&
+            pattern.data[text.len] == '/')
+            return true;
+    }
+    return false;
+}
+
+/* What a pattern had begun when the server was running before, of resources that are not known yet. */
+static void readopt(struct pelion_app *app, const struct registration *r, const json_t *device, struct slice pattern) {
+    for (const struct observation *o = r->dealings->observations; o != NULL; o = o->next) {
+        uint8_t memory[32];
+        struct buffer text = buffer_over(memory, sizeof memory);
+        lwm2m_path_put(&text, &o->paths[0]);
+        if (!o->is_auto && !o->is_composite && fits(pattern, buffer_slice(&text)))
+            begin(app, device, &o->paths[0]);
+    }
+}
+
 static void apply(struct pelion_app *app, const struct registration *r, const json_t *entry, const json_t *device) {
     const json_t *paths = json_object_get(entry, "resource-path"), *text;
     size_t i;
@@ -309,7 +335,12 @@ static void apply(struct pelion_app *app, const struct registration *r, const js
     json_array_foreach((json_t *)(uintptr_t)paths, i, text) {
         struct slice pattern = document_string(text);
         struct lwm2m_path path;
-        if (!lwm2m_path_parse(pattern, &path, NULL))
+        bool is_path = lwm2m_path_parse(pattern, &path, NULL);
+        if (!is_path && is_within_instance(device, pattern) && app->pelion->is_loading)
+            readopt(app, r, device, pattern);
+        else if (!is_path && is_within_instance(device, pattern))
+            pelion_resources_want(app->pelion, r);
+        if (!is_path)
             begin_known(app, device, pattern);
         else if (pelion_has_path(r, &path))
             begin(app, device, &path);
@@ -321,7 +352,7 @@ void pelion_presubscribe(struct pelion_app *app, struct registration *r) {
     size_t i;
     if (json_array_size(app->presubscriptions) == 0)
         return;
-    json_t *device = pelion_registration_json(app->pelion->web->server, r);
+    json_t *device = pelion_registration_json(app->pelion, r);
     json_array_foreach(app->presubscriptions, i, entry) {
         if (fits_device(entry, device))
             apply(app, r, entry, device);
