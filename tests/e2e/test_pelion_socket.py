@@ -216,6 +216,34 @@ def test_a_ping_is_answered(pelion, connect):
     assert socket.frame() == (PONG, b"")
 
 
+def test_an_idle_socket_is_pinged(berth, pelion, connect):
+    socket = ready(pelion, connect)
+    berth.register("a", lifetime=0)
+    socket.message("registrations")  # the pause at the beginning is over
+    for by in ("31s", "2h"):  # however long a leap is: once
+        berth.leap(by)
+        assert socket.frame() == (PING, b"")
+        socket.send(PONG)
+        socket.send(PING, b"fence")
+        assert socket.frame() == (PONG, b"fence")
+
+
+def test_a_close_is_answered_with_its_status(pelion, connect):
+    socket = ready(pelion, connect)
+    socket.send(CLOSE, struct.pack(">H", 4001) + b"why")
+    assert socket.closed() == 4001
+    socket = ready(pelion, connect)
+    socket.send(CLOSE)
+    assert socket.closed() == 1000
+
+
+def test_a_socket_without_a_channel_is_closed_after_the_pause(pelion, connect):
+    began = time.monotonic()
+    socket = connect()
+    assert socket.opening.status == 101 and socket.closed() == 1011
+    assert time.monotonic() - began >= 0.1
+
+
 def test_ends(pelion, connect):
     socket = connect()
     assert socket.opening.status == 101

@@ -8,6 +8,7 @@
 #include "common/base/text.h"
 #include "web/document.h"
 #include "web/pelion/pelion.h"
+#include "web/websocket.h"
 
 static const char *const kinds[PELION_KIND_COUNT] = {
     [PELION_REGISTRATIONS] = "registrations",      [PELION_UPDATES] = "reg-updates",
@@ -304,7 +305,7 @@ void pelion_close_channel(struct pelion_app *app) {
     json_decref(app->serialization);
     app->serialization = NULL;
     if (app->socket != NULL)
-        pelion_socket_close(app->socket, 1000);
+        pelion_socket_close(app->socket, WEBSOCKET_NORMAL);
     pelion_callback_end(app);
     if (app->poll != NULL)
         pelion_send_text(end_poll(app), 410, "CHANNEL_DELETED");

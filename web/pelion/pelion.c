@@ -11,6 +11,7 @@
 #include "web/document.h"
 #include "web/origin.h"
 #include "web/stored.h"
+#include "web/websocket.h"
 
 static const char setting[] = "pelion";
 
@@ -196,7 +197,7 @@ void pelion_app_end(struct pelion_app *app) {
     struct pelion *pelion = app->pelion;
     struct pelion_app **link = &pelion->apps;
     if (app->socket != NULL)
-        pelion_socket_close(app->socket, 1008);
+        pelion_socket_close(app->socket, WEBSOCKET_POLICY);
     pelion_requests_end(pelion, app);
     for (struct pelion_subscription *s = pelion->subscriptions, *next; s != NULL; s = next) {
         next = s->next;

@@ -1,59 +1,37 @@
 /* The WebSocket channel (RFC 6455): messages go out as they come, a kind in each. What an application says is read for its
  * control frames only. */
-#include <mbedtls/sha1.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
-#include "common/base/text.h"
 #include "web/document.h"
 #include "web/pelion/pelion.h"
+#include "web/websocket.h"
 
 enum {
+    PING_MS = 30000,
     PAUSE_MS = 100, /* a widely used client loses what comes with the 101 */
     QUEUE_MAX = 256 * 1024,
-    FRAME_MAX = 64 * 1024, /* of what an application says */
-    CONTROL_MAX = 125,
-    HEADER_MAX = 14,
     HEADERS_MAX = 256,
-};
-
-enum opcode { TEXT = 1, CLOSE = 8, PING = 9, PONG = 10 };
-enum close_code {
-    NORMAL = 1000,
-    GOING_AWAY = 1001,
-    PROTOCOL_ERROR = 1002,
-    TOO_BIG = 1009,
-    UNEXPECTED = 1011,
-    RESTART = 1012
 };
 
 struct pelion_socket {
     struct pelion *pelion;
     struct pelion_app *app; /* NULL: it is ending */
     struct http_request *request;
-    struct timer pause;
-    bool is_late; /* the pause is over */
-    uint8_t header[HEADER_MAX];
-    size_t header_len, payload_len, payload_at; /* of the frame that is coming in */
-    bool in_payload;
-    uint8_t control[CONTROL_MAX];
+    struct timer timer; /* of the pause, and then of the next ping */
+    bool is_late;       /* the pause is over */
+    bool is_ping_due;
+    unsigned end; /* the status with which it is closed after the pause; 0: it stays */
+    struct websocket websocket;
 };
 
 /* ---- frames that go out ---- */
 
-static void send_frame(struct pelion_socket *socket, enum opcode opcode, struct slice payload) {
-    uint8_t memory[10];
+static void send_frame(struct pelion_socket *socket, enum websocket_opcode opcode, struct slice payload) {
+    uint8_t memory[WEBSOCKET_HEAD_MAX];
     struct buffer head = buffer_over(memory, sizeof memory);
-    buffer_put_u8(&head, (uint8_t)(0x80 | opcode));
-    if (payload.len < 126) {
-        buffer_put_u8(&head, (uint8_t)payload.len);
-    } else {
-        unsigned bytes = payload.len <= UINT16_MAX ? 2 : 8;
-        buffer_put_u8(&head, bytes == 2 ? 126 : 127);
-        for (unsigned i = bytes; i-- > 0;)
-            buffer_put_u8(&head, (uint8_t)((uint64_t)payload.len >> (8 * i)));
-    }
+    websocket_put_head(&head, opcode, payload.len);
     http_write(socket->request, buffer_slice(&head));
     if (payload.len > 0)
         http_write(socket->request, payload);
@@ -64,14 +42,15 @@ void pelion_socket_close(struct pelion_socket *socket, unsigned code) {
     if (socket->app != NULL && socket->app->socket == socket)
         socket->app->socket = NULL;
     socket->app = NULL;
-    send_frame(socket, CLOSE, slice_of(payload, sizeof payload));
+    socket->end = 0;
+    send_frame(socket, WEBSOCKET_CLOSE, slice_of(payload, sizeof payload));
     http_finish(socket->request);
 }
 
 void pelion_sockets_end(struct web *web) {
     for (struct pelion_app *app = web->pelion == NULL ? NULL : web->pelion->apps; app != NULL; app = app->next) {
         if (app->socket != NULL)
-            pelion_socket_close(app->socket, RESTART);
+            pelion_socket_close(app->socket, WEBSOCKET_RESTART);
     }
 }
 
@@ -82,7 +61,7 @@ static void send_waiting(struct pelion_socket *socket) {
         char *text = json_dumps(message, JSON_COMPACT);
         json_decref(message);
         if (text != NULL)
-            send_frame(socket, TEXT, slice_str(text));
+            send_frame(socket, WEBSOCKET_TEXT, slice_str(text));
         free(text);
     }
 }
@@ -91,20 +70,36 @@ void pelion_socket_wake(struct pelion_socket *socket) {
     http_wake(socket->request);
 }
 
+static void on_timer(struct timer *timer, void *arg);
+
+/* A leap of the clock wakes it once, whatever its length. */
 static void on_resume(struct http_request *request) {
-    send_waiting(request->arg);
+    struct pelion_socket *socket = request->arg;
+    struct server *server = socket->pelion->web->server;
+    bool is_open = socket->is_late && socket->app != NULL;
+    if (socket->is_late && socket->end != 0) {
+        pelion_socket_close(socket, socket->end);
+        return;
+    }
+    if (socket->is_ping_due && is_open)
+        send_frame(socket, WEBSOCKET_PING, SLICE_NONE);
+    socket->is_ping_due = false;
+    if (is_open && !timer_is_scheduled(&socket->timer))
+        timer_schedule(&server->wheel, &socket->timer, clock_now_ms(&server->clock) + PING_MS, on_timer);
+    send_waiting(socket);
 }
 
-static void on_pause(struct timer *timer, void *arg) {
-    struct pelion_socket *socket = TIMER_OWNER(timer, struct pelion_socket, pause);
+static void on_timer(struct timer *timer, void *arg) {
+    struct pelion_socket *socket = TIMER_OWNER(timer, struct pelion_socket, timer);
     (void)arg;
+    socket->is_ping_due = socket->is_late;
     socket->is_late = true;
     http_wake(socket->request);
 }
 
 static void on_gone(struct http_request *request) {
     struct pelion_socket *socket = request->arg;
-    timer_cancel(&socket->pelion->web->server->wheel, &socket->pause);
+    timer_cancel(&socket->pelion->web->server->wheel, &socket->timer);
     if (socket->app != NULL)
         socket->app->socket = NULL;
     free(socket);
@@ -112,82 +107,19 @@ static void on_gone(struct http_request *request) {
 
 /* ---- frames that come in ---- */
 
-static size_t header_size(const struct pelion_socket *socket) {
-    unsigned len = socket->header_len < 2 ? 0 : socket->header[1] & 0x7f;
-    return socket->header_len < 2 ? 2 : 6u + (len == 126 ? 2u : len == 127 ? 8u : 0u);
-}
-
-/* 0: the header is good. */
-static unsigned read_header(struct pelion_socket *socket) {
-    const uint8_t *h = socket->header;
-    unsigned len = h[1] & 0x7f, bytes = len == 126 ? 2 : len == 127 ? 8 : 0;
-    uint64_t size = bytes == 0 ? len : 0;
-    for (unsigned i = 0; i < bytes; i++)
-        size = size << 8 | h[2 + i];
-    bool is_control = (h[0] & 8) != 0;
-    if ((h[0] & 0x70) != 0 || (h[1] & 0x80) == 0 || (is_control && ((h[0] & 0x80) == 0 || size > CONTROL_MAX)))
-        return PROTOCOL_ERROR;
-    if (size > FRAME_MAX)
-        return TOO_BIG;
-    socket->payload_len = (size_t)size;
-    socket->payload_at = 0;
-    socket->in_payload = true;
-    return 0;
-}
-
-static void take_frame(struct pelion_socket *socket) {
-    unsigned opcode = socket->header[0] & 0xf;
-    socket->in_payload = false;
-    socket->header_len = 0;
-    if (opcode == PING)
-        send_frame(socket, PONG, slice_of(socket->control, socket->payload_len));
-    else if (opcode == CLOSE)
-        pelion_socket_close(socket, NORMAL);
-}
-
-static size_t take_payload(struct pelion_socket *socket, struct slice bytes) {
-    const uint8_t *mask = socket->header + header_size(socket) - 4;
-    size_t len = socket->payload_len - socket->payload_at;
-    len = bytes.len < len ? bytes.len : len;
-    for (size_t i = 0; i < len && (socket->header[0] & 8) != 0; i++) {
-        size_t at = socket->payload_at + i;
-        socket->control[at] = bytes.data[i] ^ mask[at % 4];
-    }
-    socket->payload_at += len;
-    return len;
-}
-
 static void on_received(struct http_request *request, struct slice bytes) {
     struct pelion_socket *socket = request->arg;
+    struct websocket_read read;
     while (socket->app != NULL && bytes.len > 0) {
-        if (socket->in_payload) {
-            bytes = slice_from(bytes, take_payload(socket, bytes));
-        } else {
-            socket->header[socket->header_len++] = bytes.data[0];
-            bytes = slice_from(bytes, 1);
-            unsigned fault = socket->header_len == header_size(socket) ? read_header(socket) : 0;
-            if (fault != 0) {
-                pelion_socket_close(socket, fault);
-                return;
-            }
-        }
-        if (socket->in_payload && socket->payload_at == socket->payload_len)
-            take_frame(socket);
+        bytes = slice_from(bytes, websocket_read(&socket->websocket, bytes, &read));
+        if (read.event == WEBSOCKET_WAS_PING)
+            send_frame(socket, WEBSOCKET_PONG, read.payload);
+        else if (read.event == WEBSOCKET_WAS_CLOSE || read.event == WEBSOCKET_FAULT)
+            pelion_socket_close(socket, read.status);
     }
 }
 
 /* ---- the handshake ---- */
-
-/* RFC 6455 §4.2.2. */
-static void put_accept(struct buffer *out, struct slice key) {
-    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    uint8_t text[128], digest[20];
-    struct buffer both = buffer_over(text, sizeof text);
-    buffer_put(&both, key.data, key.len);
-    buffer_put(&both, guid, sizeof guid - 1);
-    mbedtls_sha1(text, both.len, digest);
-    text_put_base64(out, slice_of(digest, sizeof digest));
-}
 
 static bool is(const struct http_request *request, const char *name, const char *word) {
     struct slice value = http_header(request, name);
@@ -220,7 +152,7 @@ void pelion_websocket_connect(const struct call *call) {
         return;
     }
     buffer_put_str(&text, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
-    put_accept(&text, http_header(call->request, "sec-websocket-key"));
+    websocket_put_accept(&text, http_header(call->request, "sec-websocket-key"));
     buffer_put_str(&text, http_header(call->request, "sec-websocket-protocol").len == 0
                               ? "\r\n"
                               : "\r\nSec-WebSocket-Protocol: wss\r\n");
@@ -231,13 +163,14 @@ void pelion_websocket_connect(const struct call *call) {
     call->request->resume = on_resume;
     http_upgrade(call->request, headers, on_received);
     if (app->channel != PELION_SOCKET) {
-        pelion_socket_close(socket, UNEXPECTED);
-        return;
+        socket->app = NULL;
+        socket->end = WEBSOCKET_UNEXPECTED;
+    } else {
+        if (app->socket != NULL)
+            pelion_socket_close(app->socket, WEBSOCKET_GOING_AWAY);
+        app->socket = socket;
     }
-    if (app->socket != NULL)
-        pelion_socket_close(app->socket, GOING_AWAY);
-    app->socket = socket;
-    timer_schedule(&server->wheel, &socket->pause, clock_now_ms(&server->clock) + PAUSE_MS, on_pause);
+    timer_schedule(&server->wheel, &socket->timer, clock_now_ms(&server->clock) + PAUSE_MS, on_timer);
 }
 
 /* ---- the channel ---- */
