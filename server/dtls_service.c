@@ -404,6 +404,14 @@ static bool add_given_authority(struct server *server, const char *path, char *e
     return added;
 }
 
+bool dtls_service_add_authority(struct server *server, struct slice certificates, char *error, size_t error_size) {
+    const char *problem = "";
+    if (add_authority(server, certificates, &problem))
+        return true;
+    snprintf(error, error_size, "a trusted certificate that was put over the API: %s", problem);
+    return false;
+}
+
 /* Names by which devices may call the server, unless --hostname says them. */
 static size_t list_hosts(const struct config *config, char name[HOST_NAME_MAX + 1], struct slice hosts[PKI_HOSTS_MAX]) {
     size_t count = 0;

@@ -17,6 +17,9 @@ bool dtls_service_start(struct server *server, char *error, size_t error_size);
 bool dtls_service_own_certificate(struct server *server, const struct pki_pair *authority, struct pki_pair *own,
                                   char *error, size_t error_size);
 
+/* Certificates, PEM, that sign devices' ones, besides those of --ca; before the loop runs. False: one line in `error`. */
+bool dtls_service_add_authority(struct server *server, struct slice certificates, char *error, size_t error_size);
+
 /* Bring back sessions, before registrations, which look for theirs with dtls_service_link. False: one line in `error`. */
 bool dtls_service_load(struct server *server, char *error, size_t error_size);
 

@@ -424,8 +424,8 @@ static bool is_full(const struct pelion_line *line, const struct registration *r
     return line->count + queued >= PELION_REQUESTS_OF_DEVICE_MAX || line->pelion->request_count >= PELION_REQUESTS_MAX;
 }
 
-const char *pelion_ask(struct pelion_app *app, const struct registration *r, const struct pelion_asked *asked,
-                       struct pelion_request **out) {
+const char *pelion_ask_device(struct pelion_app *app, const struct registration *r, const struct pelion_asked *asked,
+                              struct pelion_request **out) {
     struct pelion *pelion = app->pelion;
     struct server *server = pelion->web->server;
     struct device_id id = device_id_of(registration_endpoint(r));
@@ -510,7 +510,7 @@ void pelion_device_request(const struct call *call) {
     uint8_t *body = NULL;
     json_t *document = document_read(call->request->body, error, sizeof error);
     const char *fault = document == NULL ? "MALFORMED_JSON_CONTENT" : read_document(call, r, document, &asked, &body);
-    fault = fault != NULL ? fault : pelion_ask(app, r, &asked, &request);
+    fault = fault != NULL ? fault : pelion_ask_device(app, r, &asked, &request);
     json_decref(document);
     free(body);
     pelion_send_text(call->request,

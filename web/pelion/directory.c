@@ -77,6 +77,8 @@ static const char *field_fault(const struct pelion_field *field, const json_t *v
         return json_is_integer(value) && json_integer_value(value) >= 0 ? NULL : "It is a number.";
     case PELION_ATTRIBUTES:
         return attributes_fault(value);
+    case PELION_ANY:
+        return NULL;
     }
     return NULL;
 }

@@ -138,7 +138,7 @@ static void ask(const struct call *call, struct pelion_app *app, const struct re
                                  .content_type = content_type,
                                  .async_id = id};
     pelion_ask_defaults(r, &asked);
-    const char *fault = query.overflow ? "MALFORMED_QUERY" : pelion_ask(app, r, &asked, &request);
+    const char *fault = query.overflow ? "MALFORMED_QUERY" : pelion_ask_device(app, r, &asked, &request);
     if (fault != NULL) {
         send_fault(call, fault);
         return;

@@ -303,7 +303,7 @@ void pelion_store(struct pelion *pelion, store_done_fn *done, void *arg) {
                                    ? STORE_QUEUE_FULL
                                    : store_put_setting(pelion->web->server->store, setting, slice_str(text), done, arg);
     free(text);
-    if (result != STORE_OK)
+    if (result != STORE_OK && done != NULL)
         done(arg, result);
 }
 
@@ -449,6 +449,7 @@ void pelion_stop(struct web *web) {
         STAILQ_REMOVE_HEAD(&pelion->tasks, entry);
         free(task);
     }
+    pelion_askings_end(pelion);
     pelion_tables_free(pelion);
     json_decref(pelion->keys);
     pelion->keys = NULL; /* commits are still to come */

@@ -34,7 +34,11 @@ enum {
     PELION_WHY_MAX = 192,
     PELION_DEVICES_SET_MAX = 10000, /* devices of which something was put, or that were made by a call */
     PELION_ATTRIBUTES_MAX = 5,      /* custom attributes of a device */
-    PELION_EVENTS_MAX = 5000,       /* device events; the oldest go first */
+    PELION_CERTIFICATES_MAX = 200,
+    PELION_ENROLLMENTS_MAX = 10000,
+    PELION_GROUPS_MAX = 200,
+    PELION_APPLICATIONS_MAX = 200,
+    PELION_EVENTS_MAX = 5000, /* device events; the oldest go first */
 };
 #define PELION_ACCOUNT "00000000000000000000000000000001"
 
@@ -49,6 +53,7 @@ enum pelion_table {
     PELION_MANIFESTS, /* of firmware */
     PELION_CAMPAIGNS,
     PELION_CAMPAIGN_DEVICES,
+    PELION_APPLICATIONS, /* as later clients have them: access keys belong to one */
     PELION_TABLE_COUNT,
 };
 
@@ -132,6 +137,7 @@ struct pelion {
     STAILQ_HEAD(, pelion_task) tasks;
     json_t *keys;                       /* made here, by their ids: {name, hash, created_at, is_deleted} */
     json_t *tables[PELION_TABLE_COUNT]; /* in the order in which what is in them was made */
+    struct pelion_asking *askings;      /* calls of /v1 from within */
     uint32_t ids_made;
     size_t devices_set; /* how many of the devices have is_set */
     struct pelion_app *apps;
@@ -236,6 +242,14 @@ void pelion_keep_and_answer(struct pelion *pelion, struct http_request *request,
 void pelion_forget_and_answer(struct pelion *pelion, struct http_request *request, enum pelion_table table,
                               const char *id);
 
+/* ---- calls of /v1 ---- */
+
+/* `done` is called once, perhaps at once: with the status and JSON of the answer (NULL: it has none), or 0 when the facade
+ * stops. */
+typedef void pelion_answer_fn(void *arg, unsigned status, const json_t *body);
+void pelion_ask(struct pelion *pelion, const struct inner_request *request, pelion_answer_fn *done, void *arg);
+void pelion_askings_end(struct pelion *pelion);
+
 /* ---- lists ---- */
 
 /* A list of /v3, which has pages and can be filtered. */
@@ -256,7 +270,7 @@ bool pelion_meets(const json_t *shown, const struct query *filter);
 /* A field of a body: what it must be. */
 struct pelion_field {
     const char *name; /* NULL ends a list */
-    enum { PELION_TEXT, PELION_BOOLEAN, PELION_NUMBER, PELION_ATTRIBUTES } type;
+    enum { PELION_TEXT, PELION_BOOLEAN, PELION_NUMBER, PELION_ATTRIBUTES, PELION_ANY } type;
     size_t max;       /* bytes of a text */
     bool is_required; /* and not empty */
 };
@@ -387,8 +401,8 @@ struct pelion_asked {
 /* Put into the device's line, which `r` is registered with. NULL, or the word with which it is refused:
  * RESOURCE_NOT_FOUND, MALFORMED_JSON_CONTENT, QUEUE_IS_FULL, or OUT_OF_MEMORY. Nothing is told before this returns, and pelion_ask_go is called. */
 struct pelion_request;
-const char *pelion_ask(struct pelion_app *app, const struct registration *r, const struct pelion_asked *asked,
-                       struct pelion_request **request);
+const char *pelion_ask_device(struct pelion_app *app, const struct registration *r, const struct pelion_asked *asked,
+                              struct pelion_request **request);
 /* Ask it when it is first in line. */
 void pelion_ask_go(struct pelion_request *request);
 /* How often and how long something is asked of this device when nobody says. */
@@ -421,6 +435,14 @@ void pelion_observation_ended(struct pelion *pelion, struct slice endpoint, uint
 void pelion_readopt(struct pelion *pelion);
 bool pelion_presubscriptions_good(const json_t *list);
 
+/* The groups that client code looks for by their names. False when out of memory. */
+bool pelion_add_groups(struct pelion *pelion);
+
+/* ---- certificates ---- */
+
+/* Those that were put are authorities of devices' certificates from the start on. False: one line in `error`. */
+bool pelion_trust(struct pelion *pelion, char *error, size_t error_size);
+
 /* ---- tasks ---- */
 
 void pelion_later(struct pelion *pelion, enum event_type type, struct slice endpoint, uint64_t number, bool is_new);
@@ -439,5 +461,14 @@ route_fn pelion_subscriptions_of_device, pelion_subscriptions_of_device_delete;
 route_fn pelion_presubscriptions_get, pelion_presubscriptions_put, pelion_presubscriptions_delete;
 route_fn pelion_account_get;
 route_fn pelion_keys_list, pelion_keys_post, pelion_keys_get, pelion_keys_delete;
+route_fn pelion_keys_me, pelion_keys_put;
+route_fn pelion_groups_list, pelion_groups_get, pelion_groups_post;
+route_fn pelion_applications_list, pelion_applications_get, pelion_applications_post, pelion_applications_delete;
+route_fn pelion_access_keys_list, pelion_access_keys_post, pelion_access_keys_get, pelion_access_keys_delete;
+route_fn pelion_shared_keys_list, pelion_shared_keys_get, pelion_shared_keys_post, pelion_shared_keys_delete;
+route_fn pelion_enrollments_list, pelion_enrollments_get, pelion_enrollments_post, pelion_enrollments_delete;
+route_fn pelion_certificates_list, pelion_certificates_get, pelion_certificates_post, pelion_certificates_put;
+route_fn pelion_certificates_delete, pelion_developer_post, pelion_developer_get;
+route_fn pelion_server_credentials, pelion_bootstrap_credentials, pelion_management_credentials;
 
 #endif

@@ -24,7 +24,7 @@ json_t *pelion_tables_new(struct pelion *pelion) {
         if (pelion->tables[i] == NULL)
             return NULL;
     }
-    return pelion->tables[0];
+    return pelion_add_groups(pelion) ? pelion->tables[0] : NULL;
 }
 
 void pelion_tables_free(struct pelion *pelion) {
@@ -80,7 +80,7 @@ bool pelion_tables_load(struct web *web, char *error, size_t error_size) {
         sort_devices(web->pelion);
         pelion_count_devices(web->pelion);
     }
-    return true;
+    return web->pelion == NULL || pelion_trust(web->pelion, error, error_size);
 }
 
 static enum store_result write_item(const struct pelion *pelion, enum pelion_table table, const char *id,
