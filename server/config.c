@@ -397,6 +397,22 @@ static bool set_require_api_key(struct config *config, const char *value, char p
     return read_bool(value, &config->require_api_key, problem);
 }
 
+static bool set_user(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    config->user = value;
+    return value[0] != '\0' || fail(problem, "must name a user");
+}
+
+static bool set_seccomp(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    static const char *const names[] = {[SECCOMP_OFF] = "off", [SECCOMP_TRY] = "try", [SECCOMP_ON] = "on"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            config->seccomp = (enum seccomp_use)i;
+            return true;
+        }
+    }
+    return fail(problem, "must be on, off or try");
+}
+
 static bool set_http_host(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     return add_file(config->http_hosts, &config->http_host_count, CONFIG_HOSTS_MAX, value, problem);
 }
@@ -665,6 +681,8 @@ static const struct setting settings[] = {
     {"http-host", "NAME", set_http_host, "a name by which HTTP is asked for, besides localhost and addresses; several"},
     {"http-cert", "FILE", set_http_certificate, "certificate of HTTPS, PEM or DER, with its chain [the server's own]"},
     {"http-key", "FILE", set_http_key, "its private key"},
+    {"user", "USER[:GROUP]", set_user, "become that user; root may give it, and ports below 1024 still can be bound"},
+    {"seccomp", "on|off|try", set_seccomp, "give up the system calls that a server has no use for [off]"},
     {"log-level", "LEVEL", set_log_level, "error, warn, info or debug [info]"},
     {"log-format", "text|json", set_log_format, "how log lines look [text]"},
     {"grace", "DURATION", set_grace, "how long a registration stays after its lifetime has run out [93s]"},

@@ -23,6 +23,9 @@ enum nosec_policy { NOSEC_OPEN, NOSEC_KNOWN, NOSEC_OFF };
 /* Who is bootstrapped: everyone, whoever has a bootstrap configuration or a credential for bootstrap, nobody. */
 enum bootstrap_policy { BOOTSTRAP_OPEN, BOOTSTRAP_KNOWN, BOOTSTRAP_OFF };
 
+/* Only the system calls of a server: no, where the system can, or else there is no start. */
+enum seccomp_use { SECCOMP_OFF, SECCOMP_TRY, SECCOMP_ON };
+
 /* Where HTTP is served, and for which of the services. */
 struct http_listener {
     struct address address;
@@ -63,6 +66,8 @@ struct config {
     bool close_replaced; /* sessions of a credential that was replaced end at once */
     const char *objects; /* directory of object definitions; NULL: none */
     enum store_durability durability;
+    const char *user; /* to become, after the start as root; NULL: none */
+    enum seccomp_use seccomp;
     const char *api_key; /* NULL: none needed */
     bool require_api_key;
     const char *callback_ca; /* file of authorities of https callbacks */

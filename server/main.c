@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/lwm2m/object_file.h"
+#include "server/confine.h"
 #include "server/pki_command.h"
 #include "server/server.h"
 #include "web/healthcheck.h"
@@ -39,6 +40,16 @@ static void warn_of_open_http(const struct config *config) {
         log_write(LOG_WARN, "http", "the API can be used by anybody who reaches it; --api-key KEY protects it");
 }
 
+/* Everything is open that needs more than a server's privileges. */
+static bool confine(const struct config *config, char *error, size_t error_size) {
+    confine_capabilities();
+    if (config->seccomp == SECCOMP_OFF || confine_to_calls(error, error_size))
+        return true;
+    if (config->seccomp == SECCOMP_TRY)
+        log_write(LOG_WARN, "server", "%s: it goes on without", error);
+    return config->seccomp == SECCOMP_TRY;
+}
+
 static int run(const struct config *config, struct catalogue *catalogue) {
     char error[512];
     uv_loop_t loop;
@@ -60,7 +71,11 @@ static int run(const struct config *config, struct catalogue *catalogue) {
     uv_signal_start(&terminate, on_signal, SIGTERM);
     uv_signal_start(&interrupt, on_signal, SIGINT);
     warn_of_open_http(config);
-    print_listeners(server, web);
+    bool is_confined = confine(config, error, sizeof error);
+    if (is_confined)
+        print_listeners(server, web);
+    else
+        uv_stop(&loop);
 
     uv_run(&loop, UV_RUN_DEFAULT);
 
@@ -71,7 +86,7 @@ static int run(const struct config *config, struct catalogue *catalogue) {
     server_stop(server);
     uv_run(&loop, UV_RUN_DEFAULT);
     uv_loop_close(&loop);
-    return EXIT_SUCCESS;
+    return is_confined ? EXIT_SUCCESS : fail(error);
 }
 
 /* With the definitions of --objects, which are settings like the others: what is wrong with them ends it with 2. */
@@ -116,6 +131,10 @@ int main(int argc, char **argv) {
         break;
     }
     log_configure(config.log_level, config.log_json);
+    confine_process();
+    char error[512];
+    if (config.user != NULL && !confine_to_user(config.user, config.data, error, sizeof error))
+        return fail(error);
     int code = run_with_objects(&config);
     explicit_bzero(config.psks, sizeof config.psks);
     return code;
