@@ -13,6 +13,7 @@
 #include "client/pelion.h"
 #include "client/shell.h"
 #include "common/base/duration.h"
+#include "common/base/manual.h"
 
 enum { PROBLEM_MAX = SECURITY_PROBLEM_MAX, VARIABLE_MAX = 64 };
 
@@ -364,7 +365,7 @@ static const struct setting {
     {"bootstrap", "URI", set_bootstrap, "in its place a bootstrap server, which says what the LwM2M server is"},
     {"bootstrap-pack", NULL, set_bootstrap_pack, "ask for a Bootstrap-Pack first (1.2)"},
     {"bootstrap-format", "FORMAT", set_bootstrap_format,
-     "in which it is to write: tlv, senml-json, senml-cbor or lwm2m-cbor [senml-cbor; with 1.2 lwm2m-cbor]"},
+     "it writes: tlv, senml-json, senml-cbor or lwm2m-cbor [senml-cbor; 1.2: lwm2m-cbor]"},
     {"developer", NULL, set_developer, "a factory reset gives another endpoint name"},
     {"psk", "IDENTITY:HEX", set_psk, "with coaps: pre-shared key; @FILE has it in its first line, as may BERTH_PSK"},
     {"cert", "FILE", set_certificate, "with coaps: own certificate, PEM or DER, and the chain behind it"},
@@ -376,9 +377,8 @@ static const struct setting {
     {"cid-draft", NULL, set_cid_draft, "offer that of the draft (extension 254) instead"},
     {"resume", NULL, set_resume, "abbreviated handshakes where they can be had"},
     {"max-fragment", "BYTES", set_max_fragment, "ask for records of 512, 1024, 2048 or 4096 bytes at most"},
-    {"state", "DIR", set_state,
-     "keep the DTLS session, OSCORE numbers and what bootstrap has given there, to go on with"},
-    {"oscore", "CONTEXT", set_oscore, "sender=HEX,recipient=HEX,secret=HEX[,salt=HEX,...] or @FILE: protect messages"},
+    {"state", "DIR", set_state, "keep the DTLS session, OSCORE numbers and what bootstrap has given there"},
+    {"oscore", "CONTEXT", set_oscore, "sender=HEX,recipient=HEX,secret=HEX[,...] or @FILE: protect messages"},
     {"oscore-b2", NULL, set_oscore_b2, "derive the context anew at the start (RFC 8613 Appendix B.2)"},
     {"framing", "FRAMING", set_framing, "of messages over TCP: rfc8323, or pelion, a length before each [rfc8323]"},
     {"keepalive", "DURATION", set_keepalive, "ping the server over TCP when nothing was sent for so long"},
@@ -411,6 +411,7 @@ enum {
     SETTING_COUNT = sizeof settings / sizeof settings[0],
     OPTION_HELP = 1000,
     OPTION_VERSION,
+    OPTION_MANUAL,
 };
 
 /* One host, one name, in every run: a UUID of version 8 (RFC 9562 §5.8) made from the host's name. */
@@ -442,26 +443,66 @@ static void set_defaults(struct options *options) {
     name_endpoint(options->endpoint);
 }
 
-static void print_help(void) {
-    printf("berth-device: an LwM2M device to test servers with\n\nusage: berth-device [options]\n\n");
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        char left[64];
-        const char *argument = settings[i].argument == NULL ? "" : settings[i].argument;
-        snprintf(left, sizeof left, "--%s%s%s", settings[i].name, argument[0] == '[' ? "" : " ", argument);
-        printf("  %-28s %s\n", left, settings[i].help);
-    }
-    printf("  %-28s %s\n", "--version", "print the version");
-    printf("  %-28s %s\n", "--help", "print this");
-    printf("\nEvery option is also an environment variable: --block-size is " VARIABLE_PREFIX
-           "BLOCK_SIZE; of switches 1 or "
-           "0.\nThe command line goes before it.\n");
+static const struct manual_heading headings[] = {
+    {"server", "Where it registers"},
+    {"psk", "Security"},
+    {"framing", "Transports and others' ways"},
+    {"endpoint", "Who it is"},
+    {"json", "What it does"},
+    {"ack-timeout", "CoAP"},
+    {"manual", "And"},
+};
+
+static const struct manual_option more_options[] = {
+    {"manual", manual_forms, "print this, the manual page, or the completion of a shell"},
+    {"version", NULL, "print the version"},
+    {"help", NULL, "print this"},
+};
+
+enum { MORE_OPTIONS = sizeof more_options / sizeof more_options[0] };
+
+static const char examples[] =
+    "  berth-device --endpoint dev1                    registers with coap://127.0.0.1:5683\n"
+    "  berth-device --server coaps://192.0.2.1 --endpoint dev1 --psk dev1:00112233445566778899aabbccddeeff --cid\n"
+    "  berth-device --bootstrap coap://127.0.0.1 --endpoint dev1 --state dev1.state\n"
+    "  berth-device --queue --tick 10s --lwm2m 1.2     sleeps, and its values change\n"
+    "  berth-device --misbehave wrong-mid:2            does something wrong, twice\n";
+
+static bool print_manual(const char *form) {
+    static const char *const usage[] = {"[options]", NULL};
+    struct manual_option options[SETTING_COUNT + MORE_OPTIONS];
+    char misbehaviours[600];
+    uint8_t command_bytes[SHELL_LINE_MAX];
+    struct buffer commands = buffer_over(command_bytes, sizeof command_bytes);
+    for (size_t i = 0; i < SETTING_COUNT; i++)
+        options[i] = (struct manual_option){settings[i].name, settings[i].argument, settings[i].help};
+    memcpy(options + SETTING_COUNT, more_options, sizeof more_options);
+
     uint8_t bytes[512];
     struct buffer kinds = buffer_over(bytes, sizeof bytes);
     misbehave_put_names(&kinds);
-    printf("\nMisbehaviours, each with how often behind a colon (wrong-mid:2), else always:\n\n  %.*s\n",
-           (int)kinds.len, (const char *)kinds.data);
-    printf("\nWhen standard input is a terminal or a pipe, it takes commands from there, a line each:\n\n");
-    shell_print_help(stdout);
+    snprintf(misbehaviours, sizeof misbehaviours,
+             "  each with how often behind a colon (wrong-mid:2), else always:\n\n  %.*s\n", (int)kinds.len,
+             (const char *)kinds.data);
+    shell_put_help(&commands);
+    buffer_put_u8(&commands, '\0');
+    const struct manual_section sections[] = {
+        {"Examples", examples},
+        {"Environment", "  Every option is also a variable: --block-size is " VARIABLE_PREFIX
+                        "BLOCK_SIZE; of switches 1 or 0. The command line goes\n  before it.\n"},
+        {"Misbehaviours", misbehaviours},
+        {"Commands, a line each, when standard input is a terminal or a pipe", (const char *)command_bytes},
+    };
+    const struct manual manual = {.program = "berth-device",
+                                  .summary = "an LwM2M device to test servers with",
+                                  .usage = usage,
+                                  .options = options,
+                                  .option_count = SETTING_COUNT + MORE_OPTIONS,
+                                  .headings = headings,
+                                  .heading_count = sizeof headings / sizeof headings[0],
+                                  .sections = sections,
+                                  .section_count = sizeof sections / sizeof sections[0]};
+    return manual_print(&manual, form, stdout);
 }
 
 static int takes_argument(const char *argument) {
@@ -622,7 +663,7 @@ void options_put_queue(const struct options *options, char binding[OPTIONS_BINDI
 }
 
 enum options_action options_parse(struct options *options, int argc, char **argv) {
-    struct option long_options[SETTING_COUNT + 3];
+    struct option long_options[SETTING_COUNT + 4];
     memset(long_options, 0, sizeof long_options);
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         long_options[i] =
@@ -630,6 +671,8 @@ enum options_action options_parse(struct options *options, int argc, char **argv
     }
     long_options[SETTING_COUNT] = (struct option){.name = "help", .val = OPTION_HELP};
     long_options[SETTING_COUNT + 1] = (struct option){.name = "version", .val = OPTION_VERSION};
+    long_options[SETTING_COUNT + 2] =
+        (struct option){.name = "manual", .has_arg = required_argument, .val = OPTION_MANUAL};
 
     set_defaults(options);
     optind = 1;
@@ -638,8 +681,14 @@ enum options_action options_parse(struct options *options, int argc, char **argv
     int chosen;
     while ((chosen = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
         if (chosen == OPTION_HELP || chosen == 'h') {
-            print_help();
+            print_manual("help");
             return OPTIONS_EXIT_OK;
+        }
+        if (chosen == OPTION_MANUAL) {
+            if (print_manual(optarg))
+                return OPTIONS_EXIT_OK;
+            fprintf(stderr, "berth-device: --manual: must be one of %s\n", manual_forms);
+            return OPTIONS_EXIT_USAGE;
         }
         if (chosen == OPTION_VERSION) {
             printf("berth-device %s\n", BERTH_VERSION);

@@ -316,10 +316,10 @@ static void run_help(struct shell *shell, struct slice rest) {
     report_text(&shell->device->report, "help", slice_str("commands"), (const char *)bytes);
 }
 
-void shell_print_help(FILE *out) {
+void shell_put_help(struct buffer *out) {
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-14s %-25s %s\n", commands[i].name, commands[i].argument != NULL ? commands[i].argument : "",
-                commands[i].help);
+        buffer_printf(out, "  %-14s %-25s %s\n", commands[i].name,
+                      commands[i].argument != NULL ? commands[i].argument : "", commands[i].help);
 }
 
 void shell_run(struct shell *shell, struct slice line) {

@@ -33,7 +33,7 @@ void shell_start(struct shell *shell, uv_loop_t *loop, int in, struct device *de
 void shell_close(struct shell *shell);
 
 /* A line for each command. */
-void shell_print_help(FILE *out);
+void shell_put_help(struct buffer *out);
 
 /* Do what one line says. */
 void shell_run(struct shell *shell, struct slice line);

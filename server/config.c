@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "common/base/duration.h"
+#include "common/base/manual.h"
 #include "common/base/text.h"
 #include "common/net/uri.h"
 #include "server/credential.h"
@@ -658,7 +659,7 @@ static const struct setting settings[] = {
     {"key", "FILE", set_key, "its private key, one for each --cert"},
     {"ca", "FILE", set_authority, "authorities of devices' certificates; several [the server's own]"},
     {"hostname", "NAME", set_host, "name or address in the own certificate; several [this machine's]"},
-    {"dtls-cookie", "WHEN", set_cookie, "always, under-load or never: clients prove their address first [always]"},
+    {"dtls-cookie", "always|under-load|never", set_cookie, "clients prove their address first [always]"},
     {"cid-length", "BYTES", set_cid_length, "of connection IDs that devices send; 0: none [8]"},
     {"node", "N", set_node, "first byte of connection IDs, for several servers behind one address [0]"},
     {"handshake-timeout", "DURATION", set_handshake_timeout, "how long a handshake may take [60s]"},
@@ -683,7 +684,7 @@ static const struct setting settings[] = {
     {"http-key", "FILE", set_http_key, "its private key"},
     {"user", "USER[:GROUP]", set_user, "become that user; root may give it, and ports below 1024 still can be bound"},
     {"seccomp", "on|off|try", set_seccomp, "give up the system calls that a server has no use for [off]"},
-    {"log-level", "LEVEL", set_log_level, "error, warn, info or debug [info]"},
+    {"log-level", "error|warn|info|debug", set_log_level, "from which on lines are logged [info]"},
     {"log-format", "text|json", set_log_format, "how log lines look [text]"},
     {"grace", "DURATION", set_grace, "how long a registration stays after its lifetime has run out [93s]"},
     {"grant-lifetime-on-start", NULL, set_grant_lifetime,
@@ -734,7 +735,8 @@ enum {
     OPTION_SETTINGS = 1000,
     OPTION_HELP = 2000,
     OPTION_VERSION,
-    OPTION_HEALTHCHECK
+    OPTION_HEALTHCHECK,
+    OPTION_MANUAL
 };
 
 static void set_defaults(struct config *config) {
@@ -765,19 +767,69 @@ static void set_defaults(struct config *config) {
     dtls_params_default(&config->dtls);
 }
 
-static void print_help(void) {
-    printf("berth-server: an LwM2M server and test endpoint\n\nusage: berth-server [options]\n       berth-server pki "
-           "ca|server|device [options]\n       berth-server run [options] SCENARIO...\n\n");
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", settings[i].name, settings[i].argument == NULL ? "" : " ",
-                 settings[i].argument == NULL ? "" : settings[i].argument);
-        printf("  %-34s %s\n", left, settings[i].help);
-    }
-    printf("  %-34s %s\n", "--healthcheck", "ask a running server whether it is well; exit code 0 or 1");
-    printf("  %-34s %s\n", "--version", "print the version");
-    printf("  %-34s %s\n", "--help", "print this");
-    printf("\nEvery option is also an environment variable: --http is BERTH_HTTP. Options win.\n");
+/* Headings over the settings from these on. */
+static const struct manual_heading headings[] = {
+    {"listen", "Where it serves, and what it keeps"},
+    {"nosec", "Who may come"},
+    {"psk", "Keys and certificates"},
+    {"dtls-cookie", "DTLS and TLS"},
+    {"objects", "The API, objects and the log"},
+    {"grace", "Registrations, observations and what is kept of them"},
+    {"awake-window", "Queue mode"},
+    {"max-body", "CoAP"},
+    {"tcp-max-connections", "TCP and HTTP"},
+    {"health", "And"},
+};
+
+static const struct manual_section sections[] = {
+    {"Examples",
+     "  berth-server                                    devices at the standard ports, people at "
+     "http://127.0.0.1:8080\n"
+     "  curl -s http://127.0.0.1:8080/v1/devices        who is there\n"
+     "  berth-server --listen coap://:5683 --http http://127.0.0.1:9000 --data /var/lib/berth\n"
+     "  berth-server --psk dev1:00112233445566778899aabbccddeeff --nosec off\n"
+     "  berth-server pki device --data berth-data --endpoint dev1 --out dev1\n"
+     "  berth-server run scenarios/*.json               tests that are files\n"
+     "  berth-server device --endpoint dev1             a device to try it with; the same as berth-device\n"},
+    {"Environment",
+     "  Every option is also a variable: --http is BERTH_HTTP, --max-body is BERTH_MAX_BODY. Options win. A switch is\n"
+     "  on with 1. BERTH_LISTEN, BERTH_HTTP and BERTH_PSK may have several values, with blanks between them.\n"},
+    {"Values",
+     "  DURATION: 500ms, 30s, 2m, 1h or 1d. BYTES: 65536, 64k or 16M. URI: coap://ADDRESS:PORT, coaps://, coap+tcp://\n"
+     "  or coaps+tcp://, without ADDRESS all; ?role=bootstrap serves bootstrap there alone, ?strict=1 refuses "
+     "oddities.\n"},
+    {"Exit code", "  0 when it was ended by SIGTERM or SIGINT, with everything committed. 1: it cannot run. 2: an "
+                  "option is wrong.\n"},
+};
+
+static const struct manual_option more_options[] = {
+    {"health", NULL, "ask a running server whether it is well: exit code 0 or 1. Also --healthcheck"},
+    {"manual", manual_forms, "print this, the manual page, or the completion of a shell"},
+    {"version", NULL, "print the version"},
+    {"help", NULL, "print this"},
+};
+
+enum { MORE_OPTIONS = sizeof more_options / sizeof more_options[0] };
+
+static bool print_manual(const char *form) {
+    static const char *const usage[] = {"[options]", "pki ca|server|device [options]", "run [options] SCENARIO...",
+                                        "device [options]", NULL};
+    static const char *const commands[] = {"pki", "run", "device", NULL};
+    struct manual_option options[SETTING_COUNT + MORE_OPTIONS];
+    for (size_t i = 0; i < SETTING_COUNT; i++)
+        options[i] = (struct manual_option){settings[i].name, settings[i].argument, settings[i].help};
+    memcpy(options + SETTING_COUNT, more_options, sizeof more_options);
+    const struct manual manual = {.program = "berth-server",
+                                  .summary = "an LwM2M server, bootstrap server and test endpoint",
+                                  .usage = usage,
+                                  .commands = commands,
+                                  .options = options,
+                                  .option_count = SETTING_COUNT + MORE_OPTIONS,
+                                  .headings = headings,
+                                  .heading_count = sizeof headings / sizeof headings[0],
+                                  .sections = sections,
+                                  .section_count = sizeof sections / sizeof sections[0]};
+    return manual_print(&manual, form, stdout);
 }
 
 /* BERTH_MAX_BODY of max-body. */
@@ -849,7 +901,7 @@ static enum config_action finish(struct config *config) {
 }
 
 enum config_action config_parse(struct config *config, int argc, char **argv) {
-    struct option options[SETTING_COUNT + 4];
+    struct option options[SETTING_COUNT + 6];
     memset(options, 0, sizeof options);
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         options[i] = (struct option){.name = settings[i].name,
@@ -858,7 +910,9 @@ enum config_action config_parse(struct config *config, int argc, char **argv) {
     }
     options[SETTING_COUNT] = (struct option){.name = "help", .val = OPTION_HELP};
     options[SETTING_COUNT + 1] = (struct option){.name = "version", .val = OPTION_VERSION};
-    options[SETTING_COUNT + 2] = (struct option){.name = "healthcheck", .val = OPTION_HEALTHCHECK};
+    options[SETTING_COUNT + 2] = (struct option){.name = "health", .val = OPTION_HEALTHCHECK};
+    options[SETTING_COUNT + 3] = (struct option){.name = "healthcheck", .val = OPTION_HEALTHCHECK};
+    options[SETTING_COUNT + 4] = (struct option){.name = "manual", .has_arg = required_argument, .val = OPTION_MANUAL};
 
     set_defaults(config);
     if (!read_environment(config))
@@ -868,8 +922,14 @@ enum config_action config_parse(struct config *config, int argc, char **argv) {
     int chosen;
     while ((chosen = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         if (chosen == OPTION_HELP || chosen == 'h') {
-            print_help();
+            print_manual("help");
             return CONFIG_EXIT_OK;
+        }
+        if (chosen == OPTION_MANUAL) {
+            if (print_manual(optarg))
+                return CONFIG_EXIT_OK;
+            fprintf(stderr, "berth-server: --manual: must be one of %s\n", manual_forms);
+            return CONFIG_EXIT_USAGE;
         }
         if (chosen == OPTION_VERSION) {
             printf("berth-server %s\n", BERTH_VERSION);

@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -111,8 +112,24 @@ static void allow_open_files(void) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* The reference device lies beside this program, or is found like any other: so a container's entry point is one for
+ * both. Only returns if there is none. */
+static int run_device(char **argv) {
+    char program[PATH_MAX];
+    size_t size = sizeof program;
+    if (uv_exepath(program, &size) == 0 && size + sizeof "/berth-device" < sizeof program) {
+        char *slash = strrchr(program, '/');
+        strcpy(slash == NULL ? program : slash + 1, "berth-device");
+        execv(program, argv);
+    }
+    execvp("berth-device", argv);
+    return fail("device: there is no berth-device beside this program");
+}
+
 int main(int argc, char **argv) {
     struct config config;
+    if (argc > 1 && strcmp(argv[1], "device") == 0)
+        return run_device(argv + 1);
     if (argc > 1 && strcmp(argv[1], "pki") == 0)
         return pki_command(argc - 1, argv + 1);
     signal(SIGPIPE, SIG_IGN);

@@ -120,7 +120,7 @@ def test_help_names_every_option_and_its_default(tmp_path):
     run = run_server("--help", cwd=tmp_path)
     assert (run.returncode, run.stderr) == (0, "")
     names = set(re.findall(r"^ +--([a-z-]+)", run.stdout, re.MULTILINE))
-    assert names >= {name for name, _ in WRONG_VALUES} | {"help", "version", "healthcheck"}
+    assert names >= {name for name, _ in WRONG_VALUES} | {"help", "version", "health"}
     assert "[coap(+tcp)://:5683, coaps(+tcp)://:5684]" in run.stdout
     assert all(len(line) <= 120 for line in run.stdout.splitlines())
 
