@@ -14,6 +14,7 @@
 #include "common/base/cbor.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
+#include "common/base/slab.h"
 #include "server/slot_table.h"
 
 enum {
@@ -24,7 +25,8 @@ enum {
     CONTEXT_MAX = CREDENTIAL_ENDPOINT_MAX + 32,
     SLOTS_MIN = 64,
     TEXT_COUNT = 6,
-    VIEWS = 32, /* a power of two */
+    IDENTITY_TEXT = 1, /* which of them it is */
+    VIEWS = 32,        /* a power of two */
 };
 
 struct entry {
@@ -32,6 +34,7 @@ struct entry {
     uint8_t mode, services; /* enum credential_mode; services 0: waits for its commit */
     uint8_t aead;
     bool given : 1, has_fingerprint : 1, sha_512 : 1; /* sha_512: OSCORE's hkdf */
+    bool one_name : 1;                                /* the identity is the endpoint's name, which is there once */
     uint8_t lens[TEXT_COUNT];                         /* of endpoint, identity, key, sender ID, salt and ID context */
     uint8_t bytes[]; /* these one after the other, then the fingerprint, if there is one */
 };
@@ -70,6 +73,7 @@ struct credentials {
     uint32_t slot_end, slot_cap, free_hint;
     size_t count;
     uint32_t generation; /* less one */
+    struct slab *slab;   /* entries */
     struct change *changes;
     struct view *views; /* VIEWS of them, handed out in turn */
     uint32_t *next_view;
@@ -124,29 +128,46 @@ static void list_texts(struct credential *c, struct slice *texts[TEXT_COUNT]) {
     memcpy(texts, list, sizeof list);
 }
 
-static struct entry *entry_new(const struct credential *credential) {
+/* How many bytes of text `i` lie in the entry. */
+static size_t own_len(const struct entry *e, size_t i) {
+    return e->one_name && i == IDENTITY_TEXT ? 0 : e->lens[i];
+}
+
+/* Of the texts, all of them. */
+static size_t texts_len(const struct entry *e) {
+    size_t len = 0;
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        len += own_len(e, i);
+    return len;
+}
+
+static size_t entry_len(const struct entry *e) {
+    return sizeof *e + texts_len(e) + (e->has_fingerprint ? CREDENTIAL_FINGERPRINT : 0);
+}
+
+static struct entry *entry_new(struct credentials *all, const struct credential *credential) {
     struct credential copy = *credential;
     struct slice *texts[TEXT_COUNT];
-    size_t len = copy.has_fingerprint ? sizeof copy.fingerprint : 0;
     list_texts(&copy, texts);
+    struct entry head = {.slot = SLOT_NONE,
+                         .mode = (uint8_t)copy.mode,
+                         .services = (uint8_t)copy.services,
+                         .aead = copy.aead,
+                         .given = copy.given,
+                         .has_fingerprint = copy.has_fingerprint,
+                         .sha_512 = copy.hkdf == OSCORE_HKDF_SHA_512,
+                         .one_name = copy.identity.len > 0 && slice_equal(copy.identity, copy.endpoint)};
     for (size_t i = 0; i < TEXT_COUNT; i++)
-        len += texts[i]->len;
-    struct entry *e = malloc(sizeof *e + len);
+        head.lens[i] = (uint8_t)texts[i]->len;
+    struct entry *e = slab_take(all->slab, entry_len(&head));
     if (e == NULL)
         return NULL;
-    *e = (struct entry){.slot = SLOT_NONE,
-                        .mode = (uint8_t)copy.mode,
-                        .services = (uint8_t)copy.services,
-                        .aead = copy.aead,
-                        .given = copy.given,
-                        .has_fingerprint = copy.has_fingerprint,
-                        .sha_512 = copy.hkdf == OSCORE_HKDF_SHA_512};
+    *e = head;
     uint8_t *at = e->bytes;
     for (size_t i = 0; i < TEXT_COUNT; i++) {
-        if (texts[i]->len > 0)
+        if (own_len(e, i) > 0)
             memcpy(at, texts[i]->data, texts[i]->len);
-        e->lens[i] = (uint8_t)texts[i]->len;
-        at += texts[i]->len;
+        at += own_len(e, i);
     }
     if (e->has_fingerprint)
         memcpy(at, copy.fingerprint, sizeof copy.fingerprint);
@@ -165,9 +186,11 @@ static struct credential credential_of(const struct entry *e) {
     const uint8_t *at = e->bytes;
     list_texts(&c, texts);
     for (size_t i = 0; i < TEXT_COUNT; i++) {
-        *texts[i] = slice_of(at, e->lens[i]);
-        at += e->lens[i];
+        *texts[i] = slice_of(at, own_len(e, i));
+        at += own_len(e, i);
     }
+    if (e->one_name)
+        c.identity = c.endpoint;
     if (c.has_fingerprint)
         memcpy(c.fingerprint, at, sizeof c.fingerprint);
     return c;
@@ -186,11 +209,9 @@ static const struct credential *show(const struct credentials *all, const struct
 }
 
 static void entry_free(struct entry *e) {
-    size_t len = e->has_fingerprint ? CREDENTIAL_FINGERPRINT : 0;
-    for (size_t i = 0; i < TEXT_COUNT; i++)
-        len += e->lens[i];
-    mbedtls_platform_zeroize(e, sizeof *e + len);
-    free(e);
+    size_t len = entry_len(e);
+    mbedtls_platform_zeroize(e, len);
+    slab_give(e, len);
 }
 
 static uint32_t hash_endpoint(const struct credentials *all, struct slice endpoint) {
@@ -220,16 +241,13 @@ static struct slice name_of(const struct credential *c) {
 static enum name_kind kind_of_entry(const struct entry *e) {
     return kind_of(&(struct credential){.mode = (enum credential_mode)e->mode,
                                         .has_fingerprint = e->has_fingerprint,
-                                        .identity = slice_of(NULL, e->lens[1])});
+                                        .identity = slice_of(NULL, e->lens[IDENTITY_TEXT])});
 }
 
 static struct slice name_of_entry(const struct entry *e) {
     if (kind_of_entry(e) != NAMED_BY_FINGERPRINT)
-        return slice_of(e->bytes + e->lens[0], e->lens[1]);
-    size_t at = 0;
-    for (size_t i = 0; i < TEXT_COUNT; i++)
-        at += e->lens[i];
-    return slice_of(e->bytes + at, CREDENTIAL_FINGERPRINT);
+        return slice_of(e->one_name ? e->bytes : e->bytes + e->lens[0], e->lens[IDENTITY_TEXT]);
+    return slice_of(e->bytes + texts_len(e), CREDENTIAL_FINGERPRINT);
 }
 
 static uint32_t hash_name(const struct credentials *all, enum name_kind kind, struct slice name) {
@@ -471,7 +489,7 @@ static void load(void *arg, const struct store_credential *row) {
         row->endpoint.len <= CREDENTIAL_ENDPOINT_MAX &&
         seal_open(all->seal, context_of(row->endpoint, row->mode, row->services, context), row->sealed, &plain) &&
         read_plain(buffer_slice(&plain), &credential);
-    struct entry *e = good ? entry_new(&credential) : NULL;
+    struct entry *e = good ? entry_new(all, &credential) : NULL;
     mbedtls_platform_zeroize(plain_memory, sizeof plain_memory);
     if (e != NULL && add_entry(all, e))
         return;
@@ -498,7 +516,10 @@ struct credentials *credentials_new(struct store *store, struct seal *seal, cred
     if (all == NULL)
         return NULL;
     all->views = calloc(1, VIEWS * sizeof *all->views + sizeof *all->next_view);
-    if (all->views == NULL) {
+    all->slab = slab_new();
+    if (all->views == NULL || all->slab == NULL) {
+        slab_free(all->slab);
+        free(all->views);
         free(all);
         return NULL;
     }
@@ -526,6 +547,7 @@ void credentials_free(struct credentials *all) {
     free(all->views);
     slot_table_free(&all->endpoints);
     slot_table_free(&all->identities);
+    slab_free(all->slab);
     free(all);
 }
 
@@ -683,7 +705,7 @@ enum credential_result credentials_put(struct credentials *all, const struct cre
     pending.services = 0;
     pending.given = false;
     struct change *change = change_new(all, credential->endpoint, credential->mode, credential->services, done, arg);
-    struct entry *e = entry_new(&pending);
+    struct entry *e = entry_new(all, &pending);
     if (change == NULL || e == NULL || !add_entry(all, e)) {
         free(change);
         if (e != NULL)
@@ -711,7 +733,7 @@ bool credentials_give(struct credentials *all, const struct credential *credenti
         return false;
     struct credential given = *credential;
     given.given = true;
-    struct entry *e = entry_new(&given);
+    struct entry *e = entry_new(all, &given);
     if (e == NULL || !add_entry(all, e)) {
         if (e != NULL)
             entry_free(e);

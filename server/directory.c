@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/random.h"
+#include "common/base/slab.h"
 
 enum { CHUNK_SLOTS = 256, LOCATION_MIN = 4, LOCATION_MAX = 10, LOCATION_SPARSENESS = 16 };
 
@@ -15,13 +16,14 @@ struct directory {
     struct hash_key key;         /* of both tables */
     struct slot_table names;     /* endpoint: its newest registration */
     struct slot_table locations; /* location: the newest registration that has it */
+    struct slab *slab;           /* texts */
     size_t count;                /* acknowledged */
     size_t text_bytes;
 };
 
 struct directory *directory_new(void) {
     struct directory *directory = calloc(1, sizeof *directory);
-    if (directory == NULL) {
+    if (directory == NULL || (directory->slab = slab_new()) == NULL) {
         perror("directory");
         abort();
     }
@@ -81,13 +83,12 @@ static void give_slot(struct directory *directory, struct registration *r) {
 
 /* ---- texts ---- */
 
-/* What malloc takes for a block of `len` bytes. */
-static size_t block_bytes(size_t len) {
-    return (len + 8 + 15) / 16 * 16;
+static size_t text_len(const struct registration *r) {
+    return (size_t)r->sms.at + r->sms.len + r->links_len;
 }
 
-static size_t text_len(const struct registration *r) {
-    return (size_t)r->identity.at + r->identity.len + r->links_len;
+static size_t text_bytes(const struct registration *r) {
+    return slab_block_bytes(text_len(r));
 }
 
 static void put_span(struct registration *r, struct text_span *span, size_t *at, struct slice text) {
@@ -99,13 +100,14 @@ static void put_span(struct registration *r, struct text_span *span, size_t *at,
 
 /* Give `r` a block with the texts of `content` under the given names. False when out of memory, or when the texts are
  * longer than spans can say: nothing has changed. The old block stays the caller's. */
-static bool write_texts(struct registration *r, struct slice endpoint, struct slice location,
-                        const struct registration_content *content) {
-    size_t spans_len =
-        endpoint.len + location.len + content->root.len + content->query.len + content->sms.len + content->identity.len;
+static bool write_texts(struct directory *directory, struct registration *r, struct slice endpoint,
+                        struct slice location, const struct registration_content *content) {
+    bool one_name = slice_equal(content->identity, endpoint); /* it is there once */
+    size_t spans_len = endpoint.len + location.len + content->root.len + content->query.len + content->sms.len +
+                       (one_name ? 0 : content->identity.len);
     if (spans_len > UINT16_MAX || content->links.len > UINT32_MAX - UINT16_MAX)
         return false;
-    uint8_t *text = malloc(spans_len + content->links.len + 1);
+    uint8_t *text = slab_take(directory->slab, spans_len + content->links.len);
     if (text == NULL)
         return false;
     r->text = text;
@@ -114,8 +116,11 @@ static bool write_texts(struct registration *r, struct slice endpoint, struct sl
     put_span(r, &r->location, &at, location);
     put_span(r, &r->root, &at, content->root);
     put_span(r, &r->query, &at, content->query);
+    if (one_name)
+        r->identity = r->endpoint;
+    else
+        put_span(r, &r->identity, &at, content->identity);
     put_span(r, &r->sms, &at, content->sms);
-    put_span(r, &r->identity, &at, content->identity);
     r->links_len = (uint32_t)content->links.len;
     if (content->links.len > 0)
         memcpy(text + at, content->links.data, content->links.len);
@@ -180,7 +185,7 @@ struct registration *directory_add(struct directory *directory, uint64_t id, con
         !slot_table_reserve(&directory->locations, location_hash) || !reserve_slot(directory))
         return NULL;
     struct registration *r = take_slot(directory);
-    if (!write_texts(r, content->endpoint, location, content)) {
+    if (!write_texts(directory, r, content->endpoint, location, content)) {
         give_slot(directory, r);
         return NULL;
     }
@@ -193,7 +198,7 @@ struct registration *directory_add(struct directory *directory, uint64_t id, con
     r->security = (uint8_t)content->security;
     r->state = REGISTRATION_PENDING;
     r->link = link_ref(link);
-    directory->text_bytes += block_bytes(text_len(r) + 1);
+    directory->text_bytes += text_bytes(r);
 
     if (older != NULL) {
         r->older = older->slot;
@@ -242,9 +247,9 @@ void directory_remove(struct directory *directory, struct registration *registra
     leave_name(directory, registration);
     if (is_acknowledged(registration))
         directory->count--;
-    directory->text_bytes -= block_bytes(text_len(registration) + 1);
+    directory->text_bytes -= text_bytes(registration);
     link_unref(registration->link);
-    free(registration->text);
+    slab_give(registration->text, text_len(registration));
     give_slot(directory, registration);
 }
 
@@ -273,14 +278,15 @@ void directory_commit(struct directory *directory, struct registration *registra
 bool directory_rewrite(struct directory *directory, struct registration *registration,
                        const struct registration_content *content) {
     uint8_t *old_text = registration->text;
-    size_t old_bytes = block_bytes(text_len(registration) + 1);
+    size_t old_len = text_len(registration);
     struct registration_content all = *content;
     if (all.identity.data == NULL)
         all.identity = registration_identity(registration);
-    if (!write_texts(registration, registration_endpoint(registration), registration_location(registration), &all))
+    if (!write_texts(directory, registration, registration_endpoint(registration), registration_location(registration),
+                     &all))
         return false;
-    free(old_text);
-    directory->text_bytes += block_bytes(text_len(registration) + 1) - old_bytes;
+    slab_give(old_text, old_len);
+    directory->text_bytes += text_bytes(registration) - slab_block_bytes(old_len);
     return true;
 }
 
@@ -343,7 +349,7 @@ void directory_free(struct directory *directory) {
         struct registration *r = at_slot(directory, slot);
         if (r->text != NULL) {
             link_unref(r->link);
-            free(r->text);
+            slab_give(r->text, text_len(r));
         }
     }
     for (uint32_t i = 0; i < directory->chunk_count; i++)
@@ -351,5 +357,6 @@ void directory_free(struct directory *directory) {
     free(directory->chunks);
     slot_table_free(&directory->names);
     slot_table_free(&directory->locations);
+    slab_free(directory->slab);
     free(directory);
 }

@@ -61,8 +61,9 @@ struct registration {
     uint32_t lifetime_s;    /* 0: for ever */
     uint32_t slot;          /* its place in the directory */
     uint32_t older;         /* slot of the registration of the same endpoint that this one replaces, or SLOT_NONE */
-    uint32_t links_len;     /* at the end of `text`, behind the spans, of which `identity` is the last */
-    struct text_span endpoint, location, root, query, sms, identity;
+    uint32_t links_len;     /* at the end of `text`, behind the spans, of which `sms` is the last */
+    /* `identity` is mostly `endpoint`, and is there once then. */
+    struct text_span endpoint, location, root, query, identity, sms;
     uint8_t version;  /* enum lwm2m_version */
     uint8_t binding;  /* bits of enum lwm2m_binding */
     uint8_t profile;  /* enum client_profile */
@@ -103,7 +104,7 @@ static inline struct slice registration_identity(const struct registration *r) {
     return registration_span(r, r->identity);
 }
 static inline struct slice registration_links(const struct registration *r) {
-    return slice_of(r->text + r->identity.at + r->identity.len, r->links_len);
+    return slice_of(r->text + r->sms.at + r->sms.len, r->links_len);
 }
 
 /* "1.1". */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/slab.h"
 #include "server/announced_observation.h"
 #include "server/bootstrap.h"
 #include "server/connection.h"
@@ -366,7 +367,10 @@ static bool start(struct server *server, char *error, size_t error_size) {
         return false;
     }
     connections_start(server);
-    traffic_watch(server);
+    if (!traffic_watch(server)) {
+        snprintf(error, error_size, "out of memory");
+        return false;
+    }
     bool can_fault = faults_start(server);
     ticker_start(&server->ticker, server->loop, &server->clock, &server->wheel);
     server->observing = observing_new();
@@ -470,6 +474,7 @@ struct server *server_start(uv_loop_t *loop, const struct config *config, struct
         return server;
     stop(server);
     uv_run(loop, UV_RUN_DEFAULT); /* close callbacks; the handles lie in `server` */
+    slab_free(server->traffic);
     free(server->listeners);
     free(server);
     return NULL;
@@ -478,6 +483,7 @@ struct server *server_start(uv_loop_t *loop, const struct config *config, struct
 void server_stop(struct server *server) {
     stop(server);
     uv_run(server->loop, UV_RUN_DEFAULT);
+    slab_free(server->traffic);
     free(server->listeners);
     free(server);
 }

@@ -47,6 +47,7 @@ struct server {
     struct timer_wheel wheel; /* its arg is this server */
     struct ticker ticker;
     struct link_watcher watcher; /* of all listeners */
+    struct slab *traffic;        /* what it counts (traffic.h) */
     struct trace *trace;         /* NULL: none is kept */
     struct udp *udp;
     struct streams *streams; /* TCP connections */

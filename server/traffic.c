@@ -2,25 +2,31 @@
 
 #include <stdlib.h>
 
+#include "common/base/slab.h"
 #include "common/coap/block.h"
 #include "common/coap/stream.h"
 #include "server/dtls_service.h"
 #include "server/trace.h"
 
-/* Of one way. */
-struct traffic_row {
-    uint8_t way; /* enum traffic_way */
-    struct traffic_count counts[TRAFFIC_KINDS];
+enum { COUNT_MAX = (1 << 26) - 1 };
+
+/* What was counted of a kind and way. Most devices have two or three of the 25, so these are not in a table. */
+struct tally {
+    uint32_t way : 3, kind : 3, count : 26; /* enum traffic_way, enum traffic_kind */
+    uint32_t bytes_in, bytes_out;
 };
 
+_Static_assert(TRAFFIC_WAYS <= 8 && TRAFFIC_KINDS <= 8, "a way and a kind fit into three bits each");
+
 struct link_traffic {
-    uint8_t row_count;
+    uint32_t trace; /* the trace's number for it */
     /* Message IDs of the newest Register and Update, whose acknowledgements are counted with them; over RFC 8323, which
      * has none, what stands for their tokens. */
-    bool has_mid[TRAFFIC_KINDS];
-    uint16_t mids[TRAFFIC_KINDS];
-    uint32_t trace;            /* the trace's number for it */
-    struct traffic_row rows[]; /* the first one is of this link, others of those that the device had before */
+    uint16_t mids[2];
+    uint8_t has_mid : 2; /* bit n: mids[n] */
+    uint8_t way : 3;     /* the link's own; others are of those that the device had before */
+    uint8_t tally_count;
+    struct tally tallies[];
 };
 
 const char *traffic_kind_name(enum traffic_kind kind) {
@@ -47,33 +53,51 @@ static enum traffic_way way_of(const struct link *link) {
                                                                                                       : TRAFFIC_DTLS;
 }
 
-/* NULL when out of memory: then nothing is counted. */
-static struct traffic_row *row_of(struct link *link, enum traffic_way way) {
+static size_t bytes_of(size_t tally_count) {
+    return sizeof(struct link_traffic) + tally_count * sizeof(struct tally);
+}
+
+static struct slab *slab_of(const struct link *link) {
+    const struct server *server = link->listener->watcher->arg;
+    return server->traffic;
+}
+
+/* The block that counts what goes over a link; NULL when out of memory: then nothing is counted. */
+static struct link_traffic *begin(struct link *link) {
+    if (link->traffic != NULL)
+        return link->traffic;
+    struct link_traffic *t = slab_take(slab_of(link), bytes_of(0));
+    if (t == NULL)
+        return NULL;
+    *t = (struct link_traffic){.way = way_of(link) & 7u};
+    link->traffic = t;
+    return t;
+}
+
+/* Likewise; the block may be another one afterwards. */
+static struct tally *tally_of(struct link *link, enum traffic_way way, enum traffic_kind kind) {
     struct link_traffic *t = link->traffic;
-    size_t count = t == NULL ? 0 : t->row_count;
-    for (size_t i = 0; i < count; i++) {
-        if (t->rows[i].way == way)
-            return &t->rows[i];
+    for (size_t i = 0; i < t->tally_count; i++) {
+        if (t->tallies[i].way == way && t->tallies[i].kind == kind)
+            return &t->tallies[i];
     }
-    struct link_traffic *larger = realloc(t, sizeof *t + (count + 1) * sizeof t->rows[0]);
+    struct link_traffic *larger = slab_take(slab_of(link), bytes_of(t->tally_count + 1u));
     if (larger == NULL)
         return NULL;
-    if (count == 0)
-        *larger = (struct link_traffic){.row_count = 0};
+    memcpy(larger, t, bytes_of(t->tally_count));
+    slab_give(t, bytes_of(t->tally_count));
     link->traffic = larger;
-    larger->rows[count] = (struct traffic_row){.way = (uint8_t)way};
-    larger->row_count = (uint8_t)(count + 1);
-    return &larger->rows[count];
+    struct tally *tally = &larger->tallies[larger->tally_count++];
+    *tally = (struct tally){.way = way & 7u, .kind = kind & 7u};
+    return tally;
 }
 
-static struct traffic_row *own_row(struct link *link) {
-    return link->traffic != NULL ? &link->traffic->rows[0] : row_of(link, way_of(link));
-}
-
-static void add(struct traffic_count *to, const struct traffic_count *more) {
-    to->count += more->count;
-    to->bytes_in += more->bytes_in;
-    to->bytes_out += more->bytes_out;
+static void add(struct tally *to, uint32_t count, uint32_t bytes_in, uint32_t bytes_out) {
+    if (to == NULL)
+        return;
+    to->count = (to->count + count) & COUNT_MAX;
+    to->bytes_in += bytes_in;
+    to->bytes_out += bytes_out;
 }
 
 /* ---- what a message is for ---- */
@@ -121,6 +145,21 @@ static uint16_t mid_of_token(struct slice token) {
     return mid;
 }
 
+static bool has_mid(const struct link_traffic *t, enum traffic_kind kind, uint16_t mid) {
+    size_t i = kind == TRAFFIC_UPDATE;
+    return (t->has_mid >> i & 1u) != 0 && t->mids[i] == mid;
+}
+
+static void keep_mid(struct link_traffic *t, enum traffic_kind kind, uint16_t mid) {
+    size_t i = kind == TRAFFIC_UPDATE;
+    t->has_mid = (t->has_mid | 1u << i) & 3u;
+    t->mids[i] = mid;
+}
+
+static void forget_mid(struct link_traffic *t, enum traffic_kind kind) {
+    t->has_mid = t->has_mid & ~(1u << (kind == TRAFFIC_UPDATE)) & 3u;
+}
+
 /* As kind_of_arrival. There are no copies, but a token may come again, with the next block or another request. */
 static enum traffic_kind kind_of_frame(struct link *link, struct slice frame, bool *again) {
     struct link_traffic *t = link->traffic;
@@ -133,13 +172,14 @@ static enum traffic_kind kind_of_frame(struct link *link, struct slice frame, bo
     if (message.code == COAP_POST || message.code == COAP_PUT)
         kind = kind_of_post(link, &message);
     uint16_t mid = mid_of_token(message.token);
-    for (size_t i = TRAFFIC_REGISTRATION; i <= TRAFFIC_UPDATE; i++)
-        t->has_mid[i] = t->has_mid[i] && t->mids[i] != mid;
+    for (enum traffic_kind i = TRAFFIC_REGISTRATION; i <= TRAFFIC_UPDATE; i++) {
+        if (has_mid(t, i, mid))
+            forget_mid(t, i);
+    }
     if (kind == TRAFFIC_OTHER)
         return kind;
     *again = coap_block_get(&message, COAP_BLOCK1, &block) && block.num > 0;
-    t->has_mid[kind] = true;
-    t->mids[kind] = mid;
+    keep_mid(t, kind, mid);
     return kind;
 }
 
@@ -158,16 +198,16 @@ static enum traffic_kind kind_of_arrival(struct link *link, struct slice bytes, 
     if (may_be && coap_decode(bytes, &message) == COAP_DECODE_OK)
         kind = kind_of_post(link, &message);
     uint16_t mid = mid_of(bytes);
-    for (size_t i = TRAFFIC_REGISTRATION; i <= TRAFFIC_UPDATE; i++) {
-        bool known = t->has_mid[i] && t->mids[i] == mid;
+    for (enum traffic_kind i = TRAFFIC_REGISTRATION; i <= TRAFFIC_UPDATE; i++) {
+        bool known = has_mid(t, i, mid);
         *again = *again || (known && i == kind);
-        t->has_mid[i] = t->has_mid[i] && (!known || i == kind);
+        if (known && i != kind)
+            forget_mid(t, i);
     }
     if (kind == TRAFFIC_OTHER)
         return kind;
     *again = *again || (coap_block_get(&message, COAP_BLOCK1, &block) && block.num > 0);
-    t->has_mid[kind] = true;
-    t->mids[kind] = mid;
+    keep_mid(t, kind, mid);
     return kind;
 }
 
@@ -184,9 +224,9 @@ static enum traffic_kind kind_of_departure(const struct link *link, struct slice
             return TRAFFIC_OTHER;
         mid = mid_of(bytes);
     }
-    for (size_t i = TRAFFIC_REGISTRATION; i <= TRAFFIC_UPDATE; i++) {
-        if (t->has_mid[i] && t->mids[i] == mid)
-            return (enum traffic_kind)i;
+    for (enum traffic_kind i = TRAFFIC_REGISTRATION; i <= TRAFFIC_UPDATE; i++) {
+        if (has_mid(t, i, mid))
+            return i;
     }
     return TRAFFIC_OTHER;
 }
@@ -194,47 +234,53 @@ static enum traffic_kind kind_of_departure(const struct link *link, struct slice
 static void on_seen(void *arg, struct link *link, bool sent, struct slice message, size_t wire) {
     const struct server *server = arg;
     bool again = message.len == 0 || sent;
-    struct traffic_row *row = own_row(link);
+    const struct link_traffic *t = begin(link);
     if (server->trace != NULL)
         trace_message(server->trace, link, sent, message, wire);
-    if (row == NULL)
+    if (t == NULL)
         return;
     enum traffic_kind kind = TRAFFIC_OTHER;
     if (message.len > 0)
         kind = sent ? kind_of_departure(link, message) : kind_of_arrival(link, message, &again);
-    struct traffic_count *count = &row->counts[kind];
-    count->count += kind == TRAFFIC_OTHER ? message.len > 0 : !again;
-    if (sent)
-        count->bytes_out += (uint32_t)wire;
-    else
-        count->bytes_in += (uint32_t)wire;
+    bool counts = kind == TRAFFIC_OTHER ? message.len > 0 : !again;
+    add(tally_of(link, (enum traffic_way)t->way, kind), counts, sent ? 0 : (uint32_t)wire, sent ? (uint32_t)wire : 0);
+}
+
+static void on_forget(void *arg, struct link *link) {
+    (void)arg;
+    slab_give(link->traffic, bytes_of(link->traffic->tally_count));
+    link->traffic = NULL;
 }
 
 /* ---- the interface ---- */
 
-void traffic_watch(struct server *server) {
-    server->watcher = (struct link_watcher){.seen = on_seen, .arg = server};
+bool traffic_watch(struct server *server) {
+    server->traffic = slab_new();
+    server->watcher = (struct link_watcher){.seen = on_seen, .forget = on_forget, .arg = server};
     for (size_t i = 0; i < server->config->listener_count; i++)
         server->listeners[i].watcher = &server->watcher;
+    return server->traffic != NULL;
 }
 
 void traffic_add_handshake(struct link *link, bool resumed, uint32_t bytes_in, uint32_t bytes_out) {
-    struct traffic_row *row = own_row(link);
-    if (row != NULL)
-        add(&row->counts[resumed ? TRAFFIC_RESUMPTION : TRAFFIC_HANDSHAKE],
-            &(struct traffic_count){1, bytes_in, bytes_out});
+    const struct link_traffic *t = begin(link);
+    if (t != NULL)
+        add(tally_of(link, (enum traffic_way)t->way, resumed ? TRAFFIC_RESUMPTION : TRAFFIC_HANDSHAKE), 1, bytes_in,
+            bytes_out);
 }
 
 void traffic_carry(struct link *from, struct link *to) {
     struct link_traffic *t = from->traffic;
-    if (from == to || t == NULL || own_row(to) == NULL)
+    if (from == to || t == NULL || begin(to) == NULL)
         return;
-    for (size_t i = 0; i < t->row_count; i++) {
-        struct traffic_row *row = row_of(to, (enum traffic_way)t->rows[i].way);
-        for (size_t kind = 0; row != NULL && kind < TRAFFIC_KINDS; kind++)
-            add(&row->counts[kind], &t->rows[i].counts[kind]);
-        memset(t->rows[i].counts, 0, sizeof t->rows[i].counts);
+    for (size_t i = 0; i < t->tally_count; i++) {
+        const struct tally *tally = &t->tallies[i];
+        add(tally_of(to, (enum traffic_way)tally->way, (enum traffic_kind)tally->kind), tally->count, tally->bytes_in,
+            tally->bytes_out);
     }
+    /* What is left is the link's own: its number in the trace, and what it waits to acknowledge. */
+    for (size_t i = 0; i < t->tally_count; i++)
+        t->tallies[i] = (struct tally){.way = t->tallies[i].way, .kind = t->tallies[i].kind};
 }
 
 uint32_t *traffic_trace_number(const struct link *link) {
@@ -244,12 +290,10 @@ uint32_t *traffic_trace_number(const struct link *link) {
 void traffic_of(const struct link *link, struct traffic_table *table) {
     const struct link_traffic *t = link->traffic;
     *table = (struct traffic_table){.used = {false}};
-    for (size_t i = 0; t != NULL && i < t->row_count; i++) {
-        const struct traffic_row *row = &t->rows[i];
-        for (size_t kind = 0; kind < TRAFFIC_KINDS; kind++) {
-            const struct traffic_count *count = &row->counts[kind];
-            table->used[row->way] = table->used[row->way] || (count->bytes_in | count->bytes_out) != 0;
-            table->counts[row->way][kind] = *count;
-        }
+    for (size_t i = 0; t != NULL && i < t->tally_count; i++) {
+        const struct tally *tally = &t->tallies[i];
+        table->used[tally->way] = table->used[tally->way] || (tally->bytes_in | tally->bytes_out) != 0;
+        table->counts[tally->way][tally->kind] =
+            (struct traffic_count){tally->count, tally->bytes_in, tally->bytes_out};
     }
 }

@@ -2,8 +2,8 @@
  * a TCP or TLS connection, without the headers of UDP, TCP and IP. They are told apart by what they were for, and by transport,
  * DTLS with and without a connection ID.
  *
- * Counts lie with the link (link->traffic, about 80 bytes from the first message on) and follow the device to the next
- * one when it moves, makes another session or registers anew. They are of this run of the server, and wrap at 2^32. */
+ * Counts lie with the link (link->traffic, 32 to 48 bytes from the first message on) and follow the device to the next
+ * one when it moves, makes another session or registers anew. They are of this run of the server; bytes wrap at 2^32, counts at 2^26. */
 #ifndef BERTH_SERVER_TRAFFIC_H
 #define BERTH_SERVER_TRAFFIC_H
 
@@ -34,8 +34,8 @@ struct traffic_table {
 const char *traffic_kind_name(enum traffic_kind kind);
 const char *traffic_way_name(enum traffic_way way);
 
-/* Watch the server's listeners. Before they are opened. */
-void traffic_watch(struct server *server);
+/* Watch the server's listeners. Before they are opened. False: out of memory. */
+bool traffic_watch(struct server *server);
 
 /* A session was made over `link`. */
 void traffic_add_handshake(struct link *link, bool resumed, uint32_t bytes_in, uint32_t bytes_out);

@@ -75,9 +75,7 @@ void association_end(struct dtls_session *session, enum dtls_end end, struct lin
 static void on_link_release(struct link *link) {
     struct dtls_session *session = session_of(link);
     session_owner_unref(session->owner);
-    session_free_keys(session);
-    mbedtls_platform_zeroize(session, sizeof *session);
-    free(session);
+    session_free(session);
 }
 
 static void on_linger(struct timer *timer, void *arg) {
@@ -190,15 +188,14 @@ bool association_establish(struct dtls *dtls, struct handshake *hs) {
     if (hs->proof.identity.security == LINK_NO_SECURITY || hs->suite == NULL)
         return false;
     make_room(dtls, &hs->proof.identity);
-    struct dtls_session *session = calloc(1, sizeof *session);
+    struct dtls_session *session = session_new(&dtls->sessions);
     struct dtls_keys keys = handshake_keys(hs);
     bool packed = session != NULL && session_pack_keys(session, &keys);
     struct session_owner *owner = packed ? session_owner_get(&dtls->sessions, &hs->proof.identity) : NULL;
     mbedtls_platform_zeroize(&keys, sizeof keys);
     if (owner == NULL) {
-        if (packed)
-            session_free_keys(session);
-        free(session);
+        if (session != NULL)
+            session_free(session);
         return false;
     }
     const struct dtls_session *old = predecessor(dtls, hs, owner);
@@ -719,7 +716,7 @@ uint32_t dtls_place(const struct link *link) {
 
 struct link *dtls_restore(struct dtls *dtls, struct listener *listener, const struct dtls_session_row *row) {
     struct link_identity identity;
-    struct dtls_session *session = calloc(1, sizeof *session);
+    struct dtls_session *session = session_new(&dtls->sessions);
     if (session == NULL)
         return NULL;
     struct dtls_keys unpacked = {0}, *keys = &unpacked;
@@ -733,9 +730,7 @@ struct link *dtls_restore(struct dtls *dtls, struct listener *listener, const st
     mbedtls_platform_zeroize(keys, sizeof *keys);
     struct session_owner *owner = good ? session_owner_get(&dtls->sessions, &identity) : NULL;
     if (owner == NULL) {
-        session_free_keys(session);
-        mbedtls_platform_zeroize(session, sizeof *session);
-        free(session);
+        session_free(session);
         return NULL;
     }
     session->dtls = dtls;

@@ -7,6 +7,10 @@
 
 enum { BUCKETS_MIN = 64 };
 
+static uint8_t *key_bytes(struct dtls_session *session) {
+    return session->keys.is_outside ? session->keys.outside : session->keys.inside;
+}
+
 /* ---- where a session is found ---- */
 
 static size_t slot(const struct session_table *table, const void *data, size_t len, size_t buckets) {
@@ -37,7 +41,7 @@ static struct dtls_session **head_of(const struct session_table *table, enum ses
     case SESSION_BY_ID:
         return &by->heads[slot_of_random(&session->id, sizeof session->id, by->count)];
     case SESSION_BY_CID:
-        return &by->heads[slot_of_random(session->keys.bytes, session->keys.cid_len, by->count)];
+        return &by->heads[slot_of_random(session_key_bytes(session), session->keys.cid_len, by->count)];
     case SESSION_BY_ADDRESS:
     case SESSION_INDEXES:
         break;
@@ -87,7 +91,8 @@ static void grow(struct session_table *table, enum session_index index, size_t c
 bool session_table_init(struct session_table *table) {
     *table = (struct session_table){.key = hash_key_random(), .owner_buckets = BUCKETS_MIN};
     table->owners = calloc(BUCKETS_MIN, sizeof(struct session_owner *));
-    bool good = table->owners != NULL;
+    table->slab = slab_new();
+    bool good = table->owners != NULL && table->slab != NULL;
     for (size_t i = 0; i < SESSION_INDEXES; i++) {
         table->by[i] = (struct session_buckets){calloc(BUCKETS_MIN, sizeof(struct dtls_session *)), BUCKETS_MIN};
         good = good && table->by[i].heads != NULL;
@@ -99,6 +104,7 @@ void session_table_free(struct session_table *table) {
     for (size_t i = 0; i < SESSION_INDEXES; i++)
         free(table->by[i].heads);
     free(table->owners);
+    slab_free(table->slab);
 }
 
 /* ---- whose they are ---- */
@@ -152,7 +158,7 @@ struct session_owner *session_owner_get(struct session_table *table, const struc
     struct session_owner **head = owner_head(table, identity), *owner = find_owner(*head, identity);
     if (owner != NULL)
         return owner;
-    owner = malloc(sizeof *owner + identity->name.len);
+    owner = slab_take(table->slab, sizeof *owner + identity->name.len);
     if (owner == NULL)
         return NULL;
     *owner = (struct session_owner){.identity = *identity};
@@ -183,7 +189,14 @@ static void disown(struct session_table *table, struct dtls_session *session) {
 
 void session_owner_unref(struct session_owner *owner) {
     if (--owner->refs == 0)
-        free(owner);
+        slab_give(owner, sizeof *owner + owner->identity.name.len);
+}
+
+struct dtls_session *session_new(struct session_table *table) {
+    struct dtls_session *session = slab_take(table->slab, sizeof *session);
+    if (session != NULL)
+        memset(session, 0, sizeof *session);
+    return session;
 }
 
 /* ---- by last use ---- */
@@ -258,7 +271,7 @@ void session_table_move(struct session_table *table, struct dtls_session *sessio
 
 void session_table_forget_cid(struct session_table *table, struct dtls_session *session) {
     take(table, SESSION_BY_CID, session);
-    random_bytes(session->keys.bytes, session->keys.cid_len);
+    random_bytes(key_bytes(session), session->keys.cid_len);
     put(table, SESSION_BY_CID, session);
 }
 
@@ -312,6 +325,10 @@ static size_t packed_len(size_t cid_len, size_t peer_cid_len, size_t key_len) {
     return cid_len + peer_cid_len + 2 * (key_len + sizeof((struct dtls_keys *)NULL)->read_iv);
 }
 
+static size_t packed_len_of(const struct session_keys *keys) {
+    return packed_len(keys->cid_len, keys->peer_cid_len, keys->key_len);
+}
+
 static uint8_t *put_bytes(uint8_t *at, const uint8_t *bytes, size_t len) {
     memcpy(at, bytes, len);
     return at + len;
@@ -322,19 +339,21 @@ static const uint8_t *get_bytes(const uint8_t *at, uint8_t *bytes, size_t len) {
     return at + len;
 }
 
-void session_free_keys(struct dtls_session *session) {
+static void free_keys(struct dtls_session *session) {
     struct session_keys *keys = &session->keys;
-    if (keys->bytes != NULL)
-        mbedtls_platform_zeroize(keys->bytes, packed_len(keys->cid_len, keys->peer_cid_len, keys->key_len));
-    free(keys->bytes);
-    keys->bytes = NULL;
+    if (keys->is_outside) {
+        mbedtls_platform_zeroize(keys->outside, packed_len_of(keys));
+        free(keys->outside);
+    }
+    mbedtls_platform_zeroize(keys, sizeof *keys);
 }
 
 bool session_pack_keys(struct dtls_session *session, const struct dtls_keys *keys) {
-    uint8_t *bytes = malloc(packed_len(keys->cid_len, keys->peer_cid_len, keys->key_len));
-    if (bytes == NULL)
+    size_t len = packed_len(keys->cid_len, keys->peer_cid_len, keys->key_len);
+    uint8_t *outside = len > SESSION_KEYS_INSIDE ? malloc(len) : NULL;
+    if (len > SESSION_KEYS_INSIDE && outside == NULL)
         return false;
-    session_free_keys(session);
+    free_keys(session);
     session->keys = (struct session_keys){.number_limit = keys->number_limit,
                                           .epoch = keys->epoch,
                                           .max_content = keys->max_content,
@@ -343,15 +362,23 @@ bool session_pack_keys(struct dtls_session *session, const struct dtls_keys *key
                                           .cid_len = keys->cid_len,
                                           .peer_cid_len = keys->peer_cid_len,
                                           .draft = keys->draft,
-                                          .bytes = bytes};
+                                          .is_outside = outside != NULL};
+    if (outside != NULL)
+        session->keys.outside = outside;
     session_note_record(session, keys);
-    uint8_t *at = put_bytes(bytes, keys->cid, keys->cid_len);
+    uint8_t *at = put_bytes(key_bytes(session), keys->cid, keys->cid_len);
     at = put_bytes(at, keys->peer_cid, keys->peer_cid_len);
     at = put_bytes(at, keys->read_key, keys->key_len);
     at = put_bytes(at, keys->write_key, keys->key_len);
     at = put_bytes(at, keys->read_iv, sizeof keys->read_iv);
     put_bytes(at, keys->write_iv, sizeof keys->write_iv);
     return true;
+}
+
+void session_free(struct dtls_session *session) {
+    free_keys(session);
+    mbedtls_platform_zeroize(session, sizeof *session);
+    slab_give(session, sizeof *session);
 }
 
 void session_unpack_keys(const struct dtls_session *session, struct dtls_keys *keys) {
@@ -368,7 +395,7 @@ void session_unpack_keys(const struct dtls_session *session, struct dtls_keys *k
     keys->cid_len = packed->cid_len;
     keys->peer_cid_len = packed->peer_cid_len;
     keys->draft = packed->draft;
-    const uint8_t *at = get_bytes(packed->bytes, keys->cid, packed->cid_len);
+    const uint8_t *at = get_bytes(session_key_bytes(session), keys->cid, packed->cid_len);
     at = get_bytes(at, keys->peer_cid, packed->peer_cid_len);
     at = get_bytes(at, keys->read_key, packed->key_len);
     at = get_bytes(at, keys->write_key, packed->key_len);

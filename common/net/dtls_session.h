@@ -6,6 +6,7 @@
 #define BERTH_NET_DTLS_SESSION_H
 
 #include "common/base/hash.h"
+#include "common/base/slab.h"
 #include "common/net/dtls_handshake.h"
 
 enum session_index { SESSION_BY_ID, SESSION_BY_CID, SESSION_BY_ADDRESS, SESSION_INDEXES };
@@ -26,14 +27,21 @@ struct held_message {
     uint8_t bytes[];
 };
 
-/* What struct dtls_keys holds, in a third of its size. */
+enum { SESSION_KEYS_INSIDE = 48 }; /* a CID of 8 bytes, and the keys and IVs of AES-128 */
+
+/* What struct dtls_keys holds, in half of its size. `inside` or `outside` are both CIDs, ours first, the keys and IVs, to
+ * read before to write. */
 struct session_keys {
     uint64_t next_number, number_limit, window_top, window_bits;
     uint32_t bad_records;
     uint16_t epoch, max_content;
     uint8_t aead, key_len, cid_len, peer_cid_len;
     bool draft;
-    uint8_t *bytes; /* both CIDs, ours first, the keys and IVs, to read before to write; our own memory, or NULL */
+    bool is_outside;
+    union {
+        uint8_t inside[SESSION_KEYS_INSIDE];
+        uint8_t *outside; /* when there are more of them; our own memory */
+    };
 };
 
 /* A session to which we have said goodbye. */
@@ -88,6 +96,7 @@ struct session_table {
     struct session_owner **owners;
     size_t owner_buckets, owner_count;
     struct session_list live, lean; /* with an mbedtls object, and without */
+    struct slab *slab;              /* sessions and owners */
 };
 
 bool session_table_init(struct session_table *table);
@@ -112,6 +121,10 @@ void session_table_add(struct session_table *table, struct dtls_session *session
 /* Take it out of every table. Its owner stays until session_owner_unref, as the link's identity does. */
 void session_table_remove(struct session_table *table, struct dtls_session *session);
 void session_owner_unref(struct session_owner *owner);
+
+/* An empty session, in no table; NULL when out of memory. And give it back, its keys too, zeroed. */
+struct dtls_session *session_new(struct session_table *table);
+void session_free(struct dtls_session *session);
 
 /* It was used just now. */
 void session_table_touch(struct session_table *table, struct dtls_session *session);
@@ -141,14 +154,14 @@ bool session_pack_keys(struct dtls_session *session, const struct dtls_keys *key
 void session_unpack_keys(const struct dtls_session *session, struct dtls_keys *keys);
 void session_note_record(struct dtls_session *session, const struct dtls_keys *keys);
 
-/* Zeroes them. */
-void session_free_keys(struct dtls_session *session);
-
+static inline const uint8_t *session_key_bytes(const struct dtls_session *session) {
+    return session->keys.is_outside ? session->keys.outside : session->keys.inside;
+}
 static inline struct slice session_cid(const struct dtls_session *session) {
-    return slice_of(session->keys.bytes, session->keys.cid_len);
+    return slice_of(session_key_bytes(session), session->keys.cid_len);
 }
 static inline struct slice session_peer_cid(const struct dtls_session *session) {
-    return slice_of(session->keys.bytes + session->keys.cid_len, session->keys.peer_cid_len);
+    return slice_of(session_key_bytes(session) + session->keys.cid_len, session->keys.peer_cid_len);
 }
 
 /* Numbers, keys and identity as a row's secret, and back; false when that is not one of ours. The session gets its keys

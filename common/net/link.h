@@ -37,6 +37,8 @@ struct link_watcher {
     /* A message has come, and nobody has acted on it yet, or it leaves; an empty one: something of the transport itself,
      * an alert of DTLS for example. `wire`: how many bytes of UDP payload, or of a connection, it takes. */
     void (*seen)(void *arg, struct link *link, bool sent, struct slice message, size_t wire);
+    /* The last reference to a link has gone: free its `traffic`, which is not NULL. */
+    void (*forget)(void *arg, struct link *link);
     void *arg;
 };
 
@@ -70,7 +72,7 @@ struct link {
     struct listener *listener;
     const struct link_identity *identity; /* NULL: nobody in particular. Lives as long as the link */
     struct coap_peer *coap;               /* exchanges with this peer, while there are any; common/coap owns it */
-    struct link_traffic *traffic;         /* the watcher's, or NULL: one block from malloc, freed with the link */
+    struct link_traffic *traffic;         /* the watcher's, or NULL */
     struct link *hash_next;               /* the listener's table */
     struct link *base;    /* of a peer whose messages are protected end to end: the link that carries them, or NULL */
     struct link *carried; /* the first of those peers that this link carries; common/coap owns the list */
@@ -102,7 +104,8 @@ static inline const struct link *link_carrier(const struct link *link) {
 static inline void link_unref(struct link *link) {
     if (--link->refs > 0)
         return;
-    free(link->traffic);
+    if (link->traffic != NULL)
+        link->listener->watcher->forget(link->listener->watcher->arg, link);
     link->ops->release(link);
 }
 

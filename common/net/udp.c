@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/slab.h"
+
 enum {
     BATCH = 64,          /* datagrams a system call, both ways */
     DATAGRAM_IN = 65536, /* the largest there is; memory that is never touched is never used */
@@ -52,6 +54,7 @@ struct udp {
     struct hash_key key;
     struct link **buckets;
     size_t bucket_count; /* a power of two */
+    struct slab *slab;
     /* Receiving. */
     struct mmsghdr in[BATCH];
     struct iovec in_iov[BATCH];
@@ -114,17 +117,15 @@ static struct link *find_or_add_link(struct socket *socket, const struct address
         if (link->listener == socket->listener && address_equal(&link->peer, peer))
             return link_ref(link);
     }
-    struct udp_link *fresh = calloc(1, sizeof *fresh);
+    struct udp_link *fresh = slab_take(udp->slab, sizeof *fresh);
     if (fresh == NULL)
         return NULL;
-    fresh->link.ops = &udp_link_ops;
-    fresh->link.listener = socket->listener;
-    fresh->link.peer = *peer;
+    *fresh = (struct udp_link){
+        .link = {.ops = &udp_link_ops, .listener = socket->listener, .peer = *peer, .refs = 1, .hash_next = *bucket},
+        .socket = socket,
+    };
     if (local != NULL)
         fresh->link.local = *local;
-    fresh->link.refs = 1;
-    fresh->socket = socket;
-    fresh->link.hash_next = *bucket;
     *bucket = &fresh->link;
     udp->counters.links++;
     if (udp->counters.links > udp->bucket_count)
@@ -140,7 +141,7 @@ static void udp_link_release(struct link *link) {
         at = &(*at)->hash_next;
     *at = link->hash_next;
     udp->counters.links--;
-    free(ours);
+    slab_give(ours, sizeof *ours);
 }
 
 /* ---- sending ---- */
@@ -317,7 +318,8 @@ struct udp *udp_new(uv_loop_t *loop, udp_receive_fn *receive, void *arg) {
     udp->key = hash_key_random();
     udp->buckets = calloc(udp->bucket_count, sizeof(struct link *));
     udp->in_bytes = malloc(sizeof *udp->in_bytes * BATCH);
-    if (udp->buckets == NULL || udp->in_bytes == NULL)
+    udp->slab = slab_new();
+    if (udp->buckets == NULL || udp->in_bytes == NULL || udp->slab == NULL)
         out_of_memory();
     for (size_t i = 0; i < BATCH; i++) {
         udp->in_iov[i] = (struct iovec){udp->in_bytes[i], DATAGRAM_IN};
@@ -438,6 +440,7 @@ static void free_udp(struct udp *udp) {
     }
     free(udp->buckets);
     free(udp->in_bytes);
+    slab_free(udp->slab);
     free(udp);
 }
 

@@ -95,17 +95,6 @@ static double measure_restart(struct load *load, const char *const *options, pid
     return (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9;
 }
 
-/* What a server holds once nothing has been said for five minutes: it leaps there. */
-static size_t quiet_bytes_of(pid_t server, uint16_t http_port) {
-    static struct http_connection http;
-    http_connect(&http, http_port);
-    http_ask_with(&http, "POST", "/v1/clock", "{\"advance\":\"400s\"}");
-    while (!http_answered(&http, 200))
-        wait_readable(http.fd, 10);
-    close(http.fd);
-    return resident_bytes_of(server); /* the leap is answered when what was due has been done */
-}
-
 static double median(double *values, size_t count) {
     for (size_t i = 1; i < count; i++) {
         for (size_t k = i; k > 0 && values[k - 1] > values[k]; k--) {
