@@ -1,5 +1,6 @@
 #include "web/api.h"
 
+#include "web/page.h"
 #include "web/probes.h"
 #include "web/v1/v1.h"
 
@@ -24,6 +25,15 @@ static const struct route_parameter devices_list_parameters[] = {
     {"endpoint", "query", "{\"type\":\"string\",\"maxLength\":256}",
      "Only endpoint names that match; * is any text, ? is one character."},
     {"state", "query", "{\"type\":\"string\",\"enum\":[\"registered\"]}", "Only devices in this state."},
+    {"address", "query", "{\"type\":\"string\",\"maxLength\":256}", "Only addresses that match, likewise."},
+    {"transport", "query", "{\"type\":\"string\",\"enum\":[\"udp\",\"dtls\",\"tcp\",\"tls\"]}",
+     "Only devices that come over this one."},
+    {"security", "query", "{\"type\":\"string\",\"enum\":[\"none\",\"psk\",\"x509\",\"oscore\"]}",
+     "Only devices that have proven themselves so."},
+    {"queue_mode", "query", SWITCH_SCHEMA, "1: only devices in queue mode; 0: only others."},
+    {"awake", "query", SWITCH_SCHEMA, "0: only devices that sleep; 1: only others."},
+    {"reachable", "query", SWITCH_SCHEMA, "0: only devices whose connection has ended; 1: only others."},
+    {"traffic", "query", SWITCH_SCHEMA, "1: with the bytes that each has cost."},
     END_PARAMETERS,
 };
 static const struct route_answer devices_list_answers[] = {{200, JSON, "DevicePage", "A page of registered devices."},
@@ -322,6 +332,8 @@ static const struct route_parameter events_get_parameters[] = {
     {"timeout", "query", DURATION_SCHEMA, "With poll=1: how long to wait, at most 10 minutes, by default 30 seconds."},
     {"limit", "query", "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000,\"default\":100}",
      "With poll=1: how many events at most."},
+    {"newest", "query", "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}",
+     "With poll=1: only so many of those that are kept, the newest, instead of the first that follow `after`."},
     END_PARAMETERS,
 };
 static const struct route_answer events_get_answers[] = {
@@ -539,8 +551,21 @@ static const enum problem_kind ready_problems[] = {PROBLEM_NOT_READY, PROBLEM_KI
 static const struct route_answer metrics_answers[] = {
     {200, "text/plain; version=0.0.4; charset=utf-8", NULL, "Prometheus text format."}, END_ANSWERS};
 static const struct route_answer openapi_answers[] = {{200, JSON, "Any", "This document."}, END_ANSWERS};
-static const struct route_answer page_answers[] = {{200, "text/html; charset=utf-8", NULL, "Where to begin."},
-                                                   END_ANSWERS};
+static const struct route_answer server_answers[] = {
+    {200, JSON, "Server", "`role` is that of the listener that was asked."}, END_ANSWERS};
+static const struct route_answer counts_answers[] = {
+    {200, JSON, "Counts", "The steps of the last hour in which something happened, oldest first."}, END_ANSWERS};
+static const struct route_answer page_answers[] = {
+    {200, "text/html; charset=utf-8", NULL, "The page; it shows what this API tells."},
+    {304, NULL, NULL, "It is the one that If-None-Match names."},
+    END_ANSWERS};
+static const struct route_answer page_file_answers[] = {{200, "text/javascript; charset=utf-8", NULL, "A script."},
+                                                        {200, "text/css; charset=utf-8", NULL, "A style sheet."},
+                                                        {200, "text/html; charset=utf-8", NULL, "The page."},
+                                                        {200, "image/svg+xml", NULL, "A picture."},
+                                                        {304, NULL, NULL, "It is the one that If-None-Match names."},
+                                                        END_ANSWERS};
+static const enum problem_kind page_problems[] = {PROBLEM_NOT_FOUND, PROBLEM_KIND_COUNT};
 static const struct route_answer no_icon_answers[] = {{204, NULL, NULL, "There is none."}, END_ANSWERS};
 
 static const struct route routes[] = {
@@ -1361,6 +1386,18 @@ static const struct route routes[] = {
      .answers = firmware_faults_answers,
      .problems = firmware_faults_problems},
     {.method = "GET",
+     .path = "/v1/server",
+     .handler = v1_server_get,
+     .operation = "getServer",
+     .summary = "What the server is, and where it listens.",
+     .answers = server_answers},
+    {.method = "GET",
+     .path = "/v1/counts",
+     .handler = v1_counts_get,
+     .operation = "getCounts",
+     .summary = "How many devices there were in the last hour, and what they did.",
+     .answers = counts_answers},
+    {.method = "GET",
      .path = "/v1/openapi.json",
      .handler = openapi_get,
      .operation = "getOpenapi",
@@ -1389,10 +1426,19 @@ static const struct route routes[] = {
      .answers = metrics_answers},
     {.method = "GET",
      .path = "/",
-     .handler = root_get,
+     .handler = page_get_index,
      .operation = "getRoot",
      .summary = "A page for people.",
-     .answers = page_answers},
+     .answers = page_answers,
+     .open = true},
+    {.method = "GET",
+     .path = "/page/{file}",
+     .handler = page_get_file,
+     .operation = "getPageFile",
+     .summary = "What the page is made of.",
+     .answers = page_file_answers,
+     .problems = page_problems,
+     .open = true},
     {.method = "GET",
      .path = "/favicon.ico",
      .handler = favicon_get,

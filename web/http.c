@@ -586,9 +586,8 @@ static void put_head(struct buffer *head, const struct http_connection *c, const
     buffer_put_str(head, "\r\n");
     if (response->content_type != NULL)
         buffer_printf(head, "Content-Type: %s\r\n", response->content_type);
-    if (response->headers == NULL || strstr(response->headers, "Cache-Control:") == NULL)
-        buffer_put_str(head, "Cache-Control: no-store\r\n");
-    buffer_put_str(head, "X-Content-Type-Options: nosniff\r\n");
+    buffer_printf(head, "Cache-Control: %s\r\nX-Content-Type-Options: nosniff\r\n",
+                  response->cache_control == NULL ? "no-store" : response->cache_control);
     if (response->headers != NULL)
         buffer_put_str(head, response->headers);
     if (response->headers == NULL || strstr(response->headers, "Content-Security-Policy:") == NULL)
@@ -631,7 +630,7 @@ void http_respond(struct http_request *request, const struct http_response *resp
         return;
     }
     put_head(&head, c, response);
-    if (response->status >= 200 && response->status != 204)
+    if (response->status >= 200 && response->status != 204 && response->status != 304) /* RFC 9110 §8.6 */
         buffer_printf(&head, "Content-Length: %zu\r\n", response->body.len);
     buffer_put_str(&head, "\r\n");
     struct slice parts[] = {buffer_slice(&head), request->head ? SLICE_NONE : response->body};

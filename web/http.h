@@ -43,8 +43,9 @@ struct http_request {
 
 struct http_response {
     unsigned status;
-    const char *content_type; /* NULL: no body */
-    const char *headers;      /* further header lines, each ended by CRLF; NULL: none */
+    const char *content_type;  /* NULL: no body */
+    const char *headers;       /* further header lines, each ended by CRLF; NULL: none */
+    const char *cache_control; /* NULL: no-store */
     struct slice body;
 };
 

@@ -8,7 +8,7 @@ route_fn probes_healthz; /* the loop lives */
 route_fn probes_readyz;  /* registrations can be taken */
 route_fn metrics_get;    /* Prometheus text format 0.0.4 */
 route_fn openapi_get;
-route_fn root_get, favicon_get;
+route_fn favicon_get;
 
 /* The document as text, which the caller frees; NULL when out of memory. */
 char *openapi_write(const struct route_table *const *tables, size_t count);

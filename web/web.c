@@ -283,6 +283,7 @@ static void close_listeners(struct web *web) {
 }
 
 static void web_end(struct web *web) {
+    counts_stop(&web->counts);
     close_listeners(web);
     uv_close((uv_handle_t *)&web->heartbeat, on_heartbeat_closed);
 }
@@ -305,6 +306,11 @@ struct web *web_start(struct server *server, char *error, size_t error_size) {
     web->handles = 1;
     if (server->config->http_certificate != NULL &&
         (web->tls = make_given_tls(server->config, error, error_size)) == NULL) {
+        web_end(web);
+        return NULL;
+    }
+    if (!counts_start(&web->counts, server)) {
+        snprintf(error, error_size, "out of memory");
         web_end(web);
         return NULL;
     }

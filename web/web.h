@@ -4,6 +4,7 @@
 #define BERTH_WEB_WEB_H
 
 #include "server/server.h"
+#include "web/counts.h"
 
 struct event_stream;
 struct http;
@@ -32,6 +33,7 @@ struct web {
     struct http_tls *callback_tls; /* likewise, to others */
     struct pelion *pelion;  /* NULL until somebody calls it */
     struct scenario_job *scenarios;
+    struct counts counts;
     uint64_t last_scenario; /* its number */
     unsigned scenario_count;
     unsigned waiting; /* requests whose answer waits for an event (waiters) or a device (device calls) */

@@ -20,7 +20,7 @@ COMMON_MAY_INCLUDE = {
     "oscore": {"base", "net", "coap"},
     "lwm2m": {"base"},
 }
-GENERATED = {"db/schema_steps.h"}
+GENERATED = {"db/schema_steps.h", "web/page_files.h"}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.MULTILINE)
 GUARD = re.compile(r"\A/\*(?:.|\n)*?\*/\n#ifndef (BERTH_\w+_H)\n#define \1\n(?:.|\n)*\n#endif\n\Z")
 

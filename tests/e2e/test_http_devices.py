@@ -168,6 +168,30 @@ def test_glob_chooses_endpoint_names(berth):
     assert endpoints(berth, endpoint="") == []
 
 
+def test_filters_choose_by_transport_security_address_and_state(berth):
+    peer, other = berth.peer(), berth.peer()
+    berth.register("dev1", peer=peer)
+    berth.register("sleeper", peer=other, binding="UQ", version="1.0")
+    port = other.sock.getsockname()[1]
+    assert endpoints(berth, address=f"*:{port}") == ["sleeper"]
+    assert endpoints(berth, queue_mode=1) == ["sleeper"]
+    assert endpoints(berth, queue_mode=0) == ["dev1"]
+    assert sorted(endpoints(berth, awake=1)) == ["dev1", "sleeper"]
+    berth.leap("100s")
+    assert endpoints(berth, awake=0) == ["sleeper"]
+    assert endpoints(berth, awake=0, endpoint="dev*") == []
+    assert sorted(endpoints(berth, transport="udp", security="none", reachable=1)) == ["dev1", "sleeper"]
+    assert endpoints(berth, transport="dtls") == endpoints(berth, security="psk") == endpoints(berth, reachable=0) == []
+
+
+def test_list_tells_traffic_when_asked(berth):
+    berth.register("dev1")
+    [device] = berth.get("/v1/devices", traffic=1)["items"]
+    assert device["traffic"] == berth.get("/v1/devices/dev1/traffic")["total"]
+    assert device["traffic"]["bytes_in"] > 0
+    assert "traffic" not in berth.device("dev1")
+
+
 def test_state_registered_is_the_only_one(berth):
     berth.register("dev1")
     assert endpoints(berth, state="registered") == ["dev1"]
@@ -185,6 +209,10 @@ def test_state_registered_is_the_only_one(berth):
         "cursor=x",
         "cursor=99999999999",
         "endpoint=" + "a" * 257,
+        "address=" + "a" * 257,
+        "transport=sctp",
+        "security=",
+        "awake=2",
     ],
 )
 def test_bad_list_parameter_is_400(berth, query):

@@ -199,6 +199,19 @@ def test_poll_is_cut_at_the_limit_and_goes_on_at_last(berth):
     assert [item["id"] for item in page["items"]] == list(range(5, 11)) and page["last"] == 10
 
 
+def test_newest_gives_the_last_of_those_that_match(berth):
+    peer = berth.peer()
+    for n in range(6):
+        berth.register(f"dev{n}", peer=peer).update()
+    page = berth.get("/v1/events", poll=1, newest=2, types="registered", timeout="0s")
+    assert [event["endpoint"] for event in page["items"]] == ["dev4", "dev5"]
+    assert len(berth.get("/v1/events", poll=1, newest=1000, timeout="0s")["items"]) == 12
+    after = page["items"][1]["id"]
+    [event] = berth.get("/v1/events", poll=1, newest=5, after=after, timeout="0s")["items"]
+    assert (event["type"], event["endpoint"]) == ("updated", "dev5")
+    assert berth.get("/v1/events", poll=1, newest=5, types="expired", timeout="0s")["items"] == []
+
+
 def test_last_passes_over_what_the_filter_leaves_out(berth):
     device = berth.register("dev1")
     device.update()

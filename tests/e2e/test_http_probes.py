@@ -85,7 +85,7 @@ def guarded(request, start_berth):
     return start_berth(env={"BERTH_API_KEY": "s3cret key"})
 
 
-PROTECTED = ["/v1/devices", "/v1/devices/a", "/v1/events", "/v1/clock", "/v1/openapi.json", "/metrics", "/", "/nope"]
+PROTECTED = ["/v1/devices", "/v1/devices/a", "/v1/events", "/v1/clock", "/v1/openapi.json", "/metrics", "/v1/server", "/nope"]
 
 
 def test_without_the_key_everything_but_the_probes_is_401(guarded):

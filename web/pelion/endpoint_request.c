@@ -60,7 +60,7 @@ static void send_known(const struct call *call, const struct registration *r, co
     if (o != NULL ? put_last(&text, o, &type) : put_announced(&text, r, path))
         http_respond(call->request, &(struct http_response){.status = 200,
                                                             .content_type = type,
-                                                            .headers = "Cache-Control: max-age=0\r\n",
+                                                            .cache_control = "max-age=0",
                                                             .body = buffer_slice(&text)});
     else
         pelion_send_text(call->request, 205, "");

@@ -161,6 +161,10 @@ static json_t *security_json(const struct registration *r) {
     return security;
 }
 
+bool device_json_reachable(const struct registration *r) {
+    return !r->link->closed && !absent_link_is(r->link);
+}
+
 json_t *device_json(const struct registration *r) {
     bool for_ever = r->lifetime_s == 0;
     struct slice root = registration_root(r);
@@ -172,7 +176,7 @@ json_t *device_json(const struct registration *r) {
     const char *framing = link_framing_name(r->link->framing);
     set(device, "transport", json_string(link_transport_name(r->link->listener->transport)));
     set(device, "framing", framing == NULL ? json_null() : json_string(framing));
-    set(device, "reachable", json_boolean(!r->link->closed && !absent_link_is(r->link)));
+    set(device, "reachable", json_boolean(device_json_reachable(r)));
     set(device, "security", security_json(r));
     set(device, "registered_at", document_time(r->registered_at_ms));
     set(device, "updated_at", document_time(r->updated_at_ms));

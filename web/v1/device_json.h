@@ -8,4 +8,7 @@
 
 json_t *device_json(const struct registration *registration);
 
+/* Whether a request would reach it: its connection, if it needs one, is there. */
+bool device_json_reachable(const struct registration *registration);
+
 #endif

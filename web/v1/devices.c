@@ -9,6 +9,7 @@
 #include "web/v1/device_json.h"
 #include "web/v1/device_problem.h"
 #include "web/v1/device_wait.h"
+#include "web/v1/traffic_json.h"
 #include "web/v1/v1.h"
 #include "web/waiter.h"
 
@@ -27,6 +28,80 @@ static size_t json_estimate(const struct registration *r) {
     return 600 + 5 * (size_t)r->links_len;
 }
 
+/* Which devices, and what of them. */
+struct list_filter {
+    struct slice endpoint, address;        /* patterns; data is NULL: any */
+    int transport, security;               /* enum link_transport, link_security; -1: any */
+    uint64_t queue_mode, awake, reachable; /* 0, 1, or ANY */
+    uint64_t traffic;
+};
+
+enum { ANY = 2 };
+
+/* The number of a name among `count`; -1 when there is none. */
+static int number_of(struct slice name, const char *(*name_of)(unsigned number), unsigned count) {
+    for (unsigned i = 0; i < count; i++)
+        if (slice_is(name, name_of(i)))
+            return (int)i;
+    return -1;
+}
+
+static const char *transport_name(unsigned number) {
+    return link_transport_name((enum link_transport)number);
+}
+
+static const char *security_name(unsigned number) {
+    return link_security_name((enum link_security)number);
+}
+
+/* A parameter that is one of `count` names; -1 when it is not there. */
+static bool read_choice(const struct call *call, const char *name, const char *(*name_of)(unsigned number),
+                        unsigned count, int *choice) {
+    struct slice text = query_get(&call->query, name);
+    *choice = text.data == NULL ? -1 : number_of(text, name_of, count);
+    if (text.data == NULL || *choice >= 0)
+        return true;
+    problem_send(call->request, PROBLEM_BAD_PARAMETER, "%s is \"%.*s\", and there is no such one.", name, (int)text.len,
+                 (const char *)text.data);
+    return false;
+}
+
+static bool read_pattern(const struct call *call, const char *name, struct slice *pattern) {
+    *pattern = query_get(&call->query, name);
+    if (pattern->len <= GLOB_MAX)
+        return true;
+    problem_send(call->request, PROBLEM_BAD_PARAMETER, "%s is longer than %d bytes.", name, GLOB_MAX);
+    return false;
+}
+
+static bool read_filter(const struct call *call, struct list_filter *filter) {
+    *filter = (struct list_filter){.queue_mode = ANY, .awake = ANY, .reachable = ANY};
+    return read_pattern(call, "endpoint", &filter->endpoint) && read_pattern(call, "address", &filter->address) &&
+           read_choice(call, "transport", transport_name, LINK_TLS + 1, &filter->transport) &&
+           read_choice(call, "security", security_name, LINK_OSCORE + 1, &filter->security) &&
+           input_number(call, "queue_mode", 0, 1, &filter->queue_mode) &&
+           input_number(call, "awake", 0, 1, &filter->awake) &&
+           input_number(call, "reachable", 0, 1, &filter->reachable) &&
+           input_number(call, "traffic", 0, 1, &filter->traffic);
+}
+
+static bool address_matches(struct slice pattern, const struct address *address) {
+    uint8_t memory[128];
+    struct buffer text = buffer_over(memory, sizeof memory);
+    address_put(&text, address);
+    return glob_match(pattern, buffer_slice(&text));
+}
+
+static bool passes(const struct list_filter *filter, const struct registration *r) {
+    return (filter->endpoint.data == NULL || glob_match(filter->endpoint, registration_endpoint(r))) &&
+           (filter->transport < 0 || filter->transport == (int)r->link->listener->transport) &&
+           (filter->security < 0 || filter->security == (int)r->security) &&
+           (filter->queue_mode == ANY || filter->queue_mode == r->queue_mode) &&
+           (filter->awake == ANY || filter->awake == awake_is(r)) &&
+           (filter->reachable == ANY || filter->reachable == device_json_reachable(r)) &&
+           (filter->address.data == NULL || address_matches(filter->address, &r->link->peer));
+}
+
 static bool list_parameters(const struct call *call, uint64_t *limit, uint64_t *slot) {
     struct slice state = query_get(&call->query, "state");
     if (state.data != NULL && !slice_is(state, "registered")) {
@@ -34,18 +109,14 @@ static bool list_parameters(const struct call *call, uint64_t *limit, uint64_t *
                      (int)state.len, (const char *)state.data);
         return false;
     }
-    if (query_get(&call->query, "endpoint").len > GLOB_MAX) {
-        problem_send(call->request, PROBLEM_BAD_PARAMETER, "endpoint is longer than %d bytes.", GLOB_MAX);
-        return false;
-    }
     return input_number(call, "limit", 1, LIST_MAX, limit) && input_number(call, "cursor", 0, UINT32_MAX, slot);
 }
 
 void v1_devices_list(const struct call *call) {
     struct directory *directory = call->web->server->directory;
-    struct slice glob = query_get(&call->query, "endpoint");
+    struct list_filter filter;
     uint64_t limit = LIST_DEFAULT, cursor = 0;
-    if (!list_parameters(call, &limit, &cursor))
+    if (!list_parameters(call, &limit, &cursor) || !read_filter(call, &filter))
         return;
     json_t *items = json_array();
     uint32_t slot = (uint32_t)cursor;
@@ -56,9 +127,12 @@ void v1_devices_list(const struct call *call) {
         r = directory_next(directory, &slot);
         if (r == NULL)
             break;
-        if (glob.data != NULL && !glob_match(glob, registration_endpoint(r)))
+        if (!passes(&filter, r))
             continue;
-        json_array_append_new(items, device_json(r));
+        json_t *device = device_json(r);
+        if (filter.traffic == 1)
+            json_object_set_new(device, "traffic", traffic_json_total(link_carrier(r->link)));
+        json_array_append_new(items, device);
         bytes += json_estimate(r);
     }
     /* The cursor is the slot to go on with; there is none when the end has been seen. */

@@ -91,14 +91,29 @@ static void on_poll_free(struct waiter *waiter) {
 static const struct waiter_handlers polling = {
     .event = on_poll_event, .timed_out = on_poll_timed_out, .free = on_poll_free};
 
+/* The number after which there are `newest` events that match, or all of them when there are fewer. */
+static uint64_t before_newest(const struct event_log *log, const struct event_filter *filter, uint64_t after,
+                              uint64_t newest) {
+    struct event event;
+    uint64_t matching = 0;
+    for (uint64_t at = after; event_after(log, at, &event); at = event.id)
+        matching += event_filter_match(filter, &event);
+    for (uint64_t at = after; matching > newest && event_after(log, at, &event); at = after = event.id)
+        matching -= event_filter_match(filter, &event);
+    return after;
+}
+
 static void poll(const struct call *call, const struct event_filter *filter, uint64_t after) {
     const struct event_log *log = call->web->server->events;
-    uint64_t limit = POLL_DEFAULT, timeout_ms;
-    if (!input_number(call, "limit", 1, POLL_MAX, &limit) || !input_timeout(call, &timeout_ms))
+    uint64_t limit = POLL_DEFAULT, newest = 0, timeout_ms;
+    if (!input_number(call, "limit", 1, POLL_MAX, &limit) || !input_number(call, "newest", 1, POLL_MAX, &newest) ||
+        !input_timeout(call, &timeout_ms))
         return;
+    if (newest > 0)
+        limit = newest;
     json_t *items = json_array();
     struct event event;
-    uint64_t at = after;
+    uint64_t at = newest == 0 ? after : before_newest(log, filter, after, newest);
     while (json_array_size(items) < limit && event_after(log, at, &event)) {
         at = event.id;
         if (event_filter_match(filter, &event))
@@ -265,7 +280,7 @@ static void start_stream(const struct call *call, const struct event_filter *fil
 /* Last-Event-ID is what a browser says when it connects again; it knows better than the URL it began with. */
 static bool read_after(const struct call *call, uint64_t *after) {
     struct slice last = http_header(call->request, "last-event-id");
-    *after = event_last_id(call->web->server->events);
+    *after = input_given(call, "newest") ? 0 : event_last_id(call->web->server->events);
     if (last.len == 0)
         return input_number(call, "after", 0, INT64_MAX, after);
     if (slice_to_u64(last, INT64_MAX, after))
@@ -282,8 +297,8 @@ void v1_events_get(const struct call *call) {
         return;
     if (polled == 1)
         poll(call, &filter, after);
-    else if (input_given(call, "timeout") || input_given(call, "limit"))
-        problem_send(call->request, PROBLEM_BAD_PARAMETER, "timeout and limit go with poll=1 only.");
+    else if (input_given(call, "timeout") || input_given(call, "limit") || input_given(call, "newest"))
+        problem_send(call->request, PROBLEM_BAD_PARAMETER, "timeout, limit and newest go with poll=1 only.");
     else
         start_stream(call, &filter, after);
 }

@@ -315,10 +315,8 @@ static void send_capture(const struct call *call, const struct subject *subject,
     if (walk == NULL || bytes.len == 0)
         problem_send(call->request, PROBLEM_OVERLOADED, "The server is out of memory.");
     else
-        http_respond(call->request, &(struct http_response){.status = 200,
-                                                            .content_type = http_form_type(form),
-                                                            .headers = "Cache-Control: no-store\r\n",
-                                                            .body = bytes});
+        http_respond(call->request,
+                     &(struct http_response){.status = 200, .content_type = http_form_type(form), .body = bytes});
     if (walk != NULL)
         walk_free(walk);
     if (capture != NULL)

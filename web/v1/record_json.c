@@ -1,9 +1,10 @@
 #include "web/v1/record_json.h"
 
 #include "common/base/text.h"
+#include "common/net/cipher_suite.h"
 #include "common/net/record.h"
 
-enum { TLS_HEADER = 5, TLS_RECORD_MAX = 16384 + 2048, CID_MAX = 32, RECORDS_MAX = 64, NAMES_MAX = 16 };
+enum { TLS_HEADER = 5, TLS_RECORD_MAX = 16384 + 2048, CID_MAX = 32, RECORDS_MAX = 64, NAMES_MAX = 16, SUITES_MAX = 64 };
 
 static uint32_t number_at(const uint8_t *bytes, size_t len) {
     uint32_t number = 0;
@@ -77,6 +78,36 @@ static json_t *handshake_json(struct slice fragment, size_t header) {
     return names;
 }
 
+static json_t *suite_json(uint16_t id) {
+    const char *name = cipher_suite_name(id);
+    return strcmp(name, "unknown") == 0 ? json_sprintf("0x%04x", id) : json_string(name);
+}
+
+/* Pass a vector whose length takes `width` bytes. False: it does not end within `rest`. */
+static bool pass_vector(struct slice *rest, size_t width, struct slice *content) {
+    size_t len = rest->len < width ? SIZE_MAX : number_at(rest->data, width);
+    if (len == SIZE_MAX || len > rest->len - width)
+        return false;
+    *content = slice_of(rest->data + width, len);
+    *rest = slice_from(*rest, width + len);
+    return true;
+}
+
+/* The cipher suites that a ClientHello offers (RFC 5246 §7.4.1.2, RFC 6347 §4.2.1, RFC 8446 §4.1.2), which begins a record;
+ * NULL: it is none, or goes on elsewhere. */
+static json_t *offered_json(struct slice fragment, bool datagram) {
+    size_t header = datagram ? 12 : 4;
+    struct slice rest = slice_from(fragment, header + 2 + 32), skipped, suites; /* past version and random */
+    if (fragment.len < header + 2 + 32 || fragment.data[0] != 1 || (datagram && number_at(fragment.data + 6, 3) != 0) ||
+        !pass_vector(&rest, 1, &skipped) || (datagram && !pass_vector(&rest, 1, &skipped)) ||
+        !pass_vector(&rest, 2, &suites))
+        return NULL;
+    json_t *names = json_array();
+    for (size_t i = 0; i + 1 < suites.len && json_array_size(names) < SUITES_MAX; i += 2)
+        json_array_append_new(names, suite_json((uint16_t)number_at(suites.data + i, 2)));
+    return names;
+}
+
 static enum record_about about_of(uint8_t type) {
     if (type == RECORD_HANDSHAKE || type == RECORD_CHANGE_CIPHER_SPEC)
         return RECORDS_HANDSHAKE;
@@ -88,6 +119,9 @@ static void put_content(json_t *json, uint8_t type, struct slice fragment, bool 
         return;
     if (type == RECORD_HANDSHAKE)
         json_object_set_new(json, "messages", handshake_json(fragment, datagram ? 12 : 4));
+    json_t *offered = type == RECORD_HANDSHAKE ? offered_json(fragment, datagram) : NULL;
+    if (offered != NULL)
+        json_object_set_new(json, "cipher_suites", offered);
     if (type == RECORD_ALERT && fragment.len == 2) { /* RFC 5246 §7.2 */
         json_object_set_new(json, "alert", json_integer(fragment.data[1]));
         json_object_set_new(json, "fatal", json_boolean(fragment.data[0] == 2));

@@ -2,8 +2,22 @@
 #include "server/dtls_service.h"
 #include "web/document.h"
 #include "web/v1/device_problem.h"
+#include "web/v1/traffic_json.h"
 #include "web/v1/v1.h"
 #include "web/web.h"
+
+json_t *traffic_json_total(const struct link *link) {
+    struct traffic_table table;
+    uint64_t in = 0, out = 0;
+    traffic_of(link, &table);
+    for (size_t way = 0; way < TRAFFIC_WAYS; way++) {
+        for (size_t kind = 0; kind < TRAFFIC_KINDS; kind++) {
+            in += table.counts[way][kind].bytes_in;
+            out += table.counts[way][kind].bytes_out;
+        }
+    }
+    return json_pack("{sIsI}", "bytes_in", (json_int_t)in, "bytes_out", (json_int_t)out);
+}
 
 static json_t *count_json(uint32_t in, uint32_t out) {
     json_t *json = json_object();
@@ -43,18 +57,13 @@ static json_t *kinds_json(const struct traffic_count counts[TRAFFIC_KINDS]) {
 
 static void put_account(json_t *answer, const struct link *link) {
     struct traffic_table table;
-    uint32_t in = 0, out = 0;
     json_t *over = json_object();
     traffic_of(link, &table);
     for (size_t way = 0; way < TRAFFIC_WAYS; way++) {
-        for (size_t kind = 0; kind < TRAFFIC_KINDS; kind++) {
-            in += table.counts[way][kind].bytes_in;
-            out += table.counts[way][kind].bytes_out;
-        }
         if (table.used[way])
             json_object_set_new(over, traffic_way_name((enum traffic_way)way), kinds_json(table.counts[way]));
     }
-    json_object_set_new(answer, "total", count_json(in, out));
+    json_object_set_new(answer, "total", traffic_json_total(link));
     json_object_set_new(answer, "over", over);
 }
 
