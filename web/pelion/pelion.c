@@ -166,10 +166,18 @@ static void on_event(void *arg, const struct event *event) {
 
 /* ---- applications ---- */
 
+/* Its digits are of a hash. */
+static size_t bucket_of(struct slice key) {
+    uint8_t first = 0;
+    struct buffer byte = buffer_over(&first, 1);
+    text_get_hex(slice_of(key.data, 2), &byte);
+    return first;
+}
+
 struct pelion_app *pelion_app_find(const struct pelion *pelion, struct slice key) {
-    struct pelion_app *app = pelion->apps;
+    struct pelion_app *app = key.len != PELION_KEY_LEN ? NULL : pelion->app_buckets[bucket_of(key)];
     while (app != NULL && !slice_is(key, app->key))
-        app = app->next;
+        app = app->bucket_next;
     return app;
 }
 
@@ -183,6 +191,8 @@ static struct pelion_app *app_new(struct pelion *pelion, const char *key) {
     app->presubscriptions = json_array();
     app->next = pelion->apps;
     pelion->apps = app;
+    app->bucket_next = pelion->app_buckets[bucket_of(slice_str(app->key))];
+    pelion->app_buckets[bucket_of(slice_str(app->key))] = app;
     pelion->app_count++;
     return app;
 }
@@ -207,6 +217,10 @@ void pelion_app_end(struct pelion_app *app) {
     while (*link != app)
         link = &(*link)->next;
     *link = app->next;
+    link = &pelion->app_buckets[bucket_of(slice_str(app->key))];
+    while (*link != app)
+        link = &(*link)->bucket_next;
+    *link = app->bucket_next;
     pelion->app_count--;
     app_free(app);
 }

@@ -15,7 +15,8 @@
 #include "web/web.h"
 
 enum {
-    PELION_APPS_MAX = 64,
+    PELION_APPS_MAX = 2000,
+    PELION_APP_BUCKETS = 256,                 /* of a hash table */
     PELION_KEYS_MAX = 1024,                   /* made here, and those that were deleted */
     PELION_QUEUE_BYTES_MAX = 8 * 1024 * 1024, /* of a channel; the oldest messages go first */
     PELION_PULL_MS = 30000,
@@ -89,6 +90,7 @@ struct pelion_style {
 
 struct pelion_app {
     struct pelion_app *next;
+    struct pelion_app *bucket_next;
     struct pelion *pelion;
     char key[PELION_KEY_LEN + 1];
     enum pelion_channel channel;
@@ -141,6 +143,7 @@ struct pelion {
     uint32_t ids_made;
     size_t devices_set; /* how many of the devices have is_set */
     struct pelion_app *apps;
+    struct pelion_app *app_buckets[PELION_APP_BUCKETS]; /* by their keys */
     unsigned app_count;
     struct pelion_line *lines[PELION_LINES]; /* of devices of which something is asked */
     unsigned request_count;
