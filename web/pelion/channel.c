@@ -81,17 +81,20 @@ json_t *pelion_take_some(struct pelion_app *app, size_t max_bytes) {
     return json_pack("{so}", kinds[kind], list);
 }
 
-void pelion_tell(struct pelion_app *app, enum pelion_kind kind, json_t *json) {
+static size_t size_of(const json_t *json) {
+    return sizeof(struct pelion_message) + 128 + json_dumpb(json, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+static void tell(struct pelion_app *app, enum pelion_kind kind, json_t *json, size_t size) {
     struct pelion_message *message = app->channel == PELION_NO_CHANNEL ? NULL : malloc(sizeof *message);
-    if (message == NULL) {
-        json_decref(json);
+    if (message == NULL)
         return;
-    }
-    *message =
-        (struct pelion_message){.kind = kind, .json = json, .ts_ms = clock_now_ms(&app->pelion->web->server->clock)};
-    message->size = sizeof *message + 128 + json_dumpb(json, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+    *message = (struct pelion_message){.kind = kind,
+                                       .json = json_incref(json),
+                                       .size = size,
+                                       .ts_ms = clock_now_ms(&app->pelion->web->server->clock)};
     STAILQ_INSERT_TAIL(&app->queue, message, entry);
-    app->queue_bytes += message->size;
+    app->queue_bytes += size;
     for (; app->queue_bytes > PELION_QUEUE_BYTES_MAX; app->dropped++)
         drop_first(app);
     if (app->dropped > 0)
@@ -104,9 +107,16 @@ void pelion_tell(struct pelion_app *app, enum pelion_kind kind, json_t *json) {
         pelion_callback_wake(app->callback);
 }
 
+void pelion_tell(struct pelion_app *app, enum pelion_kind kind, json_t *json) {
+    if (app->channel != PELION_NO_CHANNEL)
+        tell(app, kind, json, size_of(json));
+    json_decref(json);
+}
+
 void pelion_tell_all(struct pelion *pelion, enum pelion_kind kind, json_t *json) {
+    size_t size = size_of(json);
     for (struct pelion_app *app = pelion->apps; app != NULL; app = app->next)
-        pelion_tell(app, kind, json_incref(json));
+        tell(app, kind, json, size);
     json_decref(json);
 }
 

@@ -110,13 +110,21 @@ void pelion_later(struct pelion *pelion, enum event_type type, struct slice endp
 
 /* ---- events ---- */
 
+static bool has_channel(const struct pelion *pelion) {
+    const struct pelion_app *app = pelion->apps;
+    while (app != NULL && app->channel == PELION_NO_CHANNEL)
+        app = app->next;
+    return app != NULL;
+}
+
 static void on_registration(struct pelion *pelion, const struct event *event, bool is_new) {
     const struct registration *r = directory_find(pelion->web->server->directory, event->endpoint);
     if (r == NULL)
         return;
     if (is_new)
         pelion_device_changed(pelion, event);
-    pelion_tell_all(pelion, is_new ? PELION_REGISTRATIONS : PELION_UPDATES, pelion_registration_json(pelion, r));
+    if (has_channel(pelion))
+        pelion_tell_all(pelion, is_new ? PELION_REGISTRATIONS : PELION_UPDATES, pelion_registration_json(pelion, r));
     pelion_later(pelion, EVENT_REGISTERED, event->endpoint, 0, is_new);
 }
 
