@@ -67,7 +67,7 @@ def use_all(berth):
         peer = connect(berth, identity, canary(number))
         register(berth, peer, identity)
     with pytest.raises(HandshakeFailed):
-        DtlsPeer(coaps_port(berth), psk=("stored", bytes(16)))
+        DtlsPeer(coaps_port(berth), psk=("stored", bytes(16)), timeout_ms=500)
     device = OscorePeer(berth.coap_port, secret=canary(3))
     try:
         options = [(CONTENT_FORMAT, uint(LINK_FORMAT))]
