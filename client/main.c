@@ -82,5 +82,7 @@ int main(int argc, char **argv) {
     case OPTIONS_RUN:
         break;
     }
+    if (options.swarm.devices > 0)
+        return swarm_run(&options);
     return options.account ? account_run(&options) : run(&program, &options);
 }

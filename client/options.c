@@ -355,6 +355,64 @@ static bool set_block_size(struct options *options, const char *value, char prob
     return fail(problem, "must be 16, 32, 64, 128, 256, 512 or 1024");
 }
 
+/* ---- a swarm ---- */
+
+static bool set_swarm(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    uint64_t count;
+    if (!slice_to_u64(slice_str(value), SWARM_DEVICES_MAX, &count) || count == 0)
+        return fail(problem, "must be a number of devices from 1 to 1000000");
+    options->swarm.devices = (size_t)count;
+    return true;
+}
+
+static bool set_swarm_rate(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    char *end;
+    options->swarm.rate = strtod(value, &end);
+    return (*end == '\0' && options->swarm.rate >= 0.001 && options->swarm.rate <= SWARM_RATE_MAX) ||
+           fail(problem, "must be a number a second from 0.001 to 1000000");
+}
+
+static bool set_swarm_window(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    uint64_t window;
+    if (!slice_to_u64(slice_str(value), SWARM_WINDOW_MAX, &window) || window == 0)
+        return fail(problem, "must be a number from 1 to 65536");
+    options->swarm.window = (size_t)window;
+    return true;
+}
+
+static bool set_period(const char *value, uint64_t *period_ms, char problem[PROBLEM_MAX]) {
+    return (duration_parse(slice_str(value), 86400000, period_ms) && *period_ms > 0) ||
+           fail(problem, "must be a duration from 1 ms to a day, like 30s");
+}
+
+static bool set_swarm_update(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    options->swarm.closed = strcmp(value, "closed") == 0;
+    return options->swarm.closed || set_period(value, &options->swarm.update_ms, problem);
+}
+
+static bool set_swarm_send(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    return set_period(value, &options->swarm.send_ms, problem);
+}
+
+static bool set_swarm_notify(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    return set_period(value, &options->swarm.notify_ms, problem);
+}
+
+static bool set_swarm_move(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    return set_period(value, &options->swarm.move_ms, problem);
+}
+
+static bool set_swarm_for(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    return set_period(value, &options->swarm.for_ms, problem);
+}
+
+static bool set_swarm_stay(struct options *options, const char *value, char problem[PROBLEM_MAX]) {
+    (void)value;
+    (void)problem;
+    options->swarm.stays = true;
+    return true;
+}
+
 static const struct setting {
     const char *name;
     const char *argument; /* NULL: a switch */
@@ -405,6 +463,16 @@ static const struct setting {
     {"ack-timeout", "DURATION", set_ack_timeout, "CoAP ACK_TIMEOUT [2s]"},
     {"max-retransmit", "N", set_max_retransmit, "CoAP MAX_RETRANSMIT [4]"},
     {"block-size", "BYTES", set_block_size, "largest block sent or asked for [1024]"},
+    {"swarm", "N", set_swarm, "so many simulated devices, to load a server; their names end in -000000 and so on"},
+    {"swarm-rate", "PER_SECOND", set_swarm_rate, "how many begin to register [as fast as answers come]"},
+    {"swarm-window", "N", set_swarm_window, "requests under way at once where they go as fast as that [128]"},
+    {"swarm-update", "DURATION", set_swarm_update,
+     "each updates that often; closed: as fast as answers come [a third of the lifetime]"},
+    {"swarm-send", "DURATION", set_swarm_send, "each sends two values that often"},
+    {"swarm-notify", "DURATION", set_swarm_notify, "each notifies that often, if the server observes something"},
+    {"swarm-move", "DURATION", set_swarm_move, "each has another address or port that often"},
+    {"swarm-for", "DURATION", set_swarm_for, "how long, once all have registered [until SIGTERM]"},
+    {"swarm-stay", NULL, set_swarm_stay, "they do not deregister at the end"},
 };
 
 enum {
@@ -436,7 +504,8 @@ static void set_defaults(struct options *options) {
                                 .bootstrap_format = COAP_FORMAT_NONE,
                                 .awake_ms = 93000,
                                 .seed = 1,
-                                .large = 128 * 1024};
+                                .large = 128 * 1024,
+                                .swarm = {.window = 128}};
     coap_params_default(&options->coap);
     set_server(options, "coap://127.0.0.1:5683", problem);
     options->has_server = false;
@@ -620,7 +689,8 @@ static bool complete_oscore(struct options *options, char problem[PROBLEM_MAX]) 
         snprintf(problem, PROBLEM_MAX, "--oscore-b2 needs --oscore");
         return false;
     }
-    if (options->oscore.given && !options->oscore_b2 && options->security.state == NULL) {
+    if (options->oscore.given && !options->oscore_b2 && options->security.state == NULL &&
+        options->swarm.devices == 0) {
         snprintf(problem, PROBLEM_MAX,
                  "--oscore needs --state DIR, where it keeps the numbers it has used, or --oscore-b2, for new keys");
         return false;
@@ -647,6 +717,22 @@ static bool complete_bootstrap(struct options *options, char problem[PROBLEM_MAX
         options->bootstrap_format = options->version == 11 ? LWM2M_FORMAT_SENML_CBOR : LWM2M_FORMAT_LWM2M_CBOR;
     return !options->asks_pack || options->bootstrap_format != LWM2M_FORMAT_TLV ||
            fail(problem, "--bootstrap-format: a Bootstrap-Pack cannot be TLV");
+}
+
+/* What a swarm has no use for, or can't do. */
+static bool complete_swarm(const struct options *options, char problem[PROBLEM_MAX]) {
+    const struct security_options *security = &options->security;
+    if (options->swarm.devices == 0)
+        return true;
+    if (options->bootstraps || options->account || options->pelion)
+        return fail(problem, "--swarm does not go with --bootstrap, --account and --profile");
+    if (security->certificate != NULL || security->state != NULL)
+        return fail(problem, "--swarm keeps nothing, and its devices have a key and no certificate");
+    if (security->suite != NULL && security->suite->aead == RECORD_CBC)
+        return fail(problem, "--swarm needs an AEAD cipher");
+    if (strlen(options->endpoint) > OPTIONS_ENDPOINT_MAX - SWARM_NAME_TAIL)
+        return fail(problem, "--swarm: the name of --endpoint is too long with a number behind it");
+    return true;
 }
 
 /* Blocks fit into the records that are asked for. */
@@ -718,7 +804,7 @@ enum options_action options_parse(struct options *options, int argc, char **argv
     if (!take_environment(options, problem) || !complete_oscore(options, problem) ||
         !security_complete(&options->security, options->transport->secure, options->bootstraps, options->server.host,
                            problem) ||
-        !complete_bootstrap(options, problem)) {
+        !complete_bootstrap(options, problem) || !complete_swarm(options, problem)) {
         fprintf(stderr, "berth-device: %s\n", problem);
         return OPTIONS_EXIT_USAGE;
     }

@@ -6,6 +6,7 @@
 #include "client/misbehave.h"
 #include "client/oscore_credential.h"
 #include "client/security.h"
+#include "client/swarm.h"
 #include "client/transport.h"
 #include "common/coap/endpoint.h"
 #include "common/net/uri.h"
@@ -56,6 +57,7 @@ struct options {
     size_t object_file_count;
     char *object_list; /* those that the environment names, which object_files points into; or NULL */
     struct coap_params coap;
+    struct swarm_options swarm;
 };
 
 enum options_action { OPTIONS_RUN, OPTIONS_EXIT_OK, OPTIONS_EXIT_USAGE };

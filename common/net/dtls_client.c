@@ -528,6 +528,15 @@ void dtls_client_forget(struct dtls_client *client) {
         keep(client);
 }
 
+bool dtls_client_give_keys(struct dtls_client *client, struct dtls_keys *keys) {
+    if (!client->established || client->hs != NULL)
+        return false;
+    *keys = client->keys;
+    keys->number_limit = UINT64_MAX;
+    end_session(client);
+    return true;
+}
+
 void dtls_client_describe(const struct dtls_client *client, struct dtls_client_description *description) {
     const struct dtls_keys *keys = &client->keys;
     *description = (struct dtls_client_description){

@@ -17,6 +17,7 @@
 
 #include "common/net/cipher_suite.h"
 #include "common/net/dtls.h"
+#include "common/net/record.h"
 
 struct dtls_client;
 
@@ -124,6 +125,10 @@ bool dtls_client_hang_up(struct dtls_client *client);
 
 /* Forget the session and what resumes it, without a word. */
 void dtls_client_forget(struct dtls_client *client);
+
+/* Hand the keys of the session to the caller, who goes on with record.h and numbers of its own; the client has none any
+ * more. Not from a handler. False: there is no session, or mbedtls protects it. */
+bool dtls_client_give_keys(struct dtls_client *client, struct dtls_keys *keys);
 
 void dtls_client_describe(const struct dtls_client *client, struct dtls_client_description *description);
 
