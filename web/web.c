@@ -153,10 +153,13 @@ static void begin(void *arg, struct http_request *request) {
     struct buffer memory = buffer_over(decoded, sizeof decoded);
     const struct route *route = NULL;
     clock_update(&call.web->server->clock);
-    if (slice_starts_with(request->path, "/") && route_path_parse(request->path, &memory, &path) &&
-        route_find(api_routes, request->method, &path, &route, call.args) == ROUTE_FOUND && route->begin != NULL &&
-        (route->open || is_authorized(call.web, request)) && is_known_host(listener, request) &&
-        !origin_is_foreign(request))
+    if (!slice_starts_with(request->path, "/") || !route_path_parse(request->path, &memory, &path) ||
+        !is_known_host(listener, request) || origin_is_foreign(request))
+        return;
+    if (call.role != LISTENER_BOOTSTRAP && pelion_has(&path))
+        pelion_begin(&call, &path);
+    else if (route_find(api_routes, request->method, &path, &route, call.args) == ROUTE_FOUND && route->begin != NULL &&
+             (route->open || is_authorized(call.web, request)))
         route->begin(&call);
 }
 

@@ -29,7 +29,8 @@ class PelionClient:
             **(headers or {}),
         }
         send = {name: value for name, value in send.items() if value is not None}
-        text = body if body is None or isinstance(body, str) else json.dumps(body)
+        is_text = body is None or isinstance(body, (str, bytes))
+        text = body if is_text else json.dumps(body)
         try:
             connection.request(method, path, text, send)
             answer = connection.getresponse()

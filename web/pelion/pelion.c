@@ -516,6 +516,15 @@ static void send_not_allowed(struct http_request *request, const struct route_pa
     pelion_send_error(request, 405, message);
 }
 
+void pelion_begin(struct call *call, struct route_path *path) {
+    char key[PELION_KEY_LEN + 1];
+    const struct route *route = NULL;
+    drop_empty_segments(path);
+    if (route_find(pelion_routes, call->request->method, path, &route, call->args) == ROUTE_FOUND &&
+        route->begin != NULL && read_key(call->web, call->request, key))
+        route->begin(call);
+}
+
 void pelion_handle(struct call *call, struct route_path *path, struct buffer *memory) {
     char key[PELION_KEY_LEN + 1];
     const struct route *route = NULL;
@@ -526,7 +535,7 @@ void pelion_handle(struct call *call, struct route_path *path, struct buffer *me
         send_options(call->request, path);
     else if (origin_is_foreign(call->request))
         pelion_send_error(call->request, 403, "The Origin header names another host than the Host header.");
-    else if (!read_key(call->web, call->request, key))
+    else if (!(found == ROUTE_FOUND && route->open) && !read_key(call->web, call->request, key))
         pelion_send_error(call->request, 401, "It needs an API key: Authorization: Bearer KEY.");
     else if (found == ROUTE_NO_PATH)
         pelion_send_error(call->request, 404, "There is nothing at this path.");

@@ -38,6 +38,10 @@ enum {
     PELION_CERTIFICATES_MAX = 200,
     PELION_ENROLLMENTS_MAX = 10000,
     PELION_GROUPS_MAX = 200,
+    PELION_MANIFESTS_MAX = 1000,
+    PELION_MANIFEST_MAX = 16384, /* bytes */
+    PELION_CAMPAIGNS_MAX = 1000,
+    PELION_CAMPAIGN_DEVICES_MAX = 20000, /* of all campaigns */
     PELION_APPLICATIONS_MAX = 200,
     PELION_EVENTS_MAX = 5000, /* device events; the oldest go first */
 };
@@ -172,6 +176,9 @@ bool pelion_has(const struct route_path *path);
 
 /* Answer a request. `memory` has what is in `path`, and room for the query. */
 void pelion_handle(struct call *call, struct route_path *path, struct buffer *memory);
+
+/* The head of a request with a body has come: http_options.begin. */
+void pelion_begin(struct call *call, struct route_path *path);
 
 extern const struct route_table pelion_routes;
 
@@ -441,6 +448,14 @@ bool pelion_presubscriptions_good(const json_t *list);
 /* The groups that client code looks for by their names. False when out of memory. */
 bool pelion_add_groups(struct pelion *pelion);
 
+/* ---- firmware ---- */
+
+/* The bytes of a manifest, in memory that the caller frees; NULL: out of memory. */
+uint8_t *pelion_manifest_bytes(const json_t *manifest, size_t *len);
+
+/* The image that a manifest is about: the one whose URL is in it; "" when there is none. */
+const char *pelion_image_of(const struct pelion *pelion, struct slice manifest);
+
 /* ---- certificates ---- */
 
 /* Those that were put are authorities of devices' certificates from the start on. False: one line in `error`. */
@@ -472,6 +487,10 @@ route_fn pelion_shared_keys_list, pelion_shared_keys_get, pelion_shared_keys_pos
 route_fn pelion_enrollments_list, pelion_enrollments_get, pelion_enrollments_post, pelion_enrollments_delete;
 route_fn pelion_certificates_list, pelion_certificates_get, pelion_certificates_post, pelion_certificates_put;
 route_fn pelion_certificates_delete, pelion_developer_post, pelion_developer_get;
+route_fn pelion_images_list, pelion_images_get, pelion_images_begin, pelion_images_post, pelion_images_delete;
+route_fn pelion_images_data;
+route_fn pelion_manifests_list, pelion_manifests_get, pelion_manifests_post, pelion_manifests_delete;
+route_fn pelion_manifests_data;
 route_fn pelion_server_credentials, pelion_bootstrap_credentials, pelion_management_credentials;
 
 #endif
