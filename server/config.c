@@ -623,6 +623,10 @@ static bool set_http_connections(struct config *config, const char *value, char 
     return read_number(value, 1, 1000000, &config->http_max_connections, problem);
 }
 
+static bool set_fake_update(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_duration_ms(value, 1, 86400000, &config->pelion_fake_update_ms, problem);
+}
+
 static bool set_http_idle(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     uint32_t ms;
     if (!read_duration_ms(value, 1000, 86400000, &ms, problem))
@@ -728,6 +732,8 @@ static const struct setting settings[] = {
     {"http-max-connections", "N", set_http_connections, "HTTP connections at once [1024]"},
     {"http-idle-timeout", "DURATION", set_http_idle, "close HTTP connections that are silent for so long [60s]"},
     {"http-max-body", "BYTES", set_http_max_body, "largest HTTP request body [1M]"},
+    {"pelion-fake-update", "DURATION", set_fake_update,
+     "campaigns of Device Management update nothing, and say after this that they have"},
 };
 
 enum {

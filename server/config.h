@@ -100,6 +100,8 @@ struct config {
     uint32_t http_max_connections; /* default 1024 */
     uint32_t http_idle_s;          /* default 60 */
     size_t http_max_body;          /* default 1 MiB */
+    uint32_t
+        pelion_fake_update_ms; /* campaigns of Device Management update no device, and say so after this; 0: they do */
 };
 
 enum config_action { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_USAGE, CONFIG_HEALTHCHECK };

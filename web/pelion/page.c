@@ -3,11 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <time.h>
 
 #include "web/document.h"
 #include "web/pelion/pelion.h"
 
-enum { LIMIT_DEFAULT = 50, LIMIT_MIN = 2, LIMIT_MAX = 1000, NAME_MAX_LEN = 128 };
+enum { TIME_DIGITS = 23, LIMIT_DEFAULT = 50, LIMIT_MIN = 2, LIMIT_MAX = 1000, NAME_MAX_LEN = 128 };
 
 static const char *const operations[] = {"eq", "neq", "in", "nin", "gte", "lte", "like"};
 static const char attributes[] = "custom_attributes";
@@ -31,14 +32,14 @@ static bool read_char(struct slice *text, char c) {
 }
 
 /* "2016-11-30T16:25:12.1234Z", of which the time may be cut: digits of one length, so that they compare as numbers do. */
-static bool read_time(struct slice text, char digits[24]) {
+static bool read_time(struct slice text, char digits[TIME_DIGITS + 1]) {
     static const struct {
         char before;
         uint8_t count;
     } parts[] = {{0, 4}, {'-', 2}, {'-', 2}, {'T', 2}, {':', 2}, {':', 2}};
     size_t len = 0;
-    memset(digits, '0', 23);
-    digits[23] = '\0';
+    memset(digits, '0', TIME_DIGITS);
+    digits[TIME_DIGITS] = '\0';
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (i >= 3 && (text.len == 0 || slice_is(text, "Z")))
             return true;
@@ -49,15 +50,29 @@ static bool read_time(struct slice text, char digits[24]) {
     }
     if (read_char(&text, '.')) {
         for (; text.len > 0 && text.data[0] >= '0' && text.data[0] <= '9'; text = slice_from(text, 1)) {
-            if (len < 23)
+            if (len < TIME_DIGITS)
                 digits[len++] = (char)text.data[0];
         }
     }
     return text.len == 0 || slice_is(text, "Z") || slice_is(text, "+00:00");
 }
 
+bool pelion_parse_time(struct slice text, uint64_t *unix_ms) {
+    char digits[TIME_DIGITS + 1];
+    struct tm parts = {0};
+    int ms;
+    if (!read_time(text, digits) || sscanf(digits, "%4d%2d%2d%2d%2d%2d%3d", &parts.tm_year, &parts.tm_mon,
+                                           &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &ms) != 7)
+        return false;
+    parts.tm_year -= 1900;
+    parts.tm_mon--;
+    time_t seconds = timegm(&parts);
+    *unix_ms = seconds < 0 ? 0 : (uint64_t)seconds * 1000 + (uint64_t)ms;
+    return true;
+}
+
 static int compare(struct slice a, struct slice b) {
-    char left[24], right[24];
+    char left[TIME_DIGITS + 1], right[TIME_DIGITS + 1];
     uint64_t x, y;
     if (read_time(a, left) && read_time(b, right))
         return strcmp(left, right);
@@ -98,7 +113,7 @@ static bool holds(const char *operation, struct slice value, struct slice wanted
         return has_text(value, wanted);
     if (strcmp(operation, "in") == 0 || strcmp(operation, "nin") == 0)
         return (value.data != NULL && is_one_of(value, wanted)) == (operation[0] == 'i');
-    char left[24], right[24];
+    char left[TIME_DIGITS + 1], right[TIME_DIGITS + 1];
     bool same =
         value.data != NULL && (slice_equal(value, wanted) ||
                                (read_time(value, left) && read_time(wanted, right) && strcmp(left, right) == 0));

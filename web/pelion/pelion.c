@@ -54,6 +54,8 @@ static void run_task(struct pelion *pelion, const struct pelion_task *task) {
     case EVENT_REGISTERED:
         pelion_forget_strangers(pelion);
         pelion_registered(pelion, endpoint, task->is_new);
+        pelion_identify(pelion, endpoint);
+        pelion_rollout_registered(pelion, endpoint, task->is_new);
         break;
     case EVENT_DEREGISTERED:
         pelion_deregistered(pelion, endpoint);
@@ -66,6 +68,9 @@ static void run_task(struct pelion *pelion, const struct pelion_task *task) {
         break;
     case EVENT_REQUEST_COMPLETED:
         pelion_request_completed(pelion, task->number);
+        break;
+    case EVENT_FIRMWARE:
+        pelion_rollout_told(pelion, endpoint);
         break;
     default:
         tell_dropped(pelion);
@@ -158,8 +163,12 @@ static void on_event(void *arg, const struct event *event) {
         uv_idle_start(&pelion->idle, run_tasks); /* what follows then is no part of the answer */
         return;
     case EVENT_NOTIFICATION:
+        pelion_rollout_event(pelion, event);
         pelion_notified(pelion, event);
         return;
+    case EVENT_FIRMWARE:
+        pelion_rollout_event(pelion, event);
+        break;
     case EVENT_OBSERVE_ENDED:
         pelion_later(pelion, EVENT_OBSERVE_ENDED, event->endpoint, event->observation, false);
         break;
@@ -472,6 +481,7 @@ void pelion_stop(struct web *web) {
         free(task);
     }
     pelion_askings_end(pelion);
+    pelion_rollouts_end(pelion);
     pelion_tables_free(pelion);
     json_decref(pelion->keys);
     pelion->keys = NULL; /* commits are still to come */

@@ -143,6 +143,9 @@ struct pelion {
     STAILQ_HEAD(, pelion_task) tasks;
     json_t *keys;                       /* made here, by their ids: {name, hash, created_at, is_deleted} */
     json_t *tables[PELION_TABLE_COUNT]; /* in the order in which what is in them was made */
+    struct pelion_rollout *rollouts;    /* campaigns that go on */
+    unsigned identifying;               /* devices that are being asked for vendor and class */
+    json_t *updating;                   /* devices of them that are not over: their documents' ids by device id */
     struct pelion_asking *askings;      /* calls of /v1 from within */
     uint32_t ids_made;
     size_t devices_set; /* how many of the devices have is_set */
@@ -274,6 +277,8 @@ void pelion_send_list(const struct call *call, const struct pelion_list *list);
 /* "state__eq=registered&…" into `filter`, whose slices are in `memory`. False: why. */
 bool pelion_read_filter(struct slice text, const char *fields, struct buffer *memory, struct query *filter,
                         char why[PELION_WHY_MAX]);
+/* "2030-01-01T00:00:00.5Z", of which the time may be cut. False: it is no time. */
+bool pelion_parse_time(struct slice text, uint64_t *unix_ms);
 /* Whether what is told of an item fulfils all conditions. */
 bool pelion_meets(const json_t *shown, const struct query *filter);
 
@@ -350,6 +355,9 @@ bool pelion_know(struct pelion *pelion, struct slice endpoint, uint64_t now_ms);
 void pelion_count_devices(struct pelion *pelion);
 /* Of an event of its registration or bootstrap. */
 void pelion_device_changed(struct pelion *pelion, const struct event *event);
+
+/* Ask a device with object 10255 once for its vendor and class. */
+void pelion_identify(struct pelion *pelion, struct slice endpoint);
 
 /* Devices come and go: those that are gone are forgotten when they are too many. */
 void pelion_forget_strangers(struct pelion *pelion);
@@ -453,6 +461,22 @@ bool pelion_add_groups(struct pelion *pelion);
 /* The bytes of a manifest, in memory that the caller frees; NULL: out of memory. */
 uint8_t *pelion_manifest_bytes(const json_t *manifest, size_t *len);
 
+/* Start a campaign that is a draft, and change it so that it says so; it is put into its table afterwards. NULL; or why not,
+ * and nothing has changed. */
+const char *pelion_rollout_start(struct pelion *pelion, const char *id, json_t *campaign);
+/* Likewise, stop one that goes on. */
+void pelion_rollout_stop(struct pelion *pelion, const char *id, json_t *campaign);
+/* Somebody was told that it is active. */
+void pelion_rollout_seen(struct pelion *pelion, const char *id);
+/* A device has registered (anew), or updated its registration. */
+void pelion_rollout_registered(struct pelion *pelion, struct slice endpoint, bool is_new);
+/* A notification, or a step of a firmware update; and what that leaves to be done when the loop goes on. */
+void pelion_rollout_event(struct pelion *pelion, const struct event *event);
+void pelion_rollout_told(struct pelion *pelion, struct slice endpoint);
+/* When the tables are loaded; and ahead of their end. */
+void pelion_rollouts_load(struct pelion *pelion);
+void pelion_rollouts_end(struct pelion *pelion);
+
 /* The image that a manifest is about: the one whose URL is in it; "" when there is none. */
 const char *pelion_image_of(const struct pelion *pelion, struct slice manifest);
 
@@ -491,6 +515,10 @@ route_fn pelion_images_list, pelion_images_get, pelion_images_begin, pelion_imag
 route_fn pelion_images_data;
 route_fn pelion_manifests_list, pelion_manifests_get, pelion_manifests_post, pelion_manifests_delete;
 route_fn pelion_manifests_data;
+route_fn pelion_campaigns_list, pelion_campaigns_get, pelion_campaigns_post, pelion_campaigns_put;
+route_fn pelion_campaigns_delete, pelion_campaigns_start, pelion_campaigns_stop, pelion_campaigns_archive;
+route_fn pelion_campaign_devices_list, pelion_campaign_devices_get, pelion_campaign_metrics;
+route_fn pelion_statistics_list, pelion_statistics_get, pelion_statistics_events;
 route_fn pelion_server_credentials, pelion_bootstrap_credentials, pelion_management_credentials;
 
 #endif

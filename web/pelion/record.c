@@ -24,10 +24,13 @@ json_t *pelion_tables_new(struct pelion *pelion) {
         if (pelion->tables[i] == NULL)
             return NULL;
     }
-    return pelion_add_groups(pelion) ? pelion->tables[0] : NULL;
+    pelion->updating = json_object();
+    return pelion->updating != NULL && pelion_add_groups(pelion) ? pelion->tables[0] : NULL;
 }
 
 void pelion_tables_free(struct pelion *pelion) {
+    json_decref(pelion->updating);
+    pelion->updating = NULL;
     for (size_t i = 0; i < PELION_TABLE_COUNT; i++) {
         json_decref(pelion->tables[i]);
         pelion->tables[i] = NULL; /* commits are still to come */
@@ -79,6 +82,7 @@ bool pelion_tables_load(struct web *web, char *error, size_t error_size) {
     if (web->pelion != NULL) {
         sort_devices(web->pelion);
         pelion_count_devices(web->pelion);
+        pelion_rollouts_load(web->pelion);
     }
     return web->pelion == NULL || pelion_trust(web->pelion, error, error_size);
 }
