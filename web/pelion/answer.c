@@ -78,8 +78,9 @@ static void send_error(struct http_request *request, unsigned status, const char
     char headers[HEADERS_MAX];
     put_headers(headers);
     send_json(request, status,
-              json_pack("{sssissssss#so}", "object", "error", "code", (int)status, "type", type, "message", message,
-                        "request_id", headers + sizeof name - 1, 32, "fields", fields),
+              json_pack("{sssisssoss#so}", "object", "error", "code", (int)status, "type", type, "message",
+                        document_text(slice_str(message)), "request_id", headers + sizeof name - 1, 32, "fields",
+                        fields),
               headers);
 }
 
@@ -89,5 +90,6 @@ void pelion_send_error(struct http_request *request, unsigned status, const char
 
 void pelion_send_invalid(struct http_request *request, const char *field, const char *message) {
     json_t *its_name = document_text(slice_str(field));
-    send_error(request, 400, "validation_error", message, json_pack("[{soss}]", "name", its_name, "message", message));
+    send_error(request, 400, "validation_error", message,
+               json_pack("[{soso}]", "name", its_name, "message", document_text(slice_str(message))));
 }

@@ -214,9 +214,11 @@ bool pelion_meets(const json_t *shown, const struct query *query) {
 /* One of the words of `list`. */
 static bool is_word_of(const char *list, const char *word) {
     size_t len = strlen(word);
+    if (len == 0)
+        return false;
     for (const char *at = strstr(list, word); at != NULL; at = strstr(at + 1, word)) {
         if ((at == list || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
-            return len > 0;
+            return true;
     }
     return false;
 }
