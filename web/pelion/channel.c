@@ -89,10 +89,8 @@ static void tell(struct pelion_app *app, enum pelion_kind kind, json_t *json, si
     struct pelion_message *message = app->channel == PELION_NO_CHANNEL ? NULL : malloc(sizeof *message);
     if (message == NULL)
         return;
-    *message = (struct pelion_message){.kind = kind,
-                                       .json = json_incref(json),
-                                       .size = size,
-                                       .ts_ms = clock_now_ms(&app->pelion->web->server->clock)};
+    *message = (struct pelion_message){
+        .kind = kind, .json = json_incref(json), .size = size, .ts_ms = clock_now_ms(&app->pelion->web->server->clock)};
     STAILQ_INSERT_TAIL(&app->queue, message, entry);
     app->queue_bytes += size;
     for (; app->queue_bytes > PELION_QUEUE_BYTES_MAX; app->dropped++)

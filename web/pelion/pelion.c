@@ -370,8 +370,7 @@ void pelion_store_and_send(struct pelion *pelion, struct http_request *request, 
     pelion_store(pelion, on_stored_json, answer);
 }
 
-/* By the hash of its key, which has been stored; NULL: it is none, or there are too many. */
-static struct pelion_app *app_stored(struct pelion *pelion, const char *key) {
+struct pelion_app *pelion_app_stored(struct pelion *pelion, const char *key) {
     struct pelion_app *app = pelion_app_find(pelion, slice_str(key));
     return app != NULL || strlen(key) != PELION_KEY_LEN ? app : app_new(pelion, key);
 }
@@ -394,14 +393,14 @@ static void load(struct pelion *pelion, const json_t *state) {
         pelion->keys = json_incref(keys);
     }
     json_object_foreach(json_object_get(state, "presubscriptions"), key, list) {
-        struct pelion_app *app = app_stored(pelion, key);
+        struct pelion_app *app = pelion_app_stored(pelion, key);
         if (app == NULL || !pelion_presubscriptions_good(list))
             continue;
         json_decref(app->presubscriptions);
         app->presubscriptions = json_incref(list);
     }
     json_object_foreach(json_object_get(state, "channels"), key, channel) {
-        struct pelion_app *app = app_stored(pelion, key);
+        struct pelion_app *app = pelion_app_stored(pelion, key);
         if (app != NULL)
             load_channel(app, channel);
     }
@@ -438,6 +437,8 @@ bool pelion_start(struct web *web, char *error, size_t error_size) {
     if (!pelion_tables_load(web, error, error_size))
         return false;
     char *text = len <= 0 ? NULL : malloc((size_t)len);
+    if (text == NULL && len <= 0 && web->pelion != NULL)
+        pelion_subscriptions_load(web->pelion);
     if (text == NULL) {
         snprintf(error, error_size, "out of memory");
         return len <= 0;
@@ -445,8 +446,10 @@ bool pelion_start(struct web *web, char *error, size_t error_size) {
     struct pelion *pelion = web->pelion == NULL ? pelion_new(web) : web->pelion;
     store_get_setting(web->server->store, setting, text, (size_t)len);
     json_t *state = json_loadb(text, (size_t)len, 0, NULL);
-    if (pelion != NULL)
+    if (pelion != NULL) {
         load(pelion, state);
+        pelion_subscriptions_load(pelion);
+    }
     json_decref(state);
     free(text);
     if (pelion == NULL)

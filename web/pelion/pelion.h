@@ -59,6 +59,7 @@ enum pelion_table {
     PELION_CAMPAIGNS,
     PELION_CAMPAIGN_DEVICES,
     PELION_APPLICATIONS, /* as later clients have them: access keys belong to one */
+    PELION_SINGLES,      /* subscriptions of single paths */
     PELION_TABLE_COUNT,
 };
 
@@ -119,8 +120,10 @@ struct pelion_subscription {
     char device[33];
     char async_id[PELION_ASYNC_ID_MAX + 1]; /* of the answer; "": none is given */
     struct lwm2m_path path;
-    uint64_t observation; /* 0: not known (yet); then any of that path is it */
-    bool is_pre;          /* made by a pre-subscription */
+    uint64_t observation;           /* 0: not known (yet); then any of that path is it */
+    bool is_pre;                    /* made by a pre-subscription */
+    bool is_loaded;                 /* of an earlier run, and perhaps not begun */
+    char stored[PELION_ID_LEN + 1]; /* its id in the store; "": it is not there */
 };
 
 struct pelion_line;
@@ -188,6 +191,8 @@ extern const struct route_table pelion_routes;
 /* That of the key that came with a request; NULL: the request is answered. */
 struct pelion_app *pelion_app_of(const struct call *call);
 
+/* By the hash of its key, which has been stored; NULL: it is none, or there are too many. */
+struct pelion_app *pelion_app_stored(struct pelion *pelion, const char *key);
 /* By the hash of its key; NULL: nobody has used it. */
 struct pelion_app *pelion_app_find(const struct pelion *pelion, struct slice key);
 
@@ -247,6 +252,9 @@ json_t *pelion_find(const struct call *call, enum pelion_table table, char id[PE
 /* Put, or write again what was changed in place, without awaiting the commit; `item` is given up. */
 void pelion_keep(struct pelion *pelion, enum pelion_table table, const char *id, json_t *item);
 void pelion_forget(struct pelion *pelion, enum pelion_table table, const char *id);
+/* Put, and have `done` called once when it is committed, or can't be. */
+void pelion_keep_then(struct pelion *pelion, enum pelion_table table, const char *id, json_t *item, store_done_fn *done,
+                      void *arg);
 
 /* Put or delete, and answer when it is committed; the change is undone when it can't be. `item` and `answer` are given
  * up; an item that is changed is a copy. */
@@ -433,9 +441,6 @@ void pelion_requests_end(struct pelion *pelion, const struct pelion_app *app);
 
 /* ---- subscriptions ---- */
 
-/* NULL: there are too many. `async_id` may be "". */
-struct pelion_subscription *pelion_subscribe(struct pelion_app *app, struct slice device, const struct lwm2m_path *path,
-                                             bool is_pre, const char *async_id);
 /* Take it out, and end its observation unless `device_forgot` it. */
 void pelion_unsubscribe(struct pelion *pelion, struct pelion_subscription *subscription, bool device_forgot);
 
@@ -452,6 +457,8 @@ void pelion_observation_ended(struct pelion *pelion, struct slice endpoint, uint
 /* What pre-subscriptions had begun when the server was running before goes on. */
 void pelion_readopt(struct pelion *pelion);
 bool pelion_presubscriptions_good(const json_t *list);
+/* Those of single paths, which are stored. */
+void pelion_subscriptions_load(struct pelion *pelion);
 
 /* The groups that client code looks for by their names. False when out of memory. */
 bool pelion_add_groups(struct pelion *pelion);

@@ -105,6 +105,14 @@ void pelion_keep(struct pelion *pelion, enum pelion_table table, const char *id,
     write_item(pelion, table, id, item, NULL, NULL);
 }
 
+void pelion_keep_then(struct pelion *pelion, enum pelion_table table, const char *id, json_t *item, store_done_fn *done,
+                      void *arg) {
+    json_object_set_new(pelion->tables[table], id, item);
+    enum store_result result = write_item(pelion, table, id, item, done, arg);
+    if (result != STORE_OK)
+        done(arg, result);
+}
+
 void pelion_forget(struct pelion *pelion, enum pelion_table table, const char *id) {
     write_item(pelion, table, id, NULL, NULL, NULL);
     json_object_del(pelion->tables[table], id);

@@ -28,10 +28,10 @@ static struct registration *registration_of(const struct pelion_subscription *s)
     return pelion_registration(s->app->pelion, slice_str(s->device));
 }
 
-/* Whether a subscription is told what an observation tells. */
+/* Whether a subscription is told what an observation tells. What a device observes by itself is nobody's own. */
 static bool is_of(const struct pelion_subscription *s, const struct observation *o) {
     return !o->is_composite && o->path_count == 1 && lwm2m_path_equal(&o->paths[0], &s->path) &&
-           (s->observation == 0 || s->observation == o->id);
+           (s->observation == 0 || s->observation == o->id || o->is_auto);
 }
 
 static struct observation *observation_of(const struct pelion_subscription *s) {
@@ -63,6 +63,8 @@ void pelion_unsubscribe(struct pelion *pelion, struct pelion_subscription *s, bo
         link = &(*link)->next;
     *link = s->next;
     pelion->subscription_count--;
+    if (*s->stored != '\0' && pelion->web->pelion != NULL) /* else the server ends, and it goes on */
+        pelion_forget(pelion, PELION_SINGLES, s->stored);
     if (s->inner != NULL)
         inner_cancel(s->inner);
     else if (o != NULL && !is_shared(pelion, s, o))
@@ -107,30 +109,22 @@ static void on_answered(void *arg, const struct http_response *response) {
         pelion_unsubscribe(s->app->pelion, s, true);
 }
 
-struct pelion_subscription *pelion_subscribe(struct pelion_app *app, struct slice device, const struct lwm2m_path *path,
-                                             bool is_pre, const char *async_id) {
-    const struct registration *r = pelion_registration(app->pelion, device);
-    struct pelion_subscription *s = r == NULL ? NULL : subscription_new(app, device, path, is_pre);
+static void begin_observing(struct pelion_subscription *s, const struct registration *r) {
     uint8_t memory[TARGET_MAX];
     struct buffer target = buffer_over(memory, sizeof memory);
     char accept[PELION_ACCEPT_MAX];
-    if (s == NULL)
-        return NULL;
-    snprintf(s->async_id, sizeof s->async_id, "%s", async_id);
-    pelion_put_target(&target, registration_endpoint(r), path, "/observe");
-    pelion_put_accept(accept, app, async_id);
+    pelion_put_target(&target, registration_endpoint(r), &s->path, "/observe");
+    pelion_put_accept(accept, s->app, s->async_id);
     struct inner *inner =
-        inner_start(app->pelion->web,
+        inner_start(s->app->pelion->web,
                     &(struct inner_request){.method = "PUT",
                                             .path = buffer_slice(&target),
                                             .query = slice_str("force=1"),
                                             .accept = accept,
                                             .prefer = r->queue_mode && !awake_is(r) ? "respond-async" : NULL},
                     on_answered, s);
-    if (inner == NULL) /* it is over, and perhaps gone */
-        return NULL;
-    s->inner = inner;
-    return s;
+    if (inner != NULL) /* else it is over, and perhaps gone */
+        s->inner = inner;
 }
 
 /* ---- what devices tell ---- */
@@ -159,7 +153,7 @@ static void tell_each(struct pelion *pelion, struct slice endpoint, const struct
         if (strcmp(s->device, id.hex) != 0 || !is_of(s, o))
             continue;
         bool is_answer = *s->async_id != '\0' && pelion->begun == o->id; /* the async-response has it */
-        if (s->inner == NULL && s->observation == 0 && !is_answer)
+        if (s->inner == NULL && s->observation == 0 && !is_answer && !o->is_auto)
             s->observation = o->id;
         if (!is_answer)
             tell(s, payload, type);
@@ -244,10 +238,32 @@ static void end_of_device(struct pelion *pelion, struct slice endpoint, bool als
     }
 }
 
+static bool is_observed(const struct registration *r, const struct lwm2m_path *path) {
+    const struct observation *o = r->dealings == NULL ? NULL : r->dealings->observations;
+    while (o != NULL && (o->is_composite || o->is_auto || !lwm2m_path_equal(&o->paths[0], path)))
+        o = o->next;
+    return o != NULL;
+}
+
+/* What was stored, and had not begun when the server ended. */
+static void begin_waiting(struct pelion *pelion, const struct registration *r) {
+    struct device_id id = device_id_of(registration_endpoint(r));
+    for (struct pelion_subscription *s = pelion->subscriptions, *next; s != NULL; s = next) {
+        next = s->next;
+        if (!s->is_loaded || strcmp(s->device, id.hex) != 0)
+            continue;
+        s->is_loaded = false;
+        if (!is_observed(r, &s->path))
+            begin_observing(s, r);
+    }
+}
+
 void pelion_registered(struct pelion *pelion, struct slice endpoint, bool is_new) {
     struct registration *r = directory_find(pelion->web->server->directory, endpoint);
     if (is_new)
         end_of_device(pelion, endpoint, false, false);
+    else if (r != NULL)
+        begin_waiting(pelion, r);
     for (struct pelion_app *app = pelion->apps; r != NULL && app != NULL; app = app->next)
         pelion_presubscribe(app, r);
 }
@@ -278,12 +294,11 @@ static void begin(struct pelion_app *app, const json_t *device, const struct lwm
     struct slice id = document_string(json_object_get(device, "ep"));
     if (path->len == 0 || path->ids[0] == 0 || path->ids[0] == 21 || path->ids[0] == 23 || find(app, id, path) != NULL)
         return;
-    if (!app->pelion->is_loading) {
-        pelion_subscribe(app, id, path, true, "");
-        return;
-    }
-    struct pelion_subscription *s = subscription_new(app, id, path, true);
-    if (s != NULL && observation_of(s) == NULL)
+    const struct registration *r = pelion_registration(app->pelion, id);
+    struct pelion_subscription *s = r == NULL ? NULL : subscription_new(app, id, path, true);
+    if (s != NULL && !app->pelion->is_loading)
+        begin_observing(s, r);
+    else if (s != NULL && observation_of(s) == NULL)
         pelion_unsubscribe(app->pelion, s, true); /* it begins when the device is heard */
 }
 
@@ -455,32 +470,102 @@ bool pelion_read_path(const struct call *call, struct lwm2m_path *path) {
     return true;
 }
 
+/* A subscription that is begun, and answered, when it is stored. */
+struct beginning {
+    struct pelion *pelion;
+    struct http_request *request;
+    struct lwm2m_path path;
+    char key[PELION_KEY_LEN + 1], device[33], stored[PELION_ID_LEN + 1];
+};
+
+/* NULL: the request is answered. */
+static struct pelion_subscription *make_stored(const struct beginning *b, enum store_result result) {
+    struct pelion *pelion = b->pelion;
+    struct slice device = slice_str(b->device);
+    struct pelion_app *app = pelion->web->pelion == NULL ? NULL : pelion_app_find(pelion, slice_str(b->key));
+    bool is_there = app != NULL && pelion_registration(pelion, device) != NULL;
+    struct pelion_subscription *older = is_there ? find(app, device, &b->path) : NULL;
+    if (older != NULL)
+        pelion_unsubscribe(pelion, older, false);
+    struct pelion_subscription *s =
+        is_there && result == STORE_OK ? subscription_new(app, device, &b->path, false) : NULL;
+    if (s == NULL && pelion->web->pelion != NULL)
+        pelion_forget(pelion, PELION_SINGLES, b->stored);
+    if (s == NULL)
+        pelion_send_text(b->request, result != STORE_OK || is_there ? 503 : 404, "");
+    return s;
+}
+
+static void on_single_stored(void *arg, enum store_result result) {
+    struct beginning *b = arg;
+    struct pelion_subscription *s = make_stored(b, result);
+    if (s != NULL) {
+        memcpy(s->stored, b->stored, sizeof s->stored);
+        if (b->pelion->web->server->config->subscribe_is_200) { /* the value is told as any later one */
+            pelion_send_text(b->request, 200, "");
+        } else {
+            pelion_put_id(s->async_id);
+            pelion_send_id(b->request, s->async_id);
+        }
+        begin_observing(s, registration_of(s));
+    }
+    free(b);
+}
+
 void pelion_subscription_put(const struct call *call) {
     struct pelion_app *app = pelion_app_of(call);
     struct lwm2m_path path;
-    char id[PELION_ASYNC_ID_MAX + 1];
     if (app == NULL)
         return;
-    const struct registration *r = pelion_registration(app->pelion, call->args[0]);
+    struct pelion *pelion = app->pelion;
+    const struct registration *r = pelion_registration(pelion, call->args[0]);
     if (r == NULL || !pelion_read_path(call, &path) || !pelion_has_path(r, &path)) {
         pelion_send_text(call->request, 404, "");
         return;
     }
-    struct pelion_subscription *older = find(app, call->args[0], &path);
-    if (older != NULL)
-        pelion_unsubscribe(app->pelion, older, false);
-    if (app->pelion->subscription_count >= PELION_SUBSCRIPTIONS_MAX) {
+    if (json_object_size(pelion->tables[PELION_SINGLES]) >= PELION_SUBSCRIPTIONS_MAX ||
+        pelion->subscription_count >= PELION_SUBSCRIPTIONS_MAX) {
         pelion_send_text(call->request, 429, "TOO_MANY_SUBSCRIPTIONS");
         return;
     }
-    if (call->web->server->config->subscribe_is_200) { /* the value is told as any later one */
-        pelion_send_text(call->request, 200, "");
-        pelion_subscribe(app, call->args[0], &path, false, "");
+    struct beginning *b = calloc(1, sizeof *b);
+    if (b == NULL) {
+        pelion_send_text(call->request, 503, "");
         return;
     }
-    pelion_put_id(id);
-    pelion_send_id(call->request, id);
-    pelion_subscribe(app, call->args[0], &path, false, id);
+    uint8_t memory[32];
+    struct buffer text = buffer_over(memory, sizeof memory);
+    *b = (struct beginning){.pelion = pelion, .request = call->request, .path = path};
+    memcpy(b->key, app->key, sizeof b->key);
+    memcpy(b->device, call->args[0].data, sizeof b->device - 1);
+    pelion_make_id(pelion, b->stored);
+    lwm2m_path_put(&text, &path);
+    pelion_keep_then(
+        pelion, PELION_SINGLES, b->stored,
+        json_pack("{ssssss#}", "key", b->key, "device", b->device, "path", (const char *)memory, (int)text.len),
+        on_single_stored, b);
+}
+
+/* What was observed goes on; what was not is begun when the device is heard. */
+void pelion_subscriptions_load(struct pelion *pelion) {
+    const char *id;
+    json_t *item;
+    void *next;
+    json_object_foreach_safe(pelion->tables[PELION_SINGLES], next, id, item) {
+        const char *key = json_string_value(json_object_get(item, "key"));
+        struct slice device = document_string(json_object_get(item, "device"));
+        struct lwm2m_path path;
+        struct pelion_app *app = key == NULL ? NULL : pelion_app_stored(pelion, key);
+        bool is_good = app != NULL && pelion_registration(pelion, device) != NULL && strlen(id) == PELION_ID_LEN &&
+                       lwm2m_path_parse(document_string(json_object_get(item, "path")), &path, NULL);
+        struct pelion_subscription *s = is_good ? subscription_new(app, device, &path, false) : NULL;
+        if (s == NULL) {
+            pelion_forget(pelion, PELION_SINGLES, id);
+            continue;
+        }
+        memcpy(s->stored, id, sizeof s->stored);
+        s->is_loaded = true;
+    }
 }
 
 void pelion_subscription_get(const struct call *call) {
@@ -491,15 +576,35 @@ void pelion_subscription_get(const struct call *call) {
                          pelion_read_path(call, &path) && find(app, call->args[0], &path) != NULL ? 200 : 404, "");
 }
 
+/* End it; the last one that was stored stays there, for answer_ended to delete. */
+static void end_one(struct pelion_subscription *s, char stored[PELION_ID_LEN + 1]) {
+    struct pelion *pelion = s->app->pelion;
+    if (*s->stored != '\0') {
+        if (*stored != '\0')
+            pelion_forget(pelion, PELION_SINGLES, stored);
+        memcpy(stored, s->stored, sizeof s->stored);
+        *s->stored = '\0';
+    }
+    pelion_unsubscribe(pelion, s, false);
+}
+
+static void answer_ended(struct pelion *pelion, struct http_request *request, const char *stored) {
+    if (*stored == '\0')
+        pelion_send_text(request, 204, "");
+    else
+        pelion_forget_and_answer(pelion, request, PELION_SINGLES, stored);
+}
+
 void pelion_subscription_delete(const struct call *call) {
     struct pelion_app *app = pelion_app_of(call);
     struct lwm2m_path path;
     if (app == NULL)
         return;
     struct pelion_subscription *s = pelion_read_path(call, &path) ? find(app, call->args[0], &path) : NULL;
+    char stored[PELION_ID_LEN + 1] = "";
     if (s != NULL)
-        pelion_unsubscribe(app->pelion, s, false);
-    pelion_send_text(call->request, 204, "");
+        end_one(s, stored);
+    answer_ended(app->pelion, call->request, stored);
 }
 
 void pelion_subscriptions_of_device(const struct call *call) {
@@ -528,10 +633,11 @@ void pelion_subscriptions_of_device_delete(const struct call *call) {
     struct pelion_app *app = pelion_app_of(call);
     if (app == NULL)
         return;
+    char stored[PELION_ID_LEN + 1] = "";
     for (struct pelion_subscription *s = app->pelion->subscriptions, *next; s != NULL; s = next) {
         next = s->next;
         if (s->app == app && slice_is(call->args[0], s->device))
-            pelion_unsubscribe(app->pelion, s, false);
+            end_one(s, stored);
     }
-    pelion_send_text(call->request, 204, "");
+    answer_ended(app->pelion, call->request, stored);
 }
