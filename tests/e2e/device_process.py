@@ -22,7 +22,7 @@ from coapraw import ACK, CON, CONTENT_FORMAT, DELETE, EMPTY, LOCATION_PATH, POST
 class DeviceProcess:
     """A started berth-device, its standard input and what it prints."""
 
-    def __init__(self, log_path: Path, *options: str, env: dict[str, str] | None = None):
+    def __init__(self, log_path: Path, *options: str, env: dict[str, str] | None = None, cwd: Path | None = None):
         self.log_path = log_path
         self.output = b""
         self.seen = 0  # bytes of the output that line() has passed
@@ -35,6 +35,7 @@ class DeviceProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**environment, **(env or {})},
+                cwd=cwd,
             )
 
     def command(self, line: str) -> None:

@@ -132,3 +132,38 @@ def test_programs_and_changes_have_the_version_of_the_project():
     for name in ("berth-server", "berth-device"):
         assert output_of(program(name), "--version") == f"{name} {version()}\n"
     assert re.search(rf"^## {re.escape(version())}(,|$)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+# ---- workflows ----
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflow_runs_what_there_is(path):
+    text = path.read_text()
+    for script in re.findall(r"\bscript/[a-z-]+", text):
+        assert os.access(ROOT / script, os.X_OK), script
+    parts = re.search(r"usage: script/test \[--only ([a-z0-9|]+)\]", (ROOT / "script/test").read_text())[1].split("|")
+    assert set(re.findall(r"script/test --only (\S+)", text)) <= set(parts)
+    presets = re.findall(r'"name": "([a-z-]+)"', (ROOT / "CMakePresets.json").read_text())
+    assert set(re.findall(r"script/build (\S+)", text)) <= set(presets)
+    for file in re.findall(r"\bdocker/\S+(?:file|\.yaml)\b", text):
+        assert (ROOT / file).exists(), file
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_jobs_of_a_workflow_need_jobs_that_it_has(path):
+    jobs = set(re.findall(r"^  ([a-z]+):$", path.read_text().partition("\njobs:\n")[2], re.MULTILINE))
+    needed = re.findall(r"^    needs: \[?([a-z, ]+)\]?$", path.read_text(), re.MULTILINE)
+    assert len(jobs) > 2 and {name for names in needed for name in names.split(", ")} <= jobs
+
+
+def test_release_takes_only_the_version_of_the_project():
+    """The check of a tag, as the workflow has it."""
+    text = (ROOT / ".github/workflows/release.yaml").read_text()
+    script = re.search(r"- run: \|\n((?: {10}.*\n)+)", text)[1]
+    for tag, good in ((f"v{version()}", True), ("v99.0.0", False)):
+        environment = {**os.environ, "GITHUB_REF_NAME": tag}
+        run = subprocess.run(["bash", "-e", "-c", script], cwd=ROOT, env=environment, timeout=30)
+        assert (run.returncode == 0) == good
