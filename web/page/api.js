@@ -14,14 +14,19 @@ export class Problem extends Error {
   }
 }
 
-let asking = null;
+let asking = null,
+  refused = false;
 
 function askForKey() {
   asking ??= ask("This server wants its API key", [
-    field("API key", h("input", { name: "key", type: "password", required: true, autocomplete: "off" }),
-      "What it was started with (--api-key). It is kept until this tab is closed."),
+    field(
+      "API key",
+      h("input", { name: "key", type: "password", required: true, autocomplete: "off" }),
+      `${refused ? "The last one was not it. " : ""}What it was started with (--api-key). It is kept until this tab is closed.`,
+    ),
   ]).then((form) => {
     asking = null;
+    refused = true; // should it be asked for once more
     if (form) sessionStorage.setItem(KEY, form.get("key"));
     return form !== null;
   });
@@ -45,7 +50,10 @@ export async function fetchWithKey(path, options = {}) {
 function parse(text) {
   if (!/\d{16}/.test(text)) return JSON.parse(text);
   return JSON.parse(text, (key, value, context) =>
-    typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source ? context.source : value);
+    typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source
+      ? context.source
+      : value,
+  );
 }
 
 /** The body of an answer: JSON, text, or null when there is none. */
@@ -62,7 +70,10 @@ export async function call(method, path, { json, body, type, headers, signal } =
     method,
     signal,
     body: json === undefined ? body : JSON.stringify(json),
-    headers: { ...(json === undefined ? type && { "Content-Type": type } : { "Content-Type": "application/json" }), ...headers },
+    headers: {
+      ...(json === undefined ? type && { "Content-Type": type } : { "Content-Type": "application/json" }),
+      ...headers,
+    },
   });
   const data = await bodyOf(answer);
   const facts = {

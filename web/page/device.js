@@ -11,8 +11,20 @@ const TABS = [
   ["firmware", "Firmware", () => import("./firmware.js")],
   ["faults", "Faults", () => import("./orders.js")],
 ];
-const LIFE = ["registered", "replaced", "updated", "deregistered", "expired", "awake", "sleeping", "address_changed",
-  "connection_opened", "connection_closed", "dtls_handshake", "dtls_resumed"];
+const LIFE = [
+  "registered",
+  "replaced",
+  "updated",
+  "deregistered",
+  "expired",
+  "awake",
+  "sleeping",
+  "address_changed",
+  "connection_opened",
+  "connection_closed",
+  "dtls_handshake",
+  "dtls_resumed",
+];
 
 function fact(name, value, title) {
   return h("div", {}, h("dt", {}, name), h("dd", { title }, value));
@@ -21,7 +33,9 @@ function fact(name, value, title) {
 function lifetime(d) {
   if (d.expires_at === null) return "for ever";
   const left = (new Date(d.expires_at).getTime() - now()) / 1000;
-  return left < 0 ? `${duration(d.lifetime_s)}, over for ${duration(-left)}` : `${duration(left)} of ${duration(d.lifetime_s)}`;
+  return left < 0
+    ? `${duration(d.lifetime_s)}, over for ${duration(-left)}`
+    : `${duration(left)} of ${duration(d.lifetime_s)}`;
 }
 
 function drawFacts(place, d) {
@@ -31,13 +45,16 @@ function drawFacts(place, d) {
     fact("Transport", wayOf(d), s.cipher_suite),
     fact("Address", h("span", { class: "mono" }, d.address)),
     s.identity && fact("Identity", h("span", { class: "mono" }, s.identity)),
-    s.cid && fact("Connection ID", h("span", { class: "mono" }, s.cid), s.cid_draft ? "as the draft has it" : "RFC 9146"),
+    s.cid &&
+      fact("Connection ID", h("span", { class: "mono" }, s.cid), s.cid_draft ? "as the draft has it" : "RFC 9146"),
     fact("Lifetime left", lifetime(d)),
     fact("Last seen", ago(d.updated_at), d.updated_at),
     fact("Registered", ago(d.registered_at), d.registered_at),
     fact("LwM2M", `${d.version}, binding ${d.binding}${d.queue_mode ? ", queue mode" : ""}`),
     fact("Location", h("span", { class: "mono" }, d.location)),
-    ...Object.entries(d.parameters).slice(0, 8).map(([name, value]) => fact(name, String(value))),
+    ...Object.entries(d.parameters)
+      .slice(0, 8)
+      .map(([name, value]) => fact(name, String(value))),
   );
 }
 
@@ -54,7 +71,9 @@ function actions(endpoint, again) {
     { class: "row" },
     does("Ping", "A CoAP ping: is it there?", async () => {
       const { data } = await call("POST", pathOf(endpoint, "/ping"));
-      toast(`It answered after ${data.rtt_ms} ms${data.retransmissions ? `, ${data.retransmissions} retransmissions` : ""}.`);
+      toast(
+        `It answered after ${data.rtt_ms} ms${data.retransmissions ? `, ${data.retransmissions} retransmissions` : ""}.`,
+      );
     }),
     does("Ask for an Update", "Registration Update Trigger, 1/x/8", async () => {
       await call("POST", pathOf(endpoint, "/update?wait=1&timeout=30s"), { json: {} });
@@ -64,17 +83,27 @@ function actions(endpoint, again) {
       await call("POST", pathOf(endpoint, "/bootstrap"), { json: {} });
       toast("It was told to bootstrap.");
     }),
-    h("button", {
-      type: "button",
-      class: "danger",
-      title: "Its next Update is answered 4.04",
-      onclick: async () => {
-        if (!(await ask(`Forget the registration of ${endpoint}?`, [h("p", {}, "Its next Update is answered 4.04, and it has to register anew.")],
-          { yes: "Forget", danger: true }))) return;
-        await attempt(() => call("DELETE", pathOf(endpoint)));
-        again();
+    h(
+      "button",
+      {
+        type: "button",
+        class: "danger",
+        title: "Its next Update is answered 4.04",
+        onclick: async () => {
+          if (
+            !(await ask(
+              `Forget the registration of ${endpoint}?`,
+              [h("p", {}, "Its next Update is answered 4.04, and it has to register anew.")],
+              { yes: "Forget", danger: true },
+            ))
+          )
+            return;
+          await attempt(() => call("DELETE", pathOf(endpoint)));
+          again();
+        },
       },
-    }, "Forget"),
+      "Forget",
+    ),
   );
 }
 
@@ -84,9 +113,17 @@ function absent(endpoint) {
     "div",
     { class: "empty" },
     h("p", {}, `${endpoint} is not registered now. This page shows it as soon as it is.`),
-    h("p", {}, "Was it turned away? See ", link("#/knocking", "who has knocked"), ". Does it have a key? See ",
-      link(`#/credentials?endpoint=${encodeURIComponent(endpoint)}`, "its credentials"), ". Faults can be ordered ",
-      link(`#/device/${encodeURIComponent(endpoint)}/faults`, "before it registers"), "."),
+    h(
+      "p",
+      {},
+      "Was it turned away? See ",
+      link("#/knocking", "who has knocked"),
+      ". Does it have a key? See ",
+      link(`#/credentials?endpoint=${encodeURIComponent(endpoint)}`, "its credentials"),
+      ". Faults can be ordered ",
+      link(`#/device/${encodeURIComponent(endpoint)}/faults`, "before it registers"),
+      ".",
+    ),
   );
 }
 
@@ -100,14 +137,28 @@ export async function show(place, { args, query }, signal) {
   const body = h("div", { class: "tab" });
   replace(
     place,
-    h("section", { class: "card" },
-      h("div", { class: "spread" }, h("div", {}, h("h1", {}, endpoint), state), buttons), facts),
-    h("nav", { class: "tabs", "aria-label": "Of this device" }, TABS.map(([key, text]) =>
-      h("a", { href: `#/device/${encodeURIComponent(endpoint)}/${key}`, "aria-current": key === name && "page" }, text))),
+    h(
+      "section",
+      { class: "card" },
+      h("div", { class: "spread" }, h("div", {}, h("h1", {}, endpoint), state), buttons),
+      facts,
+    ),
+    h(
+      "nav",
+      { class: "tabs", "aria-label": "Of this device" },
+      TABS.map(([key, text]) =>
+        h(
+          "a",
+          { href: `#/device/${encodeURIComponent(endpoint)}/${key}`, "aria-current": key === name && "page" },
+          text,
+        ),
+      ),
+    ),
     body,
   );
 
-  let current = null, tab = null;
+  let current = null,
+    tab = null;
   const again = async () => {
     const before = current;
     try {
@@ -119,7 +170,11 @@ export async function show(place, { args, query }, signal) {
     if (current) {
       setText(state, stateText(current));
       drawFacts(facts, current);
-      if (!before) replace(buttons, actions(endpoint, () => attempt(again)));
+      if (!before)
+        replace(
+          buttons,
+          actions(endpoint, () => attempt(again)),
+        );
     } else {
       setText(state, "not registered");
       replace(facts);
@@ -145,9 +200,11 @@ export async function show(place, { args, query }, signal) {
   const ticking = setInterval(() => current && drawFacts(facts, current), 5000);
   signal.addEventListener("abort", () => clearInterval(ticking));
   watch({ endpoint, after: last }, async (events) => {
-    if (events.some((event) => LIFE.includes(event.type))) {
+    if (events.length === 0 || events.some((event) => LIFE.includes(event.type))) {
       const { before, now: after } = (await attempt(again)) ?? {};
-      if (before !== undefined && (before?.id !== after?.id || before?.registered_at !== after?.registered_at)) await attempt(draw);
+      if (before !== undefined && (before?.id !== after?.id || before?.registered_at !== after?.registered_at))
+        await attempt(draw);
+      else if (after) await attempt(() => tab?.changed?.(after));
     }
     tab?.told?.(events);
   });

@@ -10,10 +10,34 @@ const STATES = {
   asleep: ["asleep", { awake: 0 }],
   unreachable: ["connection ended", { reachable: 0 }],
 };
-const TRANSPORTS = [["", "any transport"], ["udp", "UDP"], ["dtls", "DTLS"], ["tcp", "TCP"], ["tls", "TLS"]];
-const SECURITY = [["", "any security"], ["none", "none"], ["psk", "PSK"], ["x509", "X.509"], ["oscore", "OSCORE"]];
-const TYPES = ["registered", "updated", "deregistered", "expired", "awake", "sleeping", "address_changed", "connection_closed",
-  "connection_opened", "dtls_failed", "rejected", "bootstrap_failed"];
+const TRANSPORTS = [
+  ["", "any transport"],
+  ["udp", "UDP"],
+  ["dtls", "DTLS"],
+  ["tcp", "TCP"],
+  ["tls", "TLS"],
+];
+const SECURITY = [
+  ["", "any security"],
+  ["none", "none"],
+  ["psk", "PSK"],
+  ["x509", "X.509"],
+  ["oscore", "OSCORE"],
+];
+const TYPES = [
+  "registered",
+  "updated",
+  "deregistered",
+  "expired",
+  "awake",
+  "sleeping",
+  "address_changed",
+  "connection_closed",
+  "connection_opened",
+  "dtls_failed",
+  "rejected",
+  "bootstrap_failed",
+];
 const LOOKS = 12; // how many pages of the server are looked through for one page of a search
 const REFRESH_MS = 1000;
 const CHANGES_MAX = 5000; // devices whose changes of address are remembered
@@ -118,8 +142,13 @@ function updateRow(row, device, changes) {
   setText(link, device.endpoint);
   link.href = `#/device/${encodeURIComponent(device.endpoint)}`;
   setText(c.way, wayOf(device));
-  c.way.title = [device.security.cipher_suite, device.security.identity && `identity ${device.security.identity}`,
-    device.security.cid && `connection ID ${device.security.cid}`].filter(Boolean).join("\n");
+  c.way.title = [
+    device.security.cipher_suite,
+    device.security.identity && `identity ${device.security.identity}`,
+    device.security.cid && `connection ID ${device.security.cid}`,
+  ]
+    .filter(Boolean)
+    .join("\n");
   setText(c.address.firstChild, device.address);
   const moved = changes.get(device.endpoint);
   setText(c.address.lastChild, moved ? ` moved ${moved.times}×` : "");
@@ -130,8 +159,25 @@ function updateRow(row, device, changes) {
 }
 
 function headRow() {
-  const names = ["State", "Endpoint", "Transport and security", "Address", "Lifetime left", "Last seen", "LwM2M", "Bytes in / out"];
-  return h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name))));
+  const names = [
+    "State",
+    "Endpoint",
+    "Transport and security",
+    "Address",
+    "Lifetime left",
+    "Last seen",
+    "LwM2M",
+    "Bytes in / out",
+  ];
+  return h(
+    "thead",
+    {},
+    h(
+      "tr",
+      {},
+      names.map((name) => h("th", { scope: "col" }, name)),
+    ),
+  );
 }
 
 function go(query, changes) {
@@ -147,7 +193,13 @@ function go(query, changes) {
 function filters(query) {
   const value = (name) => query.get(name) ?? "";
   const set = (event) => go(query, { [event.target.name]: event.target.value, cursor: null });
-  const search = h("input", { type: "search", name: "search", value: value("search"), placeholder: "name, address, * and ?", maxlength: 200 });
+  const search = h("input", {
+    type: "search",
+    name: "search",
+    value: value("search"),
+    placeholder: "name, address, * and ?",
+    maxlength: 200,
+  });
   return h(
     "form",
     {
@@ -161,12 +213,32 @@ function filters(query) {
     field("Search", search),
     field("Transport", select("transport", TRANSPORTS, value("transport"), { onchange: set })),
     field("Security", select("security", SECURITY, value("security"), { onchange: set })),
-    field("State", select("state", Object.entries(STATES).map(([k, v]) => [k, v[0]]), value("state"), { onchange: set })),
-    field("Rows", select("limit", ["25", "50", "100", "200"].map((n) => [n, n]), query.get("limit") ?? "50", { onchange: set })),
+    field(
+      "State",
+      select(
+        "state",
+        Object.entries(STATES).map(([k, v]) => [k, v[0]]),
+        value("state"),
+        { onchange: set },
+      ),
+    ),
+    field(
+      "Rows",
+      select(
+        "limit",
+        ["25", "50", "100", "200"].map((n) => [n, n]),
+        query.get("limit") ?? "50",
+        { onchange: set },
+      ),
+    ),
   );
 }
 
-const SUMS = [["registrations", "reg"], ["updates", "upd"], ["failures", "bad"]];
+const SUMS = [
+  ["registrations", "reg"],
+  ["updates", "upd"],
+  ["failures", "bad"],
+];
 
 function drawCounts(place, counts) {
   const to = new Date(counts.now).getTime();
@@ -183,12 +255,25 @@ function drawCounts(place, counts) {
       "div",
       { class: "curves" },
       lines(points, { height: 56, from, to, zero: true, steps: true, label: "Registered devices in the last hour" }),
-      ticks(SUMS.map(([name, style]) => ({ name: style, items: items.map((i) => [i.t, i[name]]) })),
-        { height: 18, from, to, step: counts.step_s * 1000, label: "Registrations, updates and refusals in the last hour" }),
+      ticks(
+        SUMS.map(([name, style]) => ({ name: style, items: items.map((i) => [i.t, i[name]]) })),
+        {
+          height: 18,
+          from,
+          to,
+          step: counts.step_s * 1000,
+          label: "Registrations, updates and refusals in the last hour",
+        },
+      ),
     ),
-    h("ul", { class: "legend" },
-      SUMS.map(([name, style]) => h("li", {}, h("i", { class: style }), `${count(sum(name))} ${name === "failures" ? "refused" : name}`)),
-      h("li", { class: "quiet" }, "in the last hour")),
+    h(
+      "ul",
+      { class: "legend" },
+      SUMS.map(([name, style]) =>
+        h("li", {}, h("i", { class: style }), `${count(sum(name))} ${name === "failures" ? "refused" : name}`),
+      ),
+      h("li", { class: "quiet" }, "in the last hour"),
+    ),
   );
 }
 
@@ -210,26 +295,42 @@ export async function show(place, { query }, signal) {
   const summary = h("section", { class: "card counts", "aria-label": "Counts" });
   const body = h("tbody");
   const pager = h("div", { class: "pager", "aria-live": "polite" });
-  const table = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Devices" },
-    h("table", { class: "list" }, headRow(), body));
+  const table = h(
+    "div",
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": "Devices" },
+    h("table", { class: "list" }, headRow(), body),
+  );
   replace(place, h("h1", { class: "away" }, "Devices"), summary, filters(query), table, pager);
 
-  let changes = new Map(), counts = null;
+  let changes = new Map(),
+    counts = null;
   const isFiltered = ["search", "transport", "security", "state"].some((name) => query.get(name));
 
   const refresh = async () => {
     const page = await load(query, signal);
     const { devices } = counts;
-    keyed(body, page.items, (d) => d.id, makeRow, (row, device) => updateRow(row, device, changes));
-    const link = (text, cursor) =>
-      h("button", { type: "button", onclick: () => go(query, { cursor }) }, text);
+    keyed(
+      body,
+      page.items,
+      (d) => d.id,
+      makeRow,
+      (row, device) => updateRow(row, device, changes),
+    );
+    const link = (text, cursor) => h("button", { type: "button", onclick: () => go(query, { cursor }) }, text);
     const text = page.items.length
       ? `${count(page.items.length)} shown of ${count(devices)} registered${isFiltered ? " (filtered)" : ""}`
-      : isFiltered || query.get("cursor") ? "No such device here." : "No device is registered. Is it turned away? See Knocking.";
+      : isFiltered || query.get("cursor")
+        ? "No such device here."
+        : "No device is registered. Is it turned away? See Knocking.";
     const key = `${text}|${page.next}`;
     if (pager.dataset.shows !== key) {
       pager.dataset.shows = key;
-      replace(pager, h("span", {}, text), query.get("cursor") && link("First page", null), page.next !== null && link("Next page", page.next));
+      replace(
+        pager,
+        h("span", {}, text),
+        query.get("cursor") && link("First page", null),
+        page.next !== null && link("Next page", page.next),
+      );
     }
   };
   const refreshCounts = async () => {
@@ -239,7 +340,8 @@ export async function show(place, { query }, signal) {
   };
 
   // At most one refresh a second, and none while nothing happens.
-  let due = false, busy = false;
+  let due = false,
+    busy = false;
   const soon = async () => {
     if (busy) {
       due = true;

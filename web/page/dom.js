@@ -9,7 +9,8 @@ function apply(element, props) {
     else if (name === "dataset") Object.assign(element.dataset, value);
     else if (name === "width%") element.style.width = `${value}%`;
     else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (["value", "checked", "disabled", "indeterminate", "selected", "open"].includes(name)) element[name] = value;
+    else if (["value", "checked", "disabled", "indeterminate", "selected", "open"].includes(name))
+      element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
 }

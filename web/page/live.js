@@ -1,6 +1,6 @@
 // One stream of events a page: what a panel watches is asked for, and asked for anew where it broke off. fetch() instead of
 // EventSource, since that cannot send the API key.
-import { fetchWithKey } from "./api.js";
+import { fetchWithKey, get } from "./api.js";
 import { setText } from "./dom.js";
 
 const GATHER_MS = 200; // events are handed over in heaps, so that a storm is not drawn one by one
@@ -50,11 +50,14 @@ class Stream {
   }
 
   async read() {
-    const query = new URLSearchParams(this.query);
-    if (this.last !== null) query.set("after", this.last);
+    // From a number on, so that nothing is lost when it breaks off before the first event.
+    this.last ??= this.query.after ?? (await get("/v1/events/last", this.abort.signal)).last;
+    const query = new URLSearchParams({ ...this.query, after: this.last });
     const answer = await fetchWithKey(`/v1/events?${query}`, { signal: this.abort.signal });
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     show("live", true);
+    if (this.isAgain) this.hand([]); // what was missed may be gone: let the panel look for itself
+    this.isAgain = true;
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
     for (;;) {
@@ -78,8 +81,12 @@ class Stream {
       this.timer = undefined;
       const heap = this.heap;
       this.heap = [];
-      if (!this.abort.signal.aborted) this.told(heap);
+      this.hand(heap);
     }, GATHER_MS);
+  }
+
+  hand(heap) {
+    if (!this.abort.signal.aborted) this.told(heap);
   }
 
   stop() {
@@ -88,7 +95,7 @@ class Stream {
   }
 }
 
-/** Have `told` called with heaps of events, until the panel is left or another is watched. */
+/** Have `told` called with heaps of events (an empty one after a break), until the panel is left or another is watched. */
 export function watch({ types, endpoint, after }, told) {
   current?.stop();
   const query = {};

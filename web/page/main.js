@@ -1,5 +1,5 @@
 // Which panel is shown: the part of the address behind '#' says it, so every one of them can be shared.
-import { get } from "./api.js";
+import { get, server } from "./api.js";
 import { h, replace, setText } from "./dom.js";
 import { setNow, unwatch } from "./live.js";
 
@@ -26,7 +26,13 @@ function parse() {
       return part;
     }
   });
-  return { name: Object.hasOwn(PANELS, name) ? name : "devices", args, query: new URLSearchParams(search ?? "") };
+  return { name: Object.hasOwn(PANELS, name) ? name : null, args, query: new URLSearchParams(search ?? "") };
+}
+
+/** What is shown when the address says nothing: a listener for bootstrap is asked about credentials. */
+async function firstPanel() {
+  const about = await server().catch(() => null); // the panel says what is wrong
+  return about?.role === "bootstrap" ? "credentials" : "devices";
 }
 
 function mark(name) {
@@ -41,6 +47,8 @@ async function show() {
   if (location.hash === "#main") return; // the link that skips the navigation
   const mine = ++turn;
   const route = parse();
+  route.name ??= await firstPanel();
+  if (mine !== turn) return;
   const main = document.getElementById("main");
   leave?.abort();
   leave = new AbortController();
@@ -91,7 +99,9 @@ async function countKnocks() {
     const counts = await get("/v1/counts");
     setNow(counts.now);
     const since = new Date(counts.now).getTime() - 900000;
-    const failures = counts.items.filter((i) => new Date(i.at).getTime() >= since).reduce((sum, i) => sum + i.failures, 0);
+    const failures = counts.items
+      .filter((i) => new Date(i.at).getTime() >= since)
+      .reduce((sum, i) => sum + i.failures, 0);
     place.hidden = failures === 0;
     setText(place, failures > 999 ? "999+" : String(failures));
     place.title = `${failures} refused in the last 15 minutes`;

@@ -10,6 +10,7 @@ const ANSWERS_MAX = 50;
 const POINTS_MAX = 300;
 const SERIES_MAX = 50;
 const PAYLOAD_SHOWN = 4000; // characters
+const VALUES_MAX = 5000; // kept for when the tree is drawn anew
 
 const definitions = new Map();
 
@@ -18,9 +19,12 @@ function definition(id, version) {
   const key = `${id}/${version}`;
   if (!definitions.has(key)) {
     if (definitions.size > 200) definitions.clear();
-    definitions.set(key, get(`/v1/objects/${id}/${version ?? "x"}`)
-      .catch(() => get(`/v1/objects/${id}`))
-      .catch(() => null));
+    definitions.set(
+      key,
+      get(`/v1/objects/${id}/${version ?? "x"}`)
+        .catch(() => get(`/v1/objects/${id}`))
+        .catch(() => null),
+    );
   }
   return definitions.get(key);
 }
@@ -42,11 +46,12 @@ class Objects {
     Object.assign(this, { endpoint, device, query, signal });
     this.cells = new Map(); // path of a resource → its cell
     this.series = new Map(); // path → [[ms, number], …]
+    this.known = new Map(); // path → what was told of it last
     this.waiting = new Map(); // number of a queued request → what it was
     this.format = select("format", [["", "chosen by Berth"], ...FORMATS.map((f) => [f, f])], "");
     this.force = h("input", { type: "checkbox" });
     this.queued = h("input", { type: "checkbox", checked: device.queue_mode && !device.awake });
-    this.log = h("ol", { class: "answers", role: "log", "aria-label": "Answers", tabindex: 0 });
+    this.log = h("ol", { class: "answers" });
     this.observed = h("div");
     this.tree = h("div", { class: "tree" });
     replace(place, h("div", { class: "split" }, h("div", { class: "stack" }, this.options(), this.tree), this.side()));
@@ -54,16 +59,28 @@ class Objects {
 
   options() {
     const box = (input, text, title) => h("label", { class: "check", title }, input, text);
-    return h("div", { class: "card row tools" }, field("Content format", this.format),
+    return h(
+      "div",
+      { class: "card row tools" },
+      field("Content format", this.format),
       box(this.force, "force", "Send it although the standard or the device's version does not allow it"),
-      box(this.queued, "when awake", "Put it into the device's queue (Prefer: respond-async)"));
+      box(this.queued, "when awake", "Put it into the device's queue (Prefer: respond-async)"),
+    );
   }
 
   side() {
-    return h("div", { class: "stack side" },
-      h("section", { class: "card", "aria-label": "Answers" }, h("h2", {}, "Answers"), this.log),
+    return h(
+      "div",
+      { class: "stack side" },
+      h(
+        "section",
+        { class: "card", "aria-label": "Answers" },
+        h("h2", {}, "Answers"),
+        h("div", { class: "log", role: "log", "aria-label": "Answers", tabindex: 0 }, this.log),
+      ),
       h("section", { class: "card", "aria-label": "Observed" }, h("h2", {}, "Observed"), this.observed),
-      this.composite());
+      this.composite(),
+    );
   }
 
   // ---- asking ----
@@ -99,14 +116,36 @@ class Objects {
 
   answer(what, { code, status, ms, format, data, warning }, problem) {
     const is = problem ? "bad" : "good";
-    const text = problem ? problem.problem.diagnostic || problem.message : data === null || data === undefined ? "" : JSON.stringify(data, null, 1);
+    const text = problem
+      ? problem.problem.diagnostic || problem.message
+      : data === null || data === undefined
+        ? ""
+        : JSON.stringify(data, null, 1);
     const shown = text.length > PAYLOAD_SHOWN ? `${text.slice(0, PAYLOAD_SHOWN)}…` : text;
-    this.log.prepend(h("li", {},
-      h("div", { class: "spread" }, h("span", {}, h("b", { class: `code ${is}` }, code ?? `HTTP ${status}`), " ", h("span", { class: "mono" }, what)),
-        h("small", {}, `${ms} ms${format ? ` · ${format}` : ""} · ${clockText(new Date().toISOString(), false)}`)),
-      problem && problem.kind !== "device-error" && h("small", {}, problem.kind),
-      warning && h("p", { class: "warn" }, warning),
-      shown && (shown.length > 90 ? h("details", {}, h("summary", {}, `${text.length} characters`), h("pre", {}, shown)) : h("pre", {}, shown))));
+    this.log.prepend(
+      h(
+        "li",
+        {},
+        h(
+          "div",
+          { class: "spread" },
+          h(
+            "span",
+            {},
+            h("b", { class: `code ${is}` }, code ?? `HTTP ${status}`),
+            " ",
+            h("span", { class: "mono" }, what),
+          ),
+          h("small", {}, `${ms} ms${format ? ` · ${format}` : ""} · ${clockText(new Date().toISOString(), false)}`),
+        ),
+        problem && problem.kind !== "device-error" && h("small", {}, problem.kind),
+        warning && h("p", { class: "warn" }, warning),
+        shown &&
+          (shown.length > 90
+            ? h("details", {}, h("summary", {}, `${text.length} characters`), h("pre", {}, shown))
+            : h("pre", {}, shown)),
+      ),
+    );
     while (this.log.children.length > ANSWERS_MAX) this.log.lastElementChild.remove();
   }
 
@@ -120,6 +159,13 @@ class Objects {
   }
 
   value(path, data) {
+    this.known.delete(path);
+    this.known.set(path, data);
+    if (this.known.size > VALUES_MAX) this.known.delete(this.known.keys().next().value);
+    this.fill(path, data);
+  }
+
+  fill(path, data) {
     const cell = this.cells.get(path);
     if (!cell) return;
     setText(cell, valueText(data));
@@ -133,18 +179,35 @@ class Objects {
     const type = resource?.type ?? "string";
     const typed = this.cells.get(path)?.typed;
     const known = ["string", "number", "boolean"].includes(typeof typed) && type !== "time" ? typed : undefined;
-    const form = await ask(`Write ${path}${resource ? ` ${resource.name}` : ""}`,
-      [field(`${type}${resource?.units ? `, ${resource.units}` : ""}${resource?.range ? `, ${resource.range}` : ""}`, control(type, multiple, known),
-        multiple ? 'JSON: values by instance, {"0": 1, "1": 2}' : HINTS[type])], { yes: "Write" });
+    const form = await ask(
+      `Write ${path}${resource ? ` ${resource.name}` : ""}`,
+      [
+        field(
+          `${type}${resource?.units ? `, ${resource.units}` : ""}${resource?.range ? `, ${resource.range}` : ""}`,
+          control(type, multiple, known),
+          multiple ? 'JSON: values by instance, {"0": 1, "1": 2}' : HINTS[type],
+        ),
+      ],
+      { yes: "Write" },
+    );
     if (!form) return;
-    const answer = await this.ask(`Write ${path}`, "PUT", this.target(path), { body: bodyOf(type, multiple, form.get("value")), type: "application/json" });
+    const answer = await this.ask(`Write ${path}`, "PUT", this.target(path), {
+      body: bodyOf(type, multiple, form.get("value")),
+      type: "application/json",
+    });
     if (answer && resource?.operations?.includes("R")) await this.read(path);
   }
 
   async execute(path, resource) {
-    const form = await ask(`Execute ${path}${resource ? ` ${resource.name}` : ""}`,
-      [field("Arguments", h("input", { name: "args", placeholder: "0='abc',1" }), "may be left out")], { yes: "Execute" });
-    if (form) await this.ask(`Execute ${path}`, "POST", this.target(path), { json: form.get("args") ? { args: form.get("args") } : {} });
+    const form = await ask(
+      `Execute ${path}${resource ? ` ${resource.name}` : ""}`,
+      [field("Arguments", h("input", { name: "args", placeholder: "0='abc',1" }), "may be left out")],
+      { yes: "Execute" },
+    );
+    if (form)
+      await this.ask(`Execute ${path}`, "POST", this.target(path), {
+        json: form.get("args") ? { args: form.get("args") } : {},
+      });
   }
 
   async observe(path) {
@@ -154,23 +217,50 @@ class Objects {
   }
 
   async attributes(path) {
-    const form = await ask(`Write-Attributes ${path}`, [
-      h("p", { class: "quiet" }, "Empty: left as it is. A dash unsets it."),
-      h("div", { class: "form" }, ATTRIBUTES.map((name) => field(name, h("input", { name, pattern: "-|-?[0-9.]+" })))),
-    ], { yes: "Write" });
+    const form = await ask(
+      `Write-Attributes ${path}`,
+      [
+        h("p", { class: "quiet" }, "Empty: left as it is. A dash unsets it."),
+        h(
+          "div",
+          { class: "form" },
+          ATTRIBUTES.map((name) => field(name, h("input", { name, pattern: "-|-?[0-9.]+" }))),
+        ),
+      ],
+      { yes: "Write" },
+    );
     if (!form) return;
-    const set = [...form].filter(([, value]) => value !== "").map(([name, value]) => [name, value === "-" ? null : Number(value)]);
-    await this.ask(`Write-Attributes ${path}`, "PUT", this.target(path, "/attributes"), { json: Object.fromEntries(set) });
+    const set = [...form]
+      .filter(([, value]) => value !== "")
+      .map(([name, value]) => [name, value === "-" ? null : Number(value)]);
+    await this.ask(`Write-Attributes ${path}`, "PUT", this.target(path, "/attributes"), {
+      json: Object.fromEntries(set),
+    });
   }
 
   async create(object) {
-    const form = await ask(`Create an instance of /${object}`, [
-      field("Instance", h("input", { name: "instance", inputmode: "numeric", pattern: "[0-9]{1,5}" }), "empty: the device chooses"),
-      field("Resources", h("textarea", { name: "resources", value: "{}", spellcheck: "false" }), 'JSON: {"0": "text", "1": 5}'),
-    ], { yes: "Create" });
+    const form = await ask(
+      `Create an instance of /${object}`,
+      [
+        field(
+          "Instance",
+          h("input", { name: "instance", inputmode: "numeric", pattern: "[0-9]{1,5}" }),
+          "empty: the device chooses",
+        ),
+        field(
+          "Resources",
+          h("textarea", { name: "resources", value: "{}", spellcheck: "false" }),
+          'JSON: {"0": "text", "1": 5, "2": {"values": {"0": 1}}}',
+        ),
+      ],
+      { yes: "Create" },
+    );
     if (!form) return;
     const instance = form.get("instance") === "" ? "" : `"instance":${Number(form.get("instance"))},`;
-    const answer = await this.ask(`Create /${object}`, "POST", this.target(`/${object}`), { body: `{${instance}"resources":${form.get("resources")}}`, type: "application/json" });
+    const answer = await this.ask(`Create /${object}`, "POST", this.target(`/${object}`), {
+      body: `{${instance}"resources":${form.get("resources")}}`,
+      type: "application/json",
+    });
     if (answer) toast("Created. The device tells of it with its next Update.");
   }
 
@@ -185,7 +275,9 @@ class Objects {
       const cell = this.cells.get(found);
       if (!cell) continue;
       cell.closest("tr").classList.add("known");
-      const text = Object.entries(attributes).map(([k, v]) => (v === true ? k : `${k}=${v}`)).join(" ");
+      const text = Object.entries(attributes)
+        .map(([k, v]) => (v === true ? k : `${k}=${v}`))
+        .join(" ");
       setText(cell.closest("tr").querySelector(".attributes"), text);
     }
   }
@@ -194,11 +286,29 @@ class Objects {
 
   async draw() {
     const objects = objectsOf(this.device);
+    this.drawn = JSON.stringify(objects);
     const known = await Promise.all(objects.map((o) => definition(o.id, o.version)));
     if (this.signal.aborted) return;
-    replace(this.tree, objects.map((o, i) => this.objectOf(o, known[i])));
+    this.cells.clear();
+    replace(
+      this.tree,
+      objects.map((o, i) => this.objectOf(o, known[i])),
+    );
+    for (const [path, data] of this.known) this.fill(path, data);
     if (objects.length === 0) replace(this.tree, h("p", { class: "empty" }, "It has announced no objects."));
     await this.loadObservations();
+  }
+
+  /** Its Update has told of other objects, perhaps. */
+  async changed(device) {
+    this.device = device;
+    if (JSON.stringify(objectsOf(device)) === this.drawn) return;
+    this.query.set("open", this.opened().join(","));
+    await this.draw();
+  }
+
+  opened() {
+    return [...this.tree.querySelectorAll("details[open][data-path]")].map((details) => details.dataset.path);
   }
 
   button(text, label, work) {
@@ -208,31 +318,63 @@ class Objects {
   objectOf({ id, version, instances }, known) {
     const path = `/${id}`;
     const name = known?.name ?? "Object without a definition";
-    return h("section", { class: "card object", "aria-label": `${path} ${name}` },
-      h("div", { class: "spread" },
+    return h(
+      "section",
+      { class: "card object", "aria-label": `${path} ${name}` },
+      h(
+        "div",
+        { class: "spread" },
         h("h2", {}, h("span", { class: "mono" }, path), ` ${name} `, h("small", {}, version ?? "")),
-        h("div", { class: "row" },
+        h(
+          "div",
+          { class: "row" },
           this.button("Read", `Read ${path}`, () => this.read(path)),
           this.button("Observe", `Observe ${path}`, () => this.observe(path)),
           this.button("Discover", `Discover ${path}`, () => this.discover(path)),
           this.button("Attributes", `Attributes of ${path}`, () => this.attributes(path)),
-          known?.instances !== "single" && this.button("Create", `Create an instance of ${path}`, () => this.create(id)))),
-      instances.map((instance) => this.instanceOf(`${path}/${instance}`, known)));
+          known?.instances !== "single" &&
+            this.button("Create", `Create an instance of ${path}`, () => this.create(id)),
+        ),
+      ),
+      instances.map((instance) => this.instanceOf(`${path}/${instance}`, known)),
+    );
   }
 
   instanceOf(path, known) {
     const opened = (this.query.get("open") ?? "/3/0").split(",");
     const rows = h("tbody");
-    const details = h("details", { open: opened.includes(path), dataset: { path } },
+    const details = h(
+      "details",
+      { open: opened.includes(path), dataset: { path } },
       h("summary", {}, h("span", { class: "mono" }, path)),
-      h("div", { class: "row tools" },
+      h(
+        "div",
+        { class: "row tools" },
         this.button("Read", `Read ${path}`, () => this.read(path)),
         this.button("Observe", `Observe ${path}`, () => this.observe(path)),
         this.button("Discover", `Discover ${path}`, () => this.discover(path)),
         this.button("Attributes", `Attributes of ${path}`, () => this.attributes(path)),
-        this.button("Delete", `Delete ${path}`, () => this.remove(path))),
-      h("div", { class: "over" }, h("table", { class: "resources" },
-        h("thead", { class: "away" }, h("tr", {}, ["ID", "Name", "Value", "Operations"].map((t) => h("th", { scope: "col" }, t)))), rows)));
+        this.button("Delete", `Delete ${path}`, () => this.remove(path)),
+      ),
+      h(
+        "div",
+        { class: "over" },
+        h(
+          "table",
+          { class: "resources" },
+          h(
+            "thead",
+            { class: "away" },
+            h(
+              "tr",
+              {},
+              ["ID", "Name", "Value", "Operations"].map((t) => h("th", { scope: "col" }, t)),
+            ),
+          ),
+          rows,
+        ),
+      ),
+    );
     for (const resource of known?.resources ?? []) rows.append(this.resourceOf(`${path}/${resource.id}`, resource));
     if (!known) rows.append(this.resourceOf(`${path}/0`, null));
     details.addEventListener("toggle", () => this.remember());
@@ -241,27 +383,50 @@ class Objects {
 
   /** Which instances are open is part of the address. */
   remember() {
-    const open = [...this.tree.querySelectorAll("details[open][data-path]")].map((d) => d.dataset.path);
+    const open = this.opened();
     const base = `#/device/${encodeURIComponent(this.endpoint)}/objects`;
-    history.replaceState(null, "", open.length === 1 && open[0] === "/3/0" ? base : `${base}?open=${open.slice(0, 20).join(",")}`);
+    history.replaceState(
+      null,
+      "",
+      open.length === 1 && open[0] === "/3/0" ? base : `${base}?open=${open.slice(0, 20).join(",")}`,
+    );
   }
 
   resourceOf(path, resource) {
-    const may = (letter) => resource?.operations === null || resource?.operations === undefined || resource.operations.includes(letter);
+    const may = (letter) =>
+      resource?.operations === null || resource?.operations === undefined || resource.operations.includes(letter);
     const cell = h("td", { class: "value" }, "—");
     this.cells.set(path, cell);
     const id = path.split("/")[3];
-    const type = [resource?.type, resource?.instances === "multiple" && "multiple", resource?.range].filter(Boolean).join(", ");
-    return h("tr", {},
+    const type = [resource?.type, resource?.instances === "multiple" && "multiple", resource?.range]
+      .filter(Boolean)
+      .join(", ");
+    return h(
+      "tr",
+      {},
       h("td", { class: "mono num", title: path }, id),
-      h("th", { scope: "row" }, resource?.name ?? "Resource", h("small", { title: type }, ` ${resource?.type ?? ""}${resource?.units ? ` ${resource.units}` : ""}`), h("small", { class: "attributes" })),
+      h(
+        "th",
+        { scope: "row" },
+        resource?.name ?? "Resource",
+        h("small", { title: type }, ` ${resource?.type ?? ""}${resource?.units ? ` ${resource.units}` : ""}`),
+        h("small", { class: "attributes" }),
+      ),
       cell,
-      h("td", {}, h("div", { class: "row tight" },
-        may("R") && this.button("Read", `Read ${path}`, () => this.read(path)),
-        may("R") && this.button("Observe", `Observe ${path}`, () => this.observe(path)),
-        may("W") && this.button("Write", `Write ${path}`, () => this.write(path, resource)),
-        may("E") && this.button("Execute", `Execute ${path}`, () => this.execute(path, resource)),
-        may("R") && this.button("…", `Attributes of ${path}`, () => this.attributes(path)))));
+      h(
+        "td",
+        {},
+        h(
+          "div",
+          { class: "row tight" },
+          may("R") && this.button("Read", `Read ${path}`, () => this.read(path)),
+          may("R") && this.button("Observe", `Observe ${path}`, () => this.observe(path)),
+          may("W") && this.button("Write", `Write ${path}`, () => this.write(path, resource)),
+          may("E") && this.button("Execute", `Execute ${path}`, () => this.execute(path, resource)),
+          may("R") && this.button("…", `Attributes of ${path}`, () => this.attributes(path)),
+        ),
+      ),
+    );
   }
 
   // ---- observations ----
@@ -278,20 +443,57 @@ class Objects {
 
   drawObservations() {
     if (!this.observations.length) {
-      replace(this.observed, h("p", { class: "quiet" }, "Nothing yet. Observe a resource, an instance or an object: numbers are drawn here as they come."));
+      replace(
+        this.observed,
+        h(
+          "p",
+          { class: "quiet" },
+          "Nothing yet. Observe a resource, an instance or an object: numbers are drawn here as they come.",
+        ),
+      );
       return;
     }
-    replace(this.observed, this.observations.map((o) => h("div", { class: "observation", dataset: { id: o.id } },
-      h("div", { class: "spread" },
-        h("span", { class: "mono" }, o.paths.join(" ")),
-        h("span", { class: "row" }, h("small", {}, `${o.notifications} told, ${o.state}`),
-          !o.auto && this.button("Cancel", `Cancel observation of ${o.paths.join(", ")}`, async () => {
-            await this.ask(`Cancel ${o.paths.join(" ")}`, "DELETE", pathOf(this.endpoint, `/observations/${o.id}`));
-            await this.loadObservations();
-          }))),
-      [...this.series].filter(([path, points]) => points.length > 1 && o.paths.some((p) => path === p || path.startsWith(`${p}/`)))
-        .slice(0, 6).map(([path, points]) => h("figure", {}, h("figcaption", {}, h("span", { class: "mono" }, path), ` now ${points.at(-1)[1]}`),
-          lines(points, { height: 90, label: `${path} over time` }))))));
+    replace(
+      this.observed,
+      this.observations.map((o) =>
+        h(
+          "div",
+          { class: "observation", dataset: { id: o.id } },
+          h(
+            "div",
+            { class: "spread" },
+            h("span", { class: "mono" }, o.paths.join(" ")),
+            h(
+              "span",
+              { class: "row" },
+              h("small", {}, `${o.notifications} told, ${o.state}`),
+              !o.auto &&
+                this.button("Cancel", `Cancel observation of ${o.paths.join(", ")}`, async () => {
+                  await this.ask(
+                    `Cancel ${o.paths.join(" ")}`,
+                    "DELETE",
+                    pathOf(this.endpoint, `/observations/${o.id}`),
+                  );
+                  await this.loadObservations();
+                }),
+            ),
+          ),
+          [...this.series]
+            .filter(
+              ([path, points]) => points.length > 1 && o.paths.some((p) => path === p || path.startsWith(`${p}/`)),
+            )
+            .slice(0, 6)
+            .map(([path, points]) =>
+              h(
+                "figure",
+                {},
+                h("figcaption", {}, h("span", { class: "mono" }, path), ` now ${points.at(-1)[1]}`),
+                lines(points, { height: 90, label: `${path} over time` }),
+              ),
+            ),
+        ),
+      ),
+    );
   }
 
   told(events) {
@@ -341,24 +543,42 @@ class Objects {
     const paths = h("textarea", { value: "/3/0/9\n/1/0", spellcheck: "false" });
     const values = h("textarea", { value: '{"/3/0/14": "+01:00"}', spellcheck: "false" });
     const list = () => ({ paths: paths.value.split(/[\s,]+/).filter(Boolean) });
-    const does = (text, label, what, rest, options) => this.button(text, label, async () => {
-      const answer = await this.ask(what, "POST", this.target("", `/composite/${rest}`), options());
-      if (answer?.data) this.values(answer.data);
-      if (rest === "observe") await this.loadObservations();
-    });
-    return h("section", { class: "card", "aria-label": "Composite operations" }, h("details", {}, h("summary", {}, h("b", {}, "Several at once (composite)")),
-      field("Paths, one a line", paths),
-      h("div", { class: "row tools" },
-        does("Read-Composite", "Read-Composite", "Read-Composite", "read", () => ({ json: list() })),
-        does("Observe-Composite", "Observe-Composite", "Observe-Composite", "observe", () => ({ json: list() }))),
-      field("Values by path, JSON", values),
-      h("div", { class: "row tools" },
-        does("Write-Composite", "Write-Composite", "Write-Composite", "write", () => ({ body: values.value, type: "application/json" })))));
+    const does = (text, label, what, rest, options) =>
+      this.button(text, label, async () => {
+        const answer = await this.ask(what, "POST", this.target("", `/composite/${rest}`), options());
+        if (answer?.data) this.values(answer.data);
+        if (rest === "observe") await this.loadObservations();
+      });
+    return h(
+      "section",
+      { class: "card", "aria-label": "Composite operations" },
+      h(
+        "details",
+        {},
+        h("summary", {}, h("b", {}, "Several at once (composite)")),
+        field("Paths, one a line", paths),
+        h(
+          "div",
+          { class: "row tools" },
+          does("Read-Composite", "Read-Composite", "Read-Composite", "read", () => ({ json: list() })),
+          does("Observe-Composite", "Observe-Composite", "Observe-Composite", "observe", () => ({ json: list() })),
+        ),
+        field("Values by path, JSON", values),
+        h(
+          "div",
+          { class: "row tools" },
+          does("Write-Composite", "Write-Composite", "Write-Composite", "write", () => ({
+            body: values.value,
+            type: "application/json",
+          })),
+        ),
+      ),
+    );
   }
 }
 
 export async function showFor(place, given, signal) {
   const objects = new Objects(place, given, signal);
   await objects.draw();
-  return { told: (events) => objects.told(events) };
+  return { told: (events) => objects.told(events), changed: (device) => objects.changed(device) };
 }

@@ -16,7 +16,10 @@ function niceRange(low, high) {
 const number = (n) => (Math.abs(n) >= 1000 ? Math.round(n).toLocaleString("en") : String(+n.toPrecision(4)));
 
 /** Values over time: [[ms, value], …], oldest first. */
-export function lines(points, { height = 110, label = "Values over time", from, to, zero = false, steps = false } = {}) {
+export function lines(
+  points,
+  { height = 110, label = "Values over time", from, to, zero = false, steps = false } = {},
+) {
   const H = height;
   const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, class: "plot", role: "img", preserveAspectRatio: "none" });
   if (points.length === 0) {
@@ -38,8 +41,10 @@ export function lines(points, { height = 110, label = "Values over time", from, 
   if (to !== undefined && steps) line.push([W, line.at(-1)[1]]);
   if (line.length === 1) line.push([W, line[0][1]]);
   const area = [[line[0][0], H], ...line, [line.at(-1)[0], H]];
-  root.setAttribute("aria-label",
-    `${label}: now ${number(values.at(-1))}, between ${number(Math.min(...values))} and ${number(Math.max(...values))}`);
+  root.setAttribute(
+    "aria-label",
+    `${label}: now ${number(values.at(-1))}, between ${number(Math.min(...values))} and ${number(Math.max(...values))}`,
+  );
   root.append(
     svg("path", { d: `${path(area)}Z`, class: "area" }),
     svg("path", { d: path(line), class: "line", "vector-effect": "non-scaling-stroke" }),
@@ -49,14 +54,22 @@ export function lines(points, { height = 110, label = "Values over time", from, 
 
 /** How often something happened: [[ms, count], …] as bars, in the classes that are given: {class, items}. */
 export function ticks(series, { height = 26, from, to, step, label }) {
-  const root = svg("svg", { viewBox: `0 0 ${W} ${height}`, class: "plot", role: "img", preserveAspectRatio: "none", "aria-label": label });
+  const root = svg("svg", {
+    viewBox: `0 0 ${W} ${height}`,
+    class: "plot",
+    role: "img",
+    preserveAspectRatio: "none",
+    "aria-label": label,
+  });
   const most = Math.max(1, ...series.flatMap(({ items }) => items.map((i) => i[1])));
   const width = Math.max(1.5, (step / (to - from)) * W - 0.5);
   for (const { name, items } of series) {
     for (const [t, n] of items) {
       if (!n) continue;
       const tall = Math.max(2, (n / most) * height);
-      root.append(svg("rect", { x: ((t - from) / (to - from)) * W, y: height - tall, width, height: tall, class: name }));
+      root.append(
+        svg("rect", { x: ((t - from) / (to - from)) * W, y: height - tall, width, height: tall, class: name }),
+      );
     }
   }
   return root;

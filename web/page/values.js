@@ -38,9 +38,23 @@ export function flatten(data) {
 /** A control to type a value of that type into. */
 export function control(type, multiple, value) {
   if (multiple) return h("textarea", { name: "value", value: value ?? '{"0": }', spellcheck: "false" });
-  if (type === "boolean") return select("value", [["true", "true"], ["false", "false"]], String(value ?? true));
+  if (type === "boolean")
+    return select(
+      "value",
+      [
+        ["true", "true"],
+        ["false", "false"],
+      ],
+      String(value ?? true),
+    );
   if (type === "integer" || type === "unsigned" || type === "float")
-    return h("input", { name: "value", inputmode: type === "float" ? "decimal" : "numeric", required: true, pattern: "-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?", value: value ?? "" });
+    return h("input", {
+      name: "value",
+      inputmode: type === "float" ? "decimal" : "numeric",
+      required: true,
+      pattern: "-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?",
+      value: value ?? "",
+    });
   if (type === "time") return h("input", { name: "value", type: "datetime-local", step: 1, required: true });
   return h("input", { name: "value", value: value ?? "", maxlength: 4096 });
 }
