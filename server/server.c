@@ -31,17 +31,20 @@
 
 enum { SETTLE_AFTER_MS = 300000 };
 
-/* A storm of handshakes or registrations leaves a heap full of holes, between what their sessions keep. malloc would use
- * them again, and they are many times what a sleeping device costs; so their pages go back to the system, five minutes
- * after the first one, when also the messages of the storm are forgotten (RFC 7252 §4.8.2). */
+/* A storm of handshakes or registrations leaves a heap full of holes. malloc would use them again, and they are many
+ * times what a sleeping device costs; so their pages go back to the system, five minutes after the storm has begun and
+ * once more five minutes after its end, when also its messages are forgotten (RFC 7252 §4.8.2). */
 static void on_settle(struct timer *timer, void *arg) {
-    (void)timer, (void)arg;
+    struct server *server = arg;
     malloc_trim(0);
+    if (server->settled_ms > server->wheel.now_ms)
+        timer_schedule(&server->wheel, timer, server->settled_ms, on_settle);
 }
 
 void server_settle_later(struct server *server) {
+    server->settled_ms = clock_now_ms(&server->clock) + SETTLE_AFTER_MS;
     if (!timer_is_scheduled(&server->settle))
-        timer_schedule(&server->wheel, &server->settle, clock_now_ms(&server->clock) + SETTLE_AFTER_MS, on_settle);
+        timer_schedule(&server->wheel, &server->settle, server->settled_ms, on_settle);
 }
 
 /* ---- what the layers below report ---- */

@@ -75,6 +75,7 @@ struct server {
     uint64_t reserved_observation_id;  /* likewise */
     uint64_t heartbeat_s;              /* second of protocol time of the last heartbeat */
     struct timer settle;               /* gives memory back, some time after handshakes (server_settle_later) */
+    uint64_t settled_ms;               /* when the last of them is so long ago */
     struct timer flush;                /* writes changes to the store (persist.h) */
     uint32_t *dirty;                   /* slots of registrations with changes that the store does not have yet */
     size_t dirty_count, dirty_cap;

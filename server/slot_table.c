@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHARD_BITS = 8, CAPACITY_MIN = 8 };
+enum { SHARD_BITS = 6, CAPACITY_MIN = 8 };
 
 _Static_assert(SLOT_TABLE_SHARDS == 1 << SHARD_BITS, "a hash chooses a shard by its first SHARD_BITS");
 

@@ -1,11 +1,12 @@
 /* A hash table from keyed hashes to slots of a slab. It keeps 8 bytes an entry, the slot and 32 bits of the hash, and
  * never sees a key: a search yields the slots whose hash fits, and the caller compares.
  *
- * The first 8 bits of the hash choose one of 256 shards, which grow by themselves: with a million entries the longest
- * pause is that of moving 4000. A shard is an open-addressing table that fills up to 4/5 and grows by half, so an entry
- * costs 10 to 15 bytes. The home of an entry is its remaining hash × capacity / 2^32 (Lemire, 2016): any capacity will
- * do, and homes rise with the hash whatever the capacity, so growing goes through old and new memory from front to back
- * without a look at the slots. Collisions probe the next places; a removal closes its gap, so there are no tombstones.
+ * The first 6 bits of the hash choose one of 64 shards, which grow by themselves: with a million entries the longest
+ * pause is that of moving 16,000. A shard is an open-addressing table that fills up to 4/5 and grows by half, so an
+ * entry costs 10 to 15 bytes; holes that growing shards leave in the heap are fewer the fewer they are. The home of an
+ * entry is its remaining hash × capacity / 2^32 (Lemire, 2016): any capacity will do, and homes rise with the hash
+ * whatever the capacity, so growing goes through old and new memory from front to back without a look at the slots.
+ * Collisions probe the next places; a removal closes its gap, so there are no tombstones.
  */
 #ifndef BERTH_SERVER_SLOT_TABLE_H
 #define BERTH_SERVER_SLOT_TABLE_H
@@ -27,7 +28,7 @@ struct slot_shard {
     uint32_t count;
 };
 
-enum { SLOT_TABLE_SHARDS = 256 };
+enum { SLOT_TABLE_SHARDS = 64 };
 
 /* Zero it before first use. */
 struct slot_table {
