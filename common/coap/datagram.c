@@ -42,6 +42,29 @@ static void leave(struct coap_exchange *exchange, bool heard) {
     exchange_close(exchange);
 }
 
+/* RFC 7252 §11.3: an answer to a forged address would be an attack on whoever is there. What a protected request has
+ * caused, nobody forges. */
+static bool is_too_much(const struct coap_exchange *exchange, struct slice datagram) {
+    return exchange->open->inner == NULL && !peer_is_proven(exchange->peer) &&
+           datagram.len > (size_t)PEER_AMPLIFICATION * exchange->asked_len;
+}
+
+/* Instead: an error without its text; else whoever asks is to show first that it receives there (RFC 9175 §2.4). */
+static struct slice say_less(struct coap_exchange *exchange, struct coap_message *message,
+                             uint8_t bytes[COAP_MESSAGE_MAX]) {
+    struct coap_peer *peer = exchange->peer;
+    struct coap_message challenge;
+    uint8_t value[ECHO_LEN];
+    if (COAP_CODE_CLASS(message->code) != 2) {
+        message->payload = SLICE_NONE;
+        return encode(peer, message, bytes);
+    }
+    echo_make(peer->endpoint, peer->link, clock_now_ms(peer->endpoint->clock), value);
+    coap_message_init(&challenge, message->type, COAP_4_01_UNAUTHORIZED, message->mid, message->token);
+    coap_option_add(&challenge, COAP_ECHO, slice_of(value, sizeof value));
+    return encode(peer, &challenge, bytes);
+}
+
 static void answer(struct coap_exchange *exchange, struct coap_message *message) {
     struct coap_peer *peer = exchange->peer;
     bool separate = exchange->state == EXCHANGE_ACKED;
@@ -53,6 +76,8 @@ static void answer(struct coap_exchange *exchange, struct coap_message *message)
 
     uint8_t bytes[COAP_MESSAGE_MAX];
     struct slice datagram = encode(peer, message, bytes);
+    if (is_too_much(exchange, datagram))
+        datagram = say_less(exchange, message, bytes);
     if (datagram.len == 0) {
         peer_oddity(peer, true, "the answer does not fit into a message");
         struct coap_message error;
@@ -158,8 +183,9 @@ static void take_response(struct coap_peer *peer, struct coap_message *response,
         return; /* not an Empty message: ignored */
     case COAP_ACK:
         /* Unknown Message IDs, wrong tokens and critical options alike: not our answer, the exchange goes on. */
-        if (transmission_find(peer, response->mid) != NULL && coap_options_judge(response, &peer->endpoint->rules) == 0)
-            call_take_response(peer, response);
+        if (transmission_find(peer, response->mid) != NULL &&
+            coap_options_judge(response, &peer->endpoint->rules) == 0 && call_take_response(peer, response))
+            peer_prove(peer);
         return;
     case COAP_CON:
     case COAP_NON:
@@ -180,11 +206,14 @@ static void take_empty(struct coap_peer *peer, const struct coap_message *messag
     case COAP_NON:
         return;
     case COAP_ACK:
-        transmission_answered(peer, message->mid, TRANSMISSION_ACKNOWLEDGED);
+        if (transmission_answered(peer, message->mid, TRANSMISSION_ACKNOWLEDGED))
+            peer_prove(peer);
         return;
     case COAP_RST:
         endpoint->counters.resets_in++;
-        if (!transmission_answered(peer, message->mid, TRANSMISSION_RESET))
+        if (transmission_answered(peer, message->mid, TRANSMISSION_RESET))
+            peer_prove(peer);
+        else
             notify_take_reset(peer, message->mid);
         return;
     }
@@ -256,6 +285,7 @@ static void receive(struct coap_endpoint *endpoint, struct link *link, struct sl
     if (peer == NULL)
         return;
     peer->busy++;
+    peer->heard += datagram.len;
     dispatch(peer, &message, result, datagram);
     peer->busy--;
     peer_settle(peer);

@@ -138,14 +138,16 @@ static bool has_bad_hop_limit(const struct coap_message *request) {
 static bool challenge(struct coap_exchange *exchange, const struct coap_message *request) {
     struct coap_peer *peer = exchange->peer;
     struct coap_endpoint *endpoint = peer->endpoint;
-    if (!endpoint->params.echo_challenge || peer->link->verified)
+    const struct coap_option *echo = peer->link->verified ? NULL : coap_option_find(request, COAP_ECHO);
+    if (peer->link->verified || (!endpoint->params.echo_challenge && echo == NULL))
         return false;
     uint64_t now_ms = clock_now_ms(endpoint->clock);
-    const struct coap_option *echo = coap_option_find(request, COAP_ECHO);
     if (echo != NULL && echo_check(endpoint, peer->link, now_ms, echo->value)) {
         peer->link->verified = true;
         return false;
     }
+    if (!endpoint->params.echo_challenge)
+        return false;
     uint8_t value[ECHO_LEN];
     struct coap_message response;
     echo_make(endpoint, peer->link, now_ms, value);

@@ -85,6 +85,7 @@ struct coap_exchange *exchange_add(struct coap_peer *peer, const struct coap_mes
         return NULL;
     exchange->peer = peer;
     exchange->mid = message->mid;
+    exchange->asked_len = datagram.len < UINT16_MAX ? (uint16_t)datagram.len : UINT16_MAX;
     exchange->type = (uint8_t)message->type;
     exchange->state = EXCHANGE_OPEN;
     exchange->is_response = !coap_code_is_request(message->code);

@@ -93,9 +93,20 @@ uint8_t peer_next_token(struct coap_peer *peer) {
     return peer->link->next_token++;
 }
 
+bool peer_is_proven(const struct coap_peer *peer) {
+    const struct link *link = peer->link;
+    return link->verified || link->is_protected || link->listener == NULL || link->listener->transport != LINK_UDP ||
+           address_is_loopback(&link->peer);
+}
+
+void peer_prove(struct coap_peer *peer) {
+    peer->link->verified = true;
+}
+
 void peer_send(struct coap_peer *peer, struct slice datagram) {
     if (peer->link->closed)
         return;
+    peer->said += datagram.len;
     peer->endpoint->counters.messages_out++;
     peer->endpoint->counters.bytes_out += datagram.len;
     if (peer->endpoint->divert != NULL)

@@ -53,6 +53,7 @@ struct coap_peer {
     struct notification *notifications; /* newest first */
     struct coap_binding binding; /* of what a protected peer is sent: set by a request, needed by a notification */
     uint8_t *echo;               /* length byte and value to send in the next request (RFC 9175 §2.3), or NULL */
+    uint64_t heard, said;        /* bytes of messages, while its address is not proven */
     uint32_t exchange_count, call_count, transfer_count, notification_count;
     uint32_t busy; /* callbacks under way that use this peer: it is not freed */
 };
@@ -61,6 +62,15 @@ struct coap_peer {
 
 /* The state for `link`, made when there is none; NULL when out of memory. */
 struct coap_peer *peer_of(struct coap_endpoint *endpoint, struct link *link);
+
+/* Whether it receives at its address: it has answered a message or an Echo (RFC 9175 §2.3), or its transport or a loopback
+ * address tells. To others is sent at most PEER_AMPLIFICATION times what came from them (RFC 7252 §11.3), of what they
+ * cause by themselves: answers, and messages that are sent again. */
+enum { PEER_AMPLIFICATION = 3 };
+bool peer_is_proven(const struct coap_peer *peer);
+
+/* It has answered a message that only its address was told. */
+void peer_prove(struct coap_peer *peer);
 
 /* Free it when nothing needs it any more. */
 void peer_settle(struct coap_peer *peer);
@@ -206,6 +216,7 @@ struct coap_exchange {
     uint32_t content; /* hash of the datagram, to tell a repeated message from a reused Message ID */
     uint16_t mid;
     uint16_t reply_len;
+    uint16_t asked_len; /* bytes of the request's message */
     uint8_t type, state;
     bool is_response; /* of theirs to a call of ours */
     union {

@@ -255,10 +255,32 @@ bool transfer_take_block(struct coap_exchange *exchange, const struct coap_messa
 
 /* ---- downloads ---- */
 
+/* Bytes of payload that the answer may have: for a peer whose address is not proven so few that it is no more than
+ * PEER_AMPLIFICATION times the request. */
+static size_t payload_room(const struct coap_exchange *exchange) {
+    enum { HEAD = 4 + 5 + 3 + 4 + 5 + 1 }; /* beside the token: ETag, Content-Format, Block2, Size2 */
+    size_t room = (size_t)PEER_AMPLIFICATION * exchange->asked_len, head = HEAD + exchange->open->token_len;
+    if (peer_is_proven(exchange->peer))
+        return SIZE_MAX;
+    return room > head ? room - head : 0;
+}
+
 static uint8_t granted_szx(const struct coap_exchange *exchange) {
     uint8_t szx = peer_szx_max(exchange->peer);
     const struct open_request *request = exchange->open;
-    return request->has_block2 && request->block2.szx < szx ? request->block2.szx : szx;
+    if (request->has_block2 && request->block2.szx < szx)
+        szx = request->block2.szx;
+    while (szx > 0 && coap_block_size(szx) > payload_room(exchange))
+        szx--;
+    return szx;
+}
+
+/* The block that begins where the one that was asked for does. */
+static uint32_t granted_num(const struct coap_exchange *exchange, uint8_t szx) {
+    const struct coap_block *asked = &exchange->open->block2;
+    if (!exchange->open->has_block2)
+        return 0;
+    return (uint32_t)((uint64_t)asked->num * coap_block_size(asked->szx) / coap_block_size(szx));
 }
 
 /* Our own Block1 option of the answer: the block that was taken, in the size we prefer (RFC 7959 §2.3). */
@@ -319,7 +341,8 @@ void transfer_respond(struct coap_exchange *exchange, const struct coap_message 
     bool has_content = COAP_CODE_CLASS(response->code) == 2 && response->payload.len > 0;
     uint8_t szx = granted_szx(exchange);
     bool large = response->payload.len > (request->has_block2 ? peer_block_span(peer, szx, RESPONSE_HEAD_MAX)
-                                                              : peer_payload_max(peer, RESPONSE_HEAD_MAX));
+                                                              : peer_payload_max(peer, RESPONSE_HEAD_MAX)) ||
+                 response->payload.len > payload_room(exchange);
     if (!has_content || (!large && !request->has_block2)) {
         struct coap_message whole = *response;
         struct coap_uint block1, size2;
@@ -340,7 +363,7 @@ void transfer_respond(struct coap_exchange *exchange, const struct coap_message 
     if (transfer != NULL)
         drop(transfer);
     transfer = large && may_hold(peer->endpoint, whole->size) ? add(peer, TRANSFER_DOWNLOAD, request->key) : NULL;
-    uint32_t num = request->has_block2 ? request->block2.num : 0;
+    uint32_t num = granted_num(exchange, szx);
     uint64_t digest = hash_slice(&peer->endpoint->key, whole->payload);
     if (transfer != NULL) {
         transfer->response = whole;
@@ -357,7 +380,7 @@ void transfer_respond_source(struct coap_exchange *exchange, const struct coap_m
                              const struct coap_source *source) {
     const struct open_request *request = exchange->open;
     uint8_t szx = granted_szx(exchange);
-    uint32_t num = request->has_block2 ? request->block2.num : 0;
+    uint32_t num = granted_num(exchange, szx);
     size_t span = peer_block_span(exchange->peer, szx, RESPONSE_HEAD_MAX);
     uint64_t offset = (uint64_t)num * coap_block_size(szx);
     struct coap_message part = *response;
@@ -423,6 +446,7 @@ bool transfer_serve(struct coap_exchange *exchange) {
     if (transfer == NULL)
         return false;
     keep_alive(transfer);
-    answer_block(exchange, transfer->response, transfer->digest, exchange->open->block2.num, granted_szx(exchange));
+    uint8_t szx = granted_szx(exchange);
+    answer_block(exchange, transfer->response, transfer->digest, granted_num(exchange, szx), szx);
     return true;
 }

@@ -35,7 +35,10 @@ static void on_timer(struct timer *timer, void *arg) {
     transmission->timeout_ms *= 2;
     endpoint->counters.retransmissions++;
     timer_schedule(endpoint->wheel, timer, timer->due_ms + transmission->timeout_ms, on_timer);
-    peer_send(transmission->peer, slice_of(transmission->bytes, transmission->len));
+    struct coap_peer *peer = transmission->peer;
+    /* Who has said nothing yet has not caused it. */
+    if (peer_is_proven(peer) || peer->heard == 0 || peer->said + transmission->len <= PEER_AMPLIFICATION * peer->heard)
+        peer_send(peer, slice_of(transmission->bytes, transmission->len));
 }
 
 struct transmission *transmission_start(struct coap_peer *peer, uint16_t mid, struct slice datagram,

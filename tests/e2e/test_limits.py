@@ -222,6 +222,7 @@ CONSTANTS = {
 ELSEWHERE = {
     "database cannot be written": "test_disk.py",
     "memory of all of them": "an option",
+    "bytes to a CoAP peer": "test_amplification.py",
     "bytes to a new address": "RFC 9146 §6: a factor of its own in test_dtls.py",
     "records of a DTLS session that do not verify": "RFC 9147 §4.5.3, in test_record.c",
     "requests for a device whose connection": "the awake window's default, and the calls of a device",
