@@ -310,10 +310,13 @@ static enum firmware_refusal may_upload(const struct firmware_images *images, st
 struct firmware_upload *firmware_upload_begin(struct firmware_images *images, struct slice name,
                                               enum firmware_refusal *refusal) {
     *refusal = may_upload(images, name);
-    struct firmware_upload *upload = *refusal == FIRMWARE_ACCEPTED ? calloc(1, sizeof *upload) : NULL;
-    if (upload == NULL)
+    struct firmware_upload *upload = NULL;
+    if (*refusal != FIRMWARE_ACCEPTED)
         return NULL;
     *refusal = FIRMWARE_DISK;
+    upload = calloc(1, sizeof *upload);
+    if (upload == NULL)
+        return NULL;
     memcpy(upload->name, name.data, name.len);
     snprintf(upload->path, sizeof upload->path, "upload-%llu", (unsigned long long)images->next_upload++);
     upload->directory = open_directory(images, true) ? dup(images->directory) : -1;

@@ -36,6 +36,11 @@ static bool fail(struct object_list *list, const char *what, size_t at) {
     return false;
 }
 
+static bool fail_memory(struct object_list *list, size_t at) {
+    list->out_of_memory = true;
+    return fail(list, "out of memory", at);
+}
+
 static void tolerate(struct object_list *list, const char *what) {
     if (list->oddity == NULL)
         list->oddity = what;
@@ -162,7 +167,7 @@ static bool add_link(struct builder *builder, const struct link_format_link *lin
     if (is_root) {
         if (link_format_find(link, "rt", &rt) && rt.len > 0 && !names_lwm2m_root(rt))
             tolerate(list, "the root link has another rt than oma.lwm2m");
-        return add_entry(builder, &entry) || fail(list, "out of memory", at);
+        return add_entry(builder, &entry) || fail_memory(list, at);
     }
     if (root_len > 0 && target.len > root_len && memcmp(target.data, list->root, root_len) == 0 &&
         target.data[root_len] == '/')
@@ -179,7 +184,7 @@ static bool add_link(struct builder *builder, const struct link_format_link *lin
     if (link_format_find(link, "ver", &ver) && !looks_like_version(ver))
         tolerate(list, "an object version is none");
     entry.removed = mode == OBJECT_LIST_DELTA && is_removal(link);
-    return add_entry(builder, &entry) || fail(list, "out of memory", at);
+    return add_entry(builder, &entry) || fail_memory(list, at);
 }
 
 static bool add_links(struct builder *builder, struct slice text, enum object_list_mode mode) {
@@ -328,7 +333,7 @@ static bool write_list(struct builder *builder, size_t cap) {
     struct object_list *list = builder->list;
     list->text = malloc(cap);
     if (list->text == NULL)
-        return fail(list, "out of memory", 0);
+        return fail_memory(list, 0);
     struct buffer out = buffer_over(list->text, cap);
     qsort(builder->entries, builder->count, sizeof *builder->entries, compare_entries);
     put_links(&out, builder->entries, builder->count);

@@ -20,6 +20,7 @@ struct object_list {
     const char *oddity;  /* a deviation that was tolerated, or NULL */
     const char *warning; /* nothing wrong, but unusual, or NULL */
     char error[96];      /* when building failed: what is wrong and where */
+    bool out_of_memory;  /* and that it is not the sender's fault */
 };
 
 /* Build from `announced` and what was known before (canonical, may be empty, with its root). False: list->error is set

@@ -215,13 +215,19 @@ static bool check_register(struct server *server, const struct coap_request *req
            pass_oddity(server, request, p->endpoint, parameter_oddity(p));
 }
 
+static void refuse_list(struct server *server, const struct coap_request *request, struct slice endpoint,
+                        const struct object_list *list) {
+    uint8_t code = list->out_of_memory ? COAP_5_03_SERVICE_UNAVAILABLE : COAP_4_00_BAD_REQUEST;
+    refuse_request(server, request, endpoint, code, list->error);
+}
+
 void register_request(struct server *server, const struct coap_request *request) {
     struct registration_parameters p;
     if (!check_register(server, request, &p))
         return;
     struct object_list list;
     if (!object_list_build(&list, request->body, SLICE_NONE, SLICE_NONE, OBJECT_LIST_WHOLE)) {
-        refuse_request(server, request, p.endpoint, COAP_4_00_BAD_REQUEST, list.error);
+        refuse_list(server, request, p.endpoint, &list);
         return;
     }
     if (!pass_oddity(server, request, p.endpoint, list.oddity)) {
@@ -413,7 +419,7 @@ void register_update(struct server *server, const struct coap_request *request, 
     }
     if (request->body.len > 0 && !object_list_build(&list, request->body, registration_links(r), registration_root(r),
                                                     profile_update_mode((enum client_profile)r->profile))) {
-        refuse_request(server, request, endpoint, COAP_4_00_BAD_REQUEST, list.error);
+        refuse_list(server, request, endpoint, &list);
         return;
     }
     if (!pass_oddity(server, request, endpoint, message_oddity(request->message)) ||

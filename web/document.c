@@ -7,6 +7,24 @@
 
 #include "common/base/duration.h"
 
+static bool ran_out;
+
+static void *allocate(size_t size) {
+    void *memory = malloc(size);
+    ran_out = ran_out || memory == NULL;
+    return memory;
+}
+
+void document_watch_memory(void) {
+    json_set_alloc_funcs(allocate, free);
+}
+
+bool document_ran_out(void) {
+    bool has = ran_out;
+    ran_out = false;
+    return has;
+}
+
 static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
 
 /* Length of the well-formed UTF-8 character at `at`, or 0. */

@@ -9,6 +9,13 @@
 
 enum { DOCUMENT_DEPTH_MAX = 32 };
 
+/* Have it noticed when memory runs out within Jansson, which tells that like a fault of the document. Call it before any
+ * document is made. */
+void document_watch_memory(void);
+
+/* Whether that has happened since this was last asked. */
+bool document_ran_out(void);
+
 /* A string of bytes from outside. What is not UTF-8 in it becomes U+FFFD, one for each byte that does not fit. */
 json_t *document_text(struct slice bytes);
 

@@ -103,6 +103,10 @@ static void send_detail(struct http_request *request, enum problem_kind kind, js
                         const char *format, va_list args) {
     char detail[DETAIL_MAX];
     int len = vsnprintf(detail, sizeof detail, format, args);
+    if (kinds[kind].status < 500 && document_ran_out()) { /* it only looks like the client's fault */
+        kind = PROBLEM_OVERLOADED;
+        len = snprintf(detail, sizeof detail, "The server is out of memory.");
+    }
     size_t used = len < 0 ? 0 : (size_t)len < sizeof detail ? (size_t)len : sizeof detail - 1;
     document_send(request, kinds[kind].status, "application/problem+json", headers,
                   problem_document(kind, members, slice_of(detail, used)));

@@ -10,6 +10,7 @@
 #include "server/own_pki.h"
 #include "server/private_file.h"
 #include "web/api.h"
+#include "web/document.h"
 #include "web/http.h"
 #include "web/http_tls.h"
 #include "web/inner.h"
@@ -87,6 +88,7 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
     const struct route *route = NULL;
 
     clock_update(&call.web->server->clock);
+    document_ran_out(); /* of what was before */
     if (slice_is(request->path, "*") && strcmp(request->method, "OPTIONS") == 0) {
         send_options(request, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         return;
@@ -292,6 +294,7 @@ static void web_end(struct web *web) {
 }
 
 struct web *web_start(struct server *server, char *error, size_t error_size) {
+    document_watch_memory();
     struct web *web = calloc(1, sizeof *web);
     const struct route_table *const tables[] = {&api_routes, &leshan_routes, &pelion_routes};
     char *openapi = openapi_write(tables, sizeof tables / sizeof tables[0]);

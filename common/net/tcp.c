@@ -23,6 +23,9 @@ struct tcp_port {
     struct address address;
     unsigned open_handles; /* its own and its connections', until their close callbacks */
     bool closing, has_listener;
+    bool must_turn_away; /* a connection waits until `spare` has closed */
+    bool spare_is_used;
+    uv_tcp_t spare; /* takes a connection when there is no memory for another handle */
     char read_buffer[READ_BYTES];
 };
 
@@ -246,15 +249,36 @@ static void turn_away_closed(uv_handle_t *handle) {
     port_handle_closed(port);
 }
 
-static void turn_away(struct tcp_port *port) {
-    uv_tcp_t *handle = malloc(sizeof *handle);
-    if (handle == NULL)
-        return;
+static void take_to_close(struct tcp_port *port, uv_tcp_t *handle, uv_close_cb closed) {
     uv_tcp_init(port->listener.loop, handle);
     handle->data = port;
     port->open_handles++;
     uv_accept((uv_stream_t *)&port->listener, (uv_stream_t *)handle);
-    uv_close((uv_handle_t *)handle, turn_away_closed);
+    uv_close((uv_handle_t *)handle, closed);
+}
+
+static void spare_closed(uv_handle_t *handle) {
+    struct tcp_port *port = handle->data;
+    port->spare_is_used = false;
+    if (port->must_turn_away && !port->closing) {
+        port->must_turn_away = false;
+        port->spare_is_used = true;
+        take_to_close(port, &port->spare, spare_closed);
+    }
+    port_handle_closed(port);
+}
+
+/* libuv listens no more until the connection is taken: that may not depend on memory. */
+static void turn_away(struct tcp_port *port) {
+    uv_tcp_t *handle = malloc(sizeof *handle);
+    if (handle != NULL) {
+        take_to_close(port, handle, turn_away_closed);
+    } else if (port->spare_is_used) {
+        port->must_turn_away = true;
+    } else {
+        port->spare_is_used = true;
+        take_to_close(port, &port->spare, spare_closed);
+    }
 }
 
 static void add_connection(struct tcp_port *port, struct tcp_connection *connection) {

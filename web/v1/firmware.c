@@ -175,6 +175,10 @@ static bool is_url(struct slice url) {
 void v1_firmware_put(const struct call *call) {
     struct image_put *put = call->request->arg;
     struct slice url = query_get(&call->query, "url");
+    if (call->request->take == NULL && call->request->body.len > 0) {
+        problem_send(call->request, PROBLEM_OVERLOADED, "The server is out of memory.");
+        return;
+    }
     if (call->request->take == NULL) {
         problem_send(call->request, PROBLEM_BAD_REQUEST, "%s",
                      firmware_name_good(call->args[0]) ? "An image has one byte at least." : name_rule);
