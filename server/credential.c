@@ -14,6 +14,7 @@
 #include "common/base/cbor.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
+#include "common/base/random.h"
 #include "common/base/slab.h"
 #include "server/slot_table.h"
 
@@ -24,6 +25,7 @@ enum {
     PLAIN_FORM = 1,                         /* the first number in what is sealed */
     CONTEXT_MAX = CREDENTIAL_ENDPOINT_MAX + 32,
     SLOTS_MIN = 64,
+    LINEAGE_MAX = INT32_MAX,
     TEXT_COUNT = 6,
     IDENTITY_TEXT = 1, /* which of them it is */
     VIEWS = 32,        /* a power of two */
@@ -31,6 +33,7 @@ enum {
 
 struct entry {
     uint32_t slot;
+    uint32_t lineage;
     uint8_t mode, services; /* enum credential_mode; services 0: waits for its commit */
     uint8_t aead;
     bool given : 1, has_fingerprint : 1, sha_512 : 1; /* sha_512: OSCORE's hkdf */
@@ -150,6 +153,7 @@ static struct entry *entry_new(struct credentials *all, const struct credential 
     struct slice *texts[TEXT_COUNT];
     list_texts(&copy, texts);
     struct entry head = {.slot = SLOT_NONE,
+                         .lineage = copy.lineage,
                          .mode = (uint8_t)copy.mode,
                          .services = (uint8_t)copy.services,
                          .aead = copy.aead,
@@ -180,6 +184,7 @@ static struct credential credential_of(const struct entry *e) {
                            .services = e->services,
                            .aead = e->aead,
                            .given = e->given,
+                           .lineage = e->lineage,
                            .has_fingerprint = e->has_fingerprint,
                            .hkdf = e->sha_512 ? OSCORE_HKDF_SHA_512 : OSCORE_HKDF_SHA_256};
     struct slice *texts[TEXT_COUNT];
@@ -415,11 +420,12 @@ static struct slice context_of(struct slice endpoint, uint32_t mode, uint32_t se
     return buffer_slice(&context);
 }
 
-/* [form, identity, key, fingerprint, sender ID, salt, ID context, AEAD, HKDF] in CBOR; older rows have no HKDF. */
+/* [form, identity, key, fingerprint, sender ID, salt, ID context, AEAD, HKDF, lineage] in CBOR; older rows end before
+ * HKDF or before the lineage. */
 static bool seal_row(struct seal *seal, const struct credential *c, unsigned services, struct buffer *out) {
     uint8_t plain_memory[PLAIN_MAX], context[CONTEXT_MAX];
     struct buffer plain = buffer_over(plain_memory, sizeof plain_memory);
-    cbor_put_array(&plain, 9);
+    cbor_put_array(&plain, 10);
     cbor_put_unsigned(&plain, PLAIN_FORM);
     cbor_put_bytes(&plain, c->identity);
     cbor_put_bytes(&plain, c->key);
@@ -429,6 +435,7 @@ static bool seal_row(struct seal *seal, const struct credential *c, unsigned ser
     cbor_put_bytes(&plain, c->id_context);
     cbor_put_unsigned(&plain, c->aead);
     cbor_put_unsigned(&plain, c->hkdf);
+    cbor_put_unsigned(&plain, c->lineage);
     bool sealed = !plain.overflow &&
                   seal_close(seal, context_of(c->endpoint, c->mode, services, context), buffer_slice(&plain), out);
     mbedtls_platform_zeroize(plain_memory, sizeof plain_memory);
@@ -459,10 +466,14 @@ static bool read_plain(struct slice plain, struct credential *c) {
         return false;
     c->aead = (uint8_t)item.number;
     if (cbor_more(&reader)) {
-        if (!cbor_read(&reader, &item) || item.type != CBOR_UNSIGNED || item.number > OSCORE_HKDF_SHA_512 ||
-            cbor_more(&reader))
+        if (!cbor_read(&reader, &item) || item.type != CBOR_UNSIGNED || item.number > OSCORE_HKDF_SHA_512)
             return false;
         c->hkdf = (enum oscore_hkdf)item.number;
+    }
+    if (cbor_more(&reader)) {
+        if (!cbor_read(&reader, &item) || item.type != CBOR_UNSIGNED || item.number > LINEAGE_MAX || cbor_more(&reader))
+            return false;
+        c->lineage = (uint32_t)item.number;
     }
     if (!cbor_at_end(&reader))
         return false;
@@ -695,6 +706,16 @@ bool credentials_would_create(const struct credentials *all, const struct creden
     return !has_affected(all, credential->endpoint, credential->mode, credential->services);
 }
 
+/* Of the one whose place it takes, or a new one. */
+static uint32_t lineage_for(const struct credentials *all, const struct credential *credential) {
+    struct entry_search search = entries_of(all, credential->endpoint);
+    for (const struct entry *e; (e = next_of(&search)) != NULL;) {
+        if (!e->given && is_affected(e, credential->mode, credential->services))
+            return e->lineage;
+    }
+    return 1 + (uint32_t)random_below(LINEAGE_MAX);
+}
+
 enum credential_result credentials_put(struct credentials *all, const struct credential *credential,
                                        store_done_fn *done, void *arg) {
     if (is_changing(all, credential->endpoint))
@@ -704,6 +725,7 @@ enum credential_result credentials_put(struct credentials *all, const struct cre
     struct credential pending = *credential;
     pending.services = 0;
     pending.given = false;
+    pending.lineage = lineage_for(all, credential);
     struct change *change = change_new(all, credential->endpoint, credential->mode, credential->services, done, arg);
     struct entry *e = entry_new(all, &pending);
     if (change == NULL || e == NULL || !add_entry(all, e)) {

@@ -42,6 +42,9 @@ struct credential {
     uint8_t aead;                             /* OSCORE: COSE's number of the algorithm: 10 is AES-CCM-16-64-128 */
     enum oscore_hkdf hkdf;                    /* OSCORE */
     bool given;                               /* by an option of the program (--psk), and not stored */
+    /* Handed on to what takes its place, and drawn anew (31 bits, not 0) where there was none: what rested on one that
+     * was deleted does not rest on another that comes later. 0: given, or older than lineages. Set by credentials_put. */
+    uint32_t lineage;
 };
 
 struct credentials;

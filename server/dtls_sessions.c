@@ -21,6 +21,7 @@ enum {
     UNCOMMITTED_MAX = 1024,
     SESSION_ID_BYTES = 32, /* of ours; a client that sends another length has it from elsewhere */
     FLAG_PINNED = 1,       /* the certificate was good because a credential has its fingerprint */
+    LINEAGE_SHIFT = 1,     /* above it, in the flags: the lineage of the credential */
     PLAIN_FORM = 1,
     PLAIN_MAX = DTLS_RESUME_SECRET_MAX + DTLS_IDENTITY_MAX + 80,
     CONTEXT_MAX = 16 + 2 * SESSION_ID_BYTES,
@@ -271,10 +272,24 @@ static struct slice context_of_session(uint64_t id, uint8_t memory[CONTEXT_MAX])
     return buffer_slice(&context);
 }
 
+/* The credential that an identity is good by; NULL: none. Most certificates are good without. */
+static const struct credential *credential_of(const struct dtls_sessions *sessions,
+                                              const struct link_identity *identity) {
+    const struct credentials *all = sessions->server->credentials;
+    if (identity->security == LINK_PSK)
+        return credentials_find_psk(all, identity->name, CREDENTIAL_EVERY_SERVICE);
+    if (identity->security == LINK_X509)
+        return credentials_find_fingerprint(all, identity->fingerprint, CREDENTIAL_EVERY_SERVICE);
+    return NULL;
+}
+
 static bool is_pinned(const struct dtls_sessions *sessions, const struct link_identity *identity) {
-    return identity->security == LINK_X509 &&
-           credentials_find_fingerprint(sessions->server->credentials, identity->fingerprint,
-                                        CREDENTIAL_EVERY_SERVICE) != NULL;
+    return identity->security == LINK_X509 && credential_of(sessions, identity) != NULL;
+}
+
+static uint32_t lineage_of(const struct dtls_sessions *sessions, const struct link_identity *identity) {
+    const struct credential *c = credential_of(sessions, identity);
+    return c == NULL ? 0 : c->lineage;
 }
 
 /* A session that is being saved. */
@@ -310,7 +325,8 @@ void dtls_sessions_save(struct dtls_sessions *sessions, struct link *link) {
         seal_close(sessions->server->seal, context_of_session(row.id, context), row.secret, &sealed)) {
         struct store_session session = {.state = state_of(&row),
                                         .listener = row.listener,
-                                        .flags = is_pinned(sessions, link->identity) ? FLAG_PINNED : 0,
+                                        .flags = lineage_of(sessions, link->identity) << LINEAGE_SHIFT |
+                                                 (is_pinned(sessions, link->identity) ? FLAG_PINNED : 0),
                                         .local = slice_of(&row.local, sizeof row.local),
                                         .sealed = buffer_slice(&sealed)};
         saving = saving_new(sessions, row.id);
@@ -350,6 +366,13 @@ void dtls_sessions_forget(struct dtls_sessions *sessions, struct link *link, uin
     enum store_result result = store_delete_sessions(sessions->server->store, &id, 1, on_forgotten, forgetting);
     if (result != STORE_OK)
         on_forgotten(forgetting, result);
+}
+
+/* Whether what a session rests on is what it rested on: without coaps, nobody ended it when its credential went. */
+static bool is_same_lineage(const struct dtls_sessions *sessions, const struct link_identity *identity, bool pinned,
+                            uint32_t lineage) {
+    bool rests = identity->security == LINK_PSK || pinned;
+    return !rests || lineage_of(sessions, identity) == lineage;
 }
 
 /* Whether what a session rests on is still there. */
@@ -407,7 +430,9 @@ static void load_session(void *arg, const struct store_session *stored) {
     if (link == NULL) {
         loading->skipped++;
         store_delete_sessions(server->store, &stored->state.id, 1, NULL, NULL);
-    } else if (!is_still_good(sessions, link->identity, (stored->flags & FLAG_PINNED) != 0)) {
+    } else if (!is_still_good(sessions, link->identity, (stored->flags & FLAG_PINNED) != 0) ||
+               !is_same_lineage(sessions, link->identity, (stored->flags & FLAG_PINNED) != 0,
+                                stored->flags >> LINEAGE_SHIFT)) {
         dtls_drop(link);
     }
 }
@@ -501,22 +526,25 @@ static struct slice context_of_resumption(struct slice session_id, uint8_t memor
     return buffer_slice(&context);
 }
 
-/* [form, security, name, fingerprint, pinned, secret] in CBOR. */
-static void put_plain(struct buffer *out, const struct link_identity *identity, bool pinned, struct slice secret) {
-    cbor_put_array(out, 6);
+/* [form, security, name, fingerprint, pinned, secret, lineage] in CBOR; older rows have no lineage. */
+static void put_plain(struct buffer *out, const struct link_identity *identity, bool pinned, uint32_t lineage,
+                      struct slice secret) {
+    cbor_put_array(out, 7);
     cbor_put_unsigned(out, PLAIN_FORM);
     cbor_put_unsigned(out, identity->security);
     cbor_put_bytes(out, identity->name);
     cbor_put_bytes(out, slice_of(identity->fingerprint, sizeof identity->fingerprint));
     cbor_put_unsigned(out, pinned);
     cbor_put_bytes(out, secret);
+    cbor_put_unsigned(out, lineage);
 }
 
 static bool read_item(struct cbor_reader *reader, enum cbor_type type, struct cbor_item *item) {
     return cbor_more(reader) && cbor_read(reader, item) && item->type == type;
 }
 
-static bool read_plain(struct slice plain, struct link_identity *identity, bool *pinned, struct slice *secret) {
+static bool read_plain(struct slice plain, struct link_identity *identity, bool *pinned, uint32_t *lineage,
+                       struct slice *secret) {
     struct cbor_reader reader = cbor_reader_over(plain, NULL);
     struct cbor_item item;
     if (!cbor_read(&reader, &item) || item.type != CBOR_ARRAY || !read_item(&reader, CBOR_UNSIGNED, &item) ||
@@ -535,6 +563,12 @@ static bool read_plain(struct slice plain, struct link_identity *identity, bool 
     if (!read_item(&reader, CBOR_BYTES, &item))
         return false;
     *secret = item.bytes;
+    *lineage = 0;
+    if (cbor_more(&reader)) {
+        if (!read_item(&reader, CBOR_UNSIGNED, &item) || item.number > UINT32_MAX)
+            return false;
+        *lineage = (uint32_t)item.number;
+    }
     return !cbor_more(&reader) && cbor_at_end(&reader);
 }
 
@@ -583,7 +617,7 @@ void dtls_sessions_resume_put(struct dtls_sessions *sessions, struct slice sessi
     uint8_t plain_memory[PLAIN_MAX], sealed_memory[PLAIN_MAX + SEAL_OVERHEAD], context[CONTEXT_MAX];
     struct buffer plain = buffer_over(plain_memory, sizeof plain_memory);
     struct buffer sealed = buffer_over(sealed_memory, sizeof sealed_memory);
-    put_plain(&plain, identity, is_pinned(sessions, identity), secret);
+    put_plain(&plain, identity, is_pinned(sessions, identity), lineage_of(sessions, identity), secret);
     uint64_t hashes = hash_identity(sessions, identity);
     bool fits = !plain.overflow && identity->name.len <= DTLS_IDENTITY_MAX;
     struct uncommitted *held = !fits ? NULL : hold_uncommitted(sessions, session_id, buffer_slice(&plain));
@@ -632,12 +666,13 @@ bool dtls_sessions_resume_get(struct dtls_sessions *sessions, struct slice sessi
     struct link_identity identity;
     struct slice kept;
     bool pinned = false;
+    uint32_t lineage;
     uint32_t slot = sessions->ring == NULL ? SLOT_NONE : find_slot(sessions, session_id);
     if (slot == SLOT_NONE || !read_resumption(sessions, session_id, &plain))
         return false;
     bool good = sessions->ring[slot].expires_ms > clock_now_ms(&sessions->server->clock) &&
-                read_plain(buffer_slice(&plain), &identity, &pinned, &kept) &&
-                is_still_good(sessions, &identity, pinned);
+                read_plain(buffer_slice(&plain), &identity, &pinned, &lineage, &kept) &&
+                is_still_good(sessions, &identity, pinned) && is_same_lineage(sessions, &identity, pinned, lineage);
     if (good)
         buffer_put_slice(secret, kept);
     else

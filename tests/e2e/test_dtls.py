@@ -628,6 +628,27 @@ def test_a_session_of_a_removed_credential_does_not_come_back(berth):
     assert berth.device("dev1")["security"] == {"mode": "psk", "identity": "dev1"}
 
 
+@pytest.mark.parametrize("deleted", [True, False])
+def test_sessions_come_back_after_a_start_without_coaps_unless_their_credential_was_deleted(
+    berth, start_berth, deleted
+):
+    add_psk(berth, "dev1")
+    peer = connect(berth, cid=b"")
+    device = register(berth, peer)
+    berth.stop()
+    without = start_berth(data=berth.data.name, listen=("coap://127.0.0.1:0",))
+    if deleted:
+        assert without.http("DELETE", "/v1/credentials/dev1").status == 204
+    add_psk(without, "dev1")  # what is put is another credential, or takes the place of the old one
+    without.stop()
+    berth.start()
+    peer.send(peer.message(POST, device.location))
+    berth.peer().ping()
+    answer = peer.receive(0.3 if deleted else 5)
+    assert (answer and answer.code_text) == (None if deleted else "2.04")
+    assert peer.resume().is_resumed is not deleted
+
+
 def test_REG_44_a_registration_survives_a_session_that_does_not(berth):
     """CBC sessions are not kept; the device makes a new one and goes on with its registration."""
     add_psk(berth, "dev1")
