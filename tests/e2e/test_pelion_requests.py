@@ -176,6 +176,19 @@ def test_what_a_device_answers(pelion, play, code, status):
     assert (answer["status"], answer["payload"]) == (status, "")
 
 
+def test_an_answer_may_come_before_the_channel_is_there(berth, pelion, play):
+    """A poll is begun by another thread than the one that asks."""
+    device = play()
+    id = id_of(pelion, device)
+    for name, leap in (("late", "11s"), ("early", "1s")):
+        assert post(pelion, id, name)[0] == 202
+        device.answer(device.expect(GET, "/3/0/0"), "2.05", TEXT, name.encode())
+        device.registered.update()  # the answer was taken
+        berth.leap(leap)
+    assert decoded(pelion.response("early")) == "early"
+    assert pelion.messages == {"async-responses": []}
+
+
 # ---- /v2/endpoints/{id}/{path} ----
 
 

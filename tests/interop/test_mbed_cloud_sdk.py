@@ -4,6 +4,7 @@ urllib3 before version 2, and names that Python 3.10 has moved."""
 import collections
 import collections.abc
 import inspect
+import json
 import time
 import warnings
 
@@ -23,6 +24,7 @@ if not hasattr(inspect, "getargspec"):
     inspect.getargspec = inspect.getfullargspec
 mbed_cloud = pytest.importorskip("mbed_cloud")
 
+from callback_receiver import Receiver
 from device_process import DeviceProcess
 
 
@@ -94,3 +96,23 @@ def test_subscribe_and_presubscribe(device, options, connect):
     [entry] = connect.list_presubscriptions()
     assert (entry.device_id, entry.resource_paths) == (id, ["/3442/0/125"])
     assert connect.list_device_subscriptions(id) == ["/3442/0/125"]
+
+
+def test_webhook(device, options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        connect = mbed_cloud.ConnectAPI(options)
+    id, receiver = the_id(options), Receiver()
+    try:
+        connect.update_webhook(receiver.url, headers={"authorization": "me"})
+        _, _, headers, document = receiver.requests.get(timeout=30)
+        assert (document, headers["Authorization"]) == ({}, "me")
+        hook = connect.get_webhook()
+        assert (hook.url, hook.headers) == (receiver.url, {"authorization": "me"})
+        answer = connect.get_resource_value_async(id, "/3442/0/110")
+        connect.notify_webhook_received(json.dumps(receiver.document()))
+        assert answer.wait(30) == "initial value"
+        connect.delete_webhook()
+        assert receiver.requests.empty()
+    finally:
+        receiver.close()

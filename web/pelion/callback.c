@@ -291,7 +291,7 @@ static void take_into_use(struct pelion_app *app, struct pelion_callback *callba
         callback_end(app->callback);
     }
     app->callback = callback;
-    app->channel = PELION_CALLBACK;
+    pelion_open_channel(app, PELION_CALLBACK);
     pelion_set_style(app, json_object_get(callback->document, "serialization"));
     deliver(callback);
 }

@@ -86,13 +86,17 @@ static size_t size_of(const json_t *json) {
 }
 
 static void tell(struct pelion_app *app, enum pelion_kind kind, json_t *json, size_t size) {
-    struct pelion_message *message = app->channel == PELION_NO_CHANNEL ? NULL : malloc(sizeof *message);
+    bool is_early = app->channel == PELION_NO_CHANNEL,
+         is_own = kind == PELION_RESPONSES || kind == PELION_NOTIFICATIONS;
+    struct pelion_message *message = is_early && !is_own ? NULL : malloc(sizeof *message);
     if (message == NULL)
         return;
     *message = (struct pelion_message){
         .kind = kind, .json = json_incref(json), .size = size, .ts_ms = clock_now_ms(&app->pelion->web->server->clock)};
     STAILQ_INSERT_TAIL(&app->queue, message, entry);
     app->queue_bytes += size;
+    while (is_early && app->queue_bytes > PELION_EARLY_BYTES_MAX)
+        drop_first(app);
     for (; app->queue_bytes > PELION_QUEUE_BYTES_MAX; app->dropped++)
         drop_first(app);
     if (app->dropped > 0)
@@ -105,9 +109,16 @@ static void tell(struct pelion_app *app, enum pelion_kind kind, json_t *json, si
         pelion_callback_wake(app->callback);
 }
 
+void pelion_open_channel(struct pelion_app *app, enum pelion_channel channel) {
+    uint64_t now_ms = clock_now_ms(&app->pelion->web->server->clock);
+    while (app->channel == PELION_NO_CHANNEL && !STAILQ_EMPTY(&app->queue) &&
+           now_ms - STAILQ_FIRST(&app->queue)->ts_ms > PELION_EARLY_MS)
+        drop_first(app);
+    app->channel = channel;
+}
+
 void pelion_tell(struct pelion_app *app, enum pelion_kind kind, json_t *json) {
-    if (app->channel != PELION_NO_CHANNEL)
-        tell(app, kind, json, size_of(json));
+    tell(app, kind, json, size_of(json));
     json_decref(json);
 }
 
@@ -290,7 +301,7 @@ void pelion_pull(const struct call *call) {
         pelion_send_text(call->request, 400, "");
         return;
     }
-    app->channel = PELION_PULL;
+    pelion_open_channel(app, PELION_PULL);
     if (app->poll != NULL) /* a client that polls again waits for the older one no more */
         pelion_send_text(end_poll(app), 409, "");
     if (!STAILQ_EMPTY(&app->queue)) {

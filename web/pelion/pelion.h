@@ -19,6 +19,8 @@ enum {
     PELION_APP_BUCKETS = 256,                 /* of a hash table */
     PELION_KEYS_MAX = 1024,                   /* made here, and those that were deleted */
     PELION_QUEUE_BYTES_MAX = 8 * 1024 * 1024, /* of a channel; the oldest messages go first */
+    PELION_EARLY_BYTES_MAX = 64 * 1024,       /* of what comes before there is a channel … */
+    PELION_EARLY_MS = 10000,                  /* … and how soon before it */
     PELION_PULL_MS = 30000,
     PELION_REQUESTS_MAX = 10000,        /* under way, of all devices … */
     PELION_REQUESTS_OF_DEVICE_MAX = 20, /* … and of one */
@@ -319,6 +321,9 @@ json_t *pelion_take_some(struct pelion_app *app, size_t max_bytes);
 /* Whether `serialization` may be what an application says about it; NULL is good. */
 bool pelion_style_is_good(const json_t *serialization);
 void pelion_set_style(struct pelion_app *app, json_t *serialization);
+/* There is a channel of that kind now. It is told what came just before: client code that begins a poll and asks something
+ * does not know which of the two arrives first. */
+void pelion_open_channel(struct pelion_app *app, enum pelion_channel channel);
 /* Close the channel: what waits in it is lost. */
 void pelion_close_channel(struct pelion_app *app);
 

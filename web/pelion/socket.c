@@ -205,7 +205,7 @@ void pelion_websocket_put(const struct call *call) {
         json_decref(body);
         return;
     }
-    app->channel = PELION_SOCKET;
+    pelion_open_channel(app, PELION_SOCKET);
     pelion_set_style(app, json_object_get(body, "serialization"));
     json_decref(body);
     pelion_store_and_send(app->pelion, call->request, is_new ? 201 : 200, channel_json(app));
