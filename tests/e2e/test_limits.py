@@ -169,15 +169,63 @@ CONSTANTS = {
         ("1 MiB", "web/leshan/stream.c", "STREAM_QUEUE_MAX"),
         ("600 s", "web/leshan/device.c", "TIMEOUT_MAX_S", 1000),
     ],
+    "counts over time": [("1 hour", "web/counts.h", "COUNTS_STEPS", 10000)],
+    "cipher suites shown": [("64", "web/v1/record_json.c", "SUITES_MAX")],
+    "Device Management: devices that are gone": [
+        ("10,000", "web/pelion/pelion.h", "PELION_IDS_SPARE"),
+        ("10,000", "web/pelion/pelion.h", "PELION_DEVICES_SET_MAX"),
+    ],
+    "Device Management: device events": [("5,000", "web/pelion/pelion.h", "PELION_EVENTS_MAX")],
+    "Device Management: custom attributes": [
+        ("5", "web/pelion/pelion.h", "PELION_ATTRIBUTES_MAX"),
+        ("128", "web/pelion/directory.c", "ATTRIBUTE_MAX"),
+    ],
+    "Device Management: certificates": [
+        ("200", "web/pelion/pelion.h", "PELION_CERTIFICATES_MAX"),
+        ("10,000", "web/pelion/pelion.h", "PELION_ENROLLMENTS_MAX"),
+        ("200", "web/pelion/pelion.h", "PELION_GROUPS_MAX"),
+        ("200", "web/pelion/pelion.h", "PELION_APPLICATIONS_MAX"),
+    ],
+    "Device Management: manifests": [
+        ("1,000", "web/pelion/pelion.h", "PELION_MANIFESTS_MAX"),
+        ("16 KiB", "web/pelion/pelion.h", "PELION_MANIFEST_MAX"),
+    ],
+    "Device Management: campaigns": [
+        ("1,000", "web/pelion/pelion.h", "PELION_CAMPAIGNS_MAX"),
+        ("20,000", "web/pelion/pelion.h", "PELION_CAMPAIGN_DEVICES_MAX"),
+    ],
+    "Device Management: devices of a campaign": [
+        ("64", "web/pelion/rollout.c", "ASKING_MAX"),
+        ("5", "web/pelion/rollout.c", "ATTEMPTS_MAX"),
+    ],
+    "Device Management: devices asked at once": [("256", "web/pelion/identity.c", "ASKING_MAX")],
+    "Device Management: parts of a form": [("32", "web/multipart.h", "MULTIPART_PARTS_MAX"), ("2 KiB", "web/multipart.h", "MULTIPART_HEADER_MAX")],
+    "Device Management: filter of a list": [("1 KiB", "web/pelion/pelion.h", "PELION_FILTER_MAX")],
     "Device Management: API keys": [
-        ("64", "web/pelion/pelion.h", "PELION_APPS_MAX"),
+        ("2,000", "web/pelion/pelion.h", "PELION_APPS_MAX"),
         ("1,024", "web/pelion/pelion.h", "PELION_KEYS_MAX"),
     ],
-    "messages that wait in a channel": [("8 MiB", "web/pelion/pelion.h", "PELION_QUEUE_BYTES_MAX")],
-    "frame from a client": [("64 KiB", "web/pelion/socket.c", "FRAME_MAX"), ("125", "web/pelion/socket.c", "CONTROL_MAX")],
-    "requests under way of a device": [
+    "messages that wait in a channel": [
+        ("8 MiB", "web/pelion/pelion.h", "PELION_QUEUE_BYTES_MAX"),
+        ("64 KiB", "web/pelion/pelion.h", "PELION_EARLY_BYTES_MAX"),
+    ],
+    "callback": [
+        ("400", "web/pelion/callback.c", "PLACE_MAX"),
+        ("1,024", "web/pelion/pelion.h", "PELION_STYLE_MAX"),
+    ],
+    "frame from a client": [
+        ("64 KiB", "web/websocket.h", "WEBSOCKET_FRAME_MAX"),
+        ("125", "web/websocket.h", "WEBSOCKET_CONTROL_MAX"),
+    ],
+    "requests of a device, with": [
         ("20", "web/pelion/pelion.h", "PELION_REQUESTS_OF_DEVICE_MAX"),
         ("10,000", "web/pelion/pelion.h", "PELION_REQUESTS_MAX"),
+    ],
+    "resource lists found by Discover": [
+        ("1,000", "web/pelion/resources.c", "KNOWN_MAX"),
+        ("64", "web/pelion/resources.c", "INSTANCES_MAX"),
+        ("2,000", "web/pelion/resources.c", "RESOURCES_MAX"),
+        ("64", "web/pelion/resources.c", "DISCOVERIES_MAX"),
     ],
     "subscriptions; pre": [
         ("10,000", "web/pelion/pelion.h", "PELION_SUBSCRIPTIONS_MAX"),
@@ -232,6 +280,8 @@ ELSEWHERE = {
     "memory of an idle TLS connection": "measured",
     "time of a firmware update": "test_firmware_update.py",
     "object definitions loaded": "test_object_file.c",
+    "the page": "the page's own; tests/page",
+    "Device Management: firmware images": "as of /v1/firmware, above",
     "HTTPS: memory of a connection": "measured, and web/http.c's time for a request",
 }
 

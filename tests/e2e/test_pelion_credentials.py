@@ -111,6 +111,7 @@ def test_a_device_with_a_developers_certificate_is_bootstrapped(start_berth, tmp
     endpoint = re.search('BOOTSTRAP_ENDPOINT_NAME\\[\\] = "(.*)"', made["security_file_content"])[1]
     played = BootstrapDevice(link, endpoint=endpoint, szx=5)
     assert played.run(query, "mccv=4.13.2").names[:2] == ["DELETE /0", "PUT /0"]
+    berth.await_event("bootstrap_finished", endpoint)
     query = f"endpoint_name__eq={endpoint}"
     [device] = pelion.call("GET", f"/v3/devices?{query}")[1]["data"]
     assert device["state"] == "bootstrapped"
