@@ -2,7 +2,7 @@
  * times, so it is two pieces of memory: this struct in a slab slot of the directory, and one block with every text of
  * it. The object list is kept as canonical link format and parsed when somebody asks.
  *
- * Bytes for a device with four object links: 136 here + 80 text block + 104 link + 20 to 30 in hash tables. */
+ * Bytes for a device with four object links: 136 here + 56 text block + 144 link + 20 to 30 in hash tables. */
 #ifndef BERTH_SERVER_REGISTRATION_H
 #define BERTH_SERVER_REGISTRATION_H
 
