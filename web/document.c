@@ -25,6 +25,8 @@ bool document_ran_out(void) {
     return has;
 }
 
+enum { USUAL_MAX = 4096 };
+
 static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
 
 /* Length of the well-formed UTF-8 character at `at`, or 0. */
@@ -38,7 +40,7 @@ json_t *document_text(struct slice bytes) {
     if (bytes.len == 0)
         return json_string("");
     if (slice_is_utf8(bytes))
-        return json_stringn((const char *)bytes.data, bytes.len);
+        return json_stringn_nocheck((const char *)bytes.data, bytes.len);
     size_t cap = bytes.len * (sizeof replacement - 1);
     char *memory = malloc(cap);
     if (memory == NULL)
@@ -234,18 +236,29 @@ bool document_duration(const json_t *value, uint64_t max_ms, uint64_t *ms) {
     return true;
 }
 
+/* Most fit into `usual`, and then take no memory that grows step by step. *text is NULL when there is none. */
+static struct slice dump(const json_t *document, char usual[USUAL_MAX], char **text) {
+    size_t len = document == NULL ? 0 : json_dumpb(document, usual, USUAL_MAX, JSON_COMPACT);
+    *text = usual;
+    if (len > 0 && len <= USUAL_MAX)
+        return slice_of(usual, len);
+    *text = document == NULL ? NULL : json_dumps(document, JSON_COMPACT);
+    return *text == NULL ? SLICE_NONE : slice_str(*text);
+}
+
 void document_send(struct http_request *request, unsigned status, const char *content_type, const char *headers,
                    json_t *document) {
-    char *text = document == NULL ? NULL : json_dumps(document, JSON_COMPACT);
+    char usual[USUAL_MAX], *text;
+    struct slice body = dump(document, usual, &text);
     json_decref(document);
     if (text == NULL) {
         http_respond(request, &(struct http_response){.status = 503});
         return;
     }
-    http_respond(request,
-                 &(struct http_response){
-                     .status = status, .content_type = content_type, .headers = headers, .body = slice_str(text)});
-    free(text);
+    http_respond(request, &(struct http_response){
+                              .status = status, .content_type = content_type, .headers = headers, .body = body});
+    if (text != usual)
+        free(text);
 }
 
 void document_ok(struct http_request *request, json_t *document) {

@@ -18,29 +18,36 @@ bool route_path_parse(struct slice path, struct buffer *memory, struct route_pat
     return true;
 }
 
-/* The pattern's next segment; advances it past. */
-static struct slice next_segment(const char **pattern) {
-    const char *start = *pattern + 1;
-    *pattern = start + strcspn(start, "/");
-    return slice_of(start, (size_t)(*pattern - start));
+/* Whether `segment` is the literal that `pattern` is at, which a '/' or its end follows. What was decoded may have a '/'
+ * or a NUL in it, and no literal has. */
+static bool is_literal(const char *pattern, struct slice segment) {
+    if (segment.len == 0)
+        return *pattern == '\0' || *pattern == '/';
+    return strncmp(pattern, (const char *)segment.data, segment.len) == 0 &&
+           memchr(segment.data, '\0', segment.len) == NULL && memchr(segment.data, '/', segment.len) == NULL &&
+           (pattern[segment.len] == '\0' || pattern[segment.len] == '/');
 }
 
-/* How many segments matched literally, or -1. */
+/* How many segments matched literally, or -1. Every request asks it of every route, so most end at a first byte. */
 static int match_pattern(const char *pattern, const struct route_path *path, struct slice args[ROUTE_ARGS_MAX]) {
     int literal = 0;
     size_t arg = 0;
     if (path->too_long)
         return -1;
     for (size_t i = 0; i < path->count; i++) {
+        const struct slice *segment = &path->segments[i];
         if (*pattern == '\0')
             return -1;
-        struct slice segment = next_segment(&pattern);
-        if (segment.len > 0 && segment.data[0] == '{') {
-            if (path->segments[i].len == 0 || arg == ROUTE_ARGS_MAX)
+        pattern++; /* the '/' */
+        if (*pattern == '{') {
+            if (segment->len == 0 || arg == ROUTE_ARGS_MAX)
                 return -1;
-            args[arg++] = path->segments[i];
-        } else if (slice_equal(segment, path->segments[i])) {
+            args[arg++] = *segment;
+            while (*pattern != '\0' && *pattern != '/')
+                pattern++;
+        } else if (is_literal(pattern, *segment)) {
             literal++;
+            pattern += segment->len;
         } else {
             return -1;
         }
@@ -66,18 +73,22 @@ static int most_literal(struct route_table table, const struct route_path *path)
 
 enum route_result route_find(struct route_table table, const char *method, const struct route_path *path,
                              const struct route **route, struct slice args[ROUTE_ARGS_MAX]) {
-    int literal = most_literal(table, path);
-    if (literal < 0)
-        return ROUTE_NO_PATH;
+    int most = -1;
+    bool found = false;
     for (size_t i = 0; i < table.count; i++) {
         struct slice taken[ROUTE_ARGS_MAX] = {0};
-        if (match_pattern(table.routes[i].path, path, taken) == literal && method_fits(&table.routes[i], method)) {
-            *route = &table.routes[i];
-            memcpy(args, taken, sizeof taken);
-            return ROUTE_FOUND;
-        }
+        int literal = match_pattern(table.routes[i].path, path, taken);
+        if (literal < most || literal < 0)
+            continue;
+        found = found && literal == most;
+        most = literal;
+        if (found || !method_fits(&table.routes[i], method))
+            continue;
+        found = true;
+        *route = &table.routes[i];
+        memcpy(args, taken, sizeof taken);
     }
-    return ROUTE_NO_METHOD;
+    return found ? ROUTE_FOUND : most < 0 ? ROUTE_NO_PATH : ROUTE_NO_METHOD;
 }
 
 void route_put_allowed(struct route_table table, const struct route_path *path, struct buffer *out) {

@@ -112,14 +112,18 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
         problem_send(request, PROBLEM_CROSS_ORIGIN, "The Origin header names another host than the Host header.");
         return;
     }
-    route_put_allowed(table, &path, &allowed);
-    allow[allowed.len] = '\0';
-    if (found == ROUTE_FOUND)
+    if (found == ROUTE_FOUND) {
         call_route(&call, route, table.is_lenient, &memory);
-    else if (found == ROUTE_NO_PATH)
+        return;
+    }
+    if (found == ROUTE_NO_PATH) {
         problem_send(request, PROBLEM_NOT_FOUND, "There is nothing at %.*s; GET /v1/openapi.json says what there is.",
                      (int)request->path.len, (const char *)request->path.data);
-    else if (strcmp(request->method, "OPTIONS") == 0)
+        return;
+    }
+    route_put_allowed(table, &path, &allowed);
+    allow[allowed.len] = '\0';
+    if (strcmp(request->method, "OPTIONS") == 0)
         send_options(request, (const char *)allow);
     else
         send_not_allowed(request, (const char *)allow);

@@ -1,7 +1,9 @@
 /* What DTLS costs the server: handshakes, records, and sessions that sleep. Clients are mbedtls objects in this process;
- * their CPU time is measured apart and left out. Prints one JSON line for each figure. The argument is another number of
+ * their CPU time is measured apart and left out. Handshakes with a key take turns with those that a server of mbedtls
+ * alone does, with the same clients. Prints one JSON line for each figure. The argument is another number of
  * seconds to spend on each measurement. */
 #include <malloc.h>
+#include <mbedtls/ssl_cookie.h>
 #include <mbedtls/x509_crt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +13,16 @@
 #include "common/net/dtls_setup.h"
 #include "common/net/record.h"
 
-enum { INBOX = 16, SLEEPERS = 100000 };
+enum { INBOX = 16, SLEEPERS = 100000, TURNS = 5 };
+
+/* A server of mbedtls and nothing else. */
+struct alone {
+    mbedtls_ssl_config config;
+    mbedtls_ssl_cookie_ctx cookies;
+    mbedtls_ssl_context ssl;
+    bool is_established;
+    size_t handshakes;
+};
 
 struct bench {
     uv_loop_t loop;
@@ -29,7 +40,8 @@ struct bench {
         uint8_t bytes[2048];
     } down[INBOX], up[INBOX];
     size_t down_count, up_count;
-    double client_s; /* CPU time of clients */
+    double client_s;     /* CPU time of clients */
+    struct alone *alone; /* whose turn it is, or NULL: ours */
 };
 
 static const uint8_t key[16] = {1, 2, 3};
@@ -114,7 +126,91 @@ static int no_timer(void *arg) {
     return -1;
 }
 
+/* ---- mbedtls alone ---- */
+
+static int alone_send(void *arg, const unsigned char *bytes, size_t len) {
+    struct bench *b = arg;
+    require(b->down_count < INBOX && len <= sizeof b->down[0].bytes, "the client's inbox is full");
+    b->down[b->down_count].len = len;
+    memcpy(b->down[b->down_count++].bytes, bytes, len);
+    return (int)len;
+}
+
+static int alone_recv(void *arg, unsigned char *out, size_t len) {
+    struct bench *b = arg;
+    if (b->up_count == 0)
+        return MBEDTLS_ERR_SSL_WANT_READ;
+    size_t n = b->up[0].len;
+    require(n <= len, "a datagram is too large");
+    memcpy(out, b->up[0].bytes, n);
+    memmove(b->up, b->up + 1, --b->up_count * sizeof b->up[0]);
+    return (int)n;
+}
+
+static int alone_psk(void *arg, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t len) {
+    (void)arg, (void)identity, (void)len;
+    return mbedtls_ssl_set_hs_psk(ssl, key, sizeof key);
+}
+
+static void open_alone(struct alone *alone) {
+    static const int suites[] = {0xc0a8, 0};
+    mbedtls_ssl_config_init(&alone->config);
+    mbedtls_ssl_cookie_init(&alone->cookies);
+    require(mbedtls_ssl_config_defaults(&alone->config, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_DATAGRAM,
+                                        MBEDTLS_SSL_PRESET_DEFAULT) == 0 &&
+                mbedtls_ssl_cookie_setup(&alone->cookies, dtls_random, NULL) == 0 &&
+                mbedtls_ssl_conf_cid(&alone->config, 8, MBEDTLS_SSL_UNEXPECTED_CID_IGNORE) == 0,
+            "no configuration");
+    mbedtls_ssl_conf_rng(&alone->config, dtls_random, NULL);
+    mbedtls_ssl_conf_ciphersuites(&alone->config, suites);
+    mbedtls_ssl_conf_psk_cb(&alone->config, alone_psk, NULL);
+    mbedtls_ssl_conf_dtls_cookies(&alone->config, mbedtls_ssl_cookie_write, mbedtls_ssl_cookie_check, &alone->cookies);
+}
+
+static void name_alone(struct bench *b) {
+    require(mbedtls_ssl_set_client_transport_id(&b->alone->ssl, (const unsigned char *)&b->peer, sizeof b->peer) == 0 &&
+                mbedtls_ssl_set_cid(&b->alone->ssl, MBEDTLS_SSL_CID_ENABLED, (const unsigned char *)"connid-1", 8) == 0,
+            "no server");
+}
+
+static void begin_alone(struct bench *b) {
+    mbedtls_ssl_init(&b->alone->ssl);
+    require(mbedtls_ssl_setup(&b->alone->ssl, &b->alone->config) == 0, "no server");
+    mbedtls_ssl_set_bio(&b->alone->ssl, b, alone_send, alone_recv, NULL);
+    mbedtls_ssl_set_timer_cb(&b->alone->ssl, b, no_set_timer, no_timer);
+    name_alone(b);
+    b->alone->is_established = false;
+}
+
+/* What came: steps of the handshake, or a message, which is answered as ours is. */
+static void step_alone(struct bench *b) {
+    uint8_t bytes[64];
+    while (!b->alone->is_established) {
+        int result = mbedtls_ssl_handshake(&b->alone->ssl);
+        if (result == MBEDTLS_ERR_SSL_WANT_READ)
+            return;
+        if (result == MBEDTLS_ERR_SSL_HELLO_VERIFY_REQUIRED) {
+            require(mbedtls_ssl_session_reset(&b->alone->ssl) == 0, "no reset");
+            name_alone(b);
+            if (b->up_count == 0)
+                return;
+            continue;
+        }
+        require(result == 0, "the handshake fails");
+        b->alone->is_established = true;
+        b->alone->handshakes++;
+    }
+    if (b->up_count > 0 && mbedtls_ssl_read(&b->alone->ssl, bytes, sizeof bytes) > 0)
+        require(mbedtls_ssl_write(&b->alone->ssl, (const unsigned char *)"sixteen bytes....", 17) == 17, "no answer");
+}
+
+/* ---- */
+
 static void deliver(struct bench *b) {
+    if (b->alone != NULL) {
+        step_alone(b);
+        return;
+    }
     for (size_t i = 0; i < b->up_count; i++)
         dtls_receive(b->dtls, &b->listener, &b->peer, &b->listener.address, b->up[i].bytes, b->up[i].len);
     b->up_count = 0;
@@ -169,6 +265,49 @@ static void configure(struct bench *b, const int *suites) {
 }
 
 /* ---- what is measured ---- */
+
+/* CPU time of the server for a handshake, in seconds. */
+static double spend(struct bench *b, struct alone *alone, double for_s) {
+    size_t done = 0;
+    double begun = cpu_s(CLOCK_PROCESS_CPUTIME_ID), wall = cpu_s(CLOCK_MONOTONIC);
+    b->client_s = 0;
+    b->alone = alone;
+    do {
+        if (alone != NULL)
+            begin_alone(b);
+        handshake(b);
+        message(b);
+        mbedtls_ssl_free(&b->ssl);
+        if (alone != NULL)
+            mbedtls_ssl_free(&alone->ssl);
+        clock_leap(&b->clock, 100);
+        done++;
+    } while (cpu_s(CLOCK_MONOTONIC) - wall < for_s);
+    b->alone = NULL;
+    return (cpu_s(CLOCK_PROCESS_CPUTIME_ID) - begun - b->client_s) / (double)done;
+}
+
+static int by_size(const void *a, const void *c) {
+    double x = *(const double *)a, y = *(const double *)c;
+    return (x > y) - (x < y);
+}
+
+static void compare(struct bench *b) {
+    static struct alone alone;
+    double ours[TURNS], theirs[TURNS];
+    open_alone(&alone);
+    for (size_t i = 0; i < TURNS; i++) {
+        theirs[i] = spend(b, &alone, seconds / TURNS);
+        ours[i] = spend(b, NULL, seconds / TURNS);
+    }
+    qsort(ours, TURNS, sizeof *ours, by_size);
+    qsort(theirs, TURNS, sizeof *theirs, by_size);
+    printf("{\"bench\":\"dtls handshakes beside mbedtls alone\",\"suite\":\"TLS_PSK_WITH_AES_128_CCM_8\",\"us\":%.1f,"
+           "\"us_alone\":%.1f,\"rate_of_alone\":%.2f}\n",
+           ours[TURNS / 2] * 1e6, theirs[TURNS / 2] * 1e6, theirs[TURNS / 2] / ours[TURNS / 2]);
+    mbedtls_ssl_config_free(&alone.config);
+    mbedtls_ssl_cookie_free(&alone.cookies);
+}
 
 static void handshakes(struct bench *b, const char *name) {
     size_t before = b->established;
@@ -325,6 +464,7 @@ int main(int argc, char **argv) {
     require(mbedtls_ssl_conf_psk(&b.config, key, sizeof key, (const unsigned char *)"bench-device-01", 15) == 0,
             "no key");
     handshakes(&b, "TLS_PSK_WITH_AES_128_CCM_8");
+    compare(&b);
     sleepers(&b);
     mbedtls_ssl_config_free(&b.config);
 

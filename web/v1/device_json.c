@@ -13,7 +13,7 @@
 #include "web/v1/link_json.h"
 
 static void set(json_t *object, const char *name, json_t *value) {
-    json_object_set_new(object, name, value);
+    json_object_set_new_nocheck(object, name, value); /* names are ours, and ASCII */
 }
 
 static json_t *text_or_null(struct slice text) {
