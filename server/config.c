@@ -398,6 +398,10 @@ static bool set_require_api_key(struct config *config, const char *value, char p
     return read_bool(value, &config->require_api_key, problem);
 }
 
+static bool set_max_memory(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_size(value, 16 << 20, &config->max_memory, problem);
+}
+
 static bool set_user(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     config->user = value;
     return value[0] != '\0' || fail(problem, "must name a user");
@@ -697,6 +701,7 @@ static const struct setting settings[] = {
     {"deregister-same-address", NULL, set_same_address, "refuse a De-register from another address than the device's"},
     {"max-age-is-lifetime", NULL, set_max_age,
      "answer a Register with its lifetime as Max-Age, for clients that read it"},
+    {"max-memory", "BYTES", set_max_memory, "of the process; beyond it nothing new begins [no limit]"},
     {"max-registrations", "N", set_max_registrations, "answer 5.03 beyond [2000000]"},
     {"max-observations", "N", set_max_observations, "observe no more than so much [2000000]"},
     {"max-observations-per-device", "N", set_device_observations, "of them for one device [256]"},

@@ -83,6 +83,7 @@ struct config {
     bool lwm2m_version_optional;  /* a Register without lwm2m= is taken as 1.0 */
     bool trust_address_only;      /* a NoSec De-register from another address than the registration's is refused */
     bool max_age_is_lifetime;     /* the 2.01 says the lifetime as Max-Age */
+    size_t max_memory;            /* of the process; 0: no limit; common/base/memory_limit.h */
     size_t max_registrations;     /* 5.03 beyond; default 2,000,000 */
     size_t max_observations;      /* refused beyond; default 2,000,000 */
     size_t max_observations_per_device; /* default 256 */

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/base/memory_limit.h"
 #include "common/lwm2m/object_file.h"
 #include "server/confine.h"
 #include "server/pki_command.h"
@@ -148,6 +149,7 @@ int main(int argc, char **argv) {
         break;
     }
     log_configure(config.log_level, config.log_json);
+    memory_limit_set(config.max_memory);
     confine_process();
     char error[512];
     if (config.user != NULL && !confine_to_user(config.user, config.data, error, sizeof error))

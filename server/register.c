@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/base/memory_limit.h"
 #include "common/coap/option.h"
 #include "server/admission.h"
 #include "server/announced_observation.h"
@@ -235,10 +236,11 @@ void register_request(struct server *server, const struct coap_request *request)
         return;
     }
     tell_oddity(server, request, p.endpoint, list.warning);
-    if (directory_count(server->directory) >= server->config->max_registrations &&
-        directory_find_newest(server->directory, p.endpoint) == NULL) {
+    bool is_full = directory_count(server->directory) >= server->config->max_registrations;
+    if ((is_full || memory_limit_is_reached()) && directory_find_newest(server->directory, p.endpoint) == NULL) {
         free(list.text);
-        refuse_request(server, request, p.endpoint, COAP_5_03_SERVICE_UNAVAILABLE, "the directory is full");
+        refuse_request(server, request, p.endpoint, COAP_5_03_SERVICE_UNAVAILABLE,
+                       is_full ? "the directory is full" : "the server has as much memory as it may");
         return;
     }
     uint8_t location[PROFILE_LOCATION_MAX];

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/memory_limit.h"
 #include "common/base/random.h"
 #include "common/net/dtls_state.h"
 #include "common/net/key_log.h"
@@ -219,7 +220,7 @@ static void feed_hello(struct dtls *dtls, struct handshake *hs, const struct arr
 }
 
 static struct handshake *begin(struct dtls *dtls, const struct arrival *arrival, const struct client_hello *hello) {
-    if (dtls->pending.count >= dtls->params.handshakes_max ||
+    if (dtls->pending.count >= dtls->params.handshakes_max || memory_limit_is_reached() ||
         dtls->begun_this_second >= dtls->params.handshakes_per_s) {
         dtls->counters.handshakes_refused++;
         return NULL;

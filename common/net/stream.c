@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/memory_limit.h"
 #include "common/net/framing.h"
 #include "common/net/tcp.h"
 
@@ -63,7 +64,7 @@ struct connection {
     struct tls_session *tls; /* NULL: it speaks in the clear */
     char *why;               /* it ends, and has not been told so yet */
     uint32_t partial_len, partial_cap;
-    uint32_t wire_in, wire_out; /* bytes so far; they wrap */
+    uint32_t wire_in, wire_out;          /* bytes so far; they wrap */
     bool is_ending, is_dialled, is_open; /* is_open: `opened` was told */
     bool is_stalled;                     /* nothing is read */
 };
@@ -660,7 +661,8 @@ static struct tcp_connection *on_open(void *arg) {
     struct port *port = arg;
     struct streams *streams = port->streams;
     struct stream_link *link = port->listener == NULL ? streams->next.link : NULL;
-    bool is_refused = link == NULL && streams->counters.connections >= streams->options.max_connections;
+    bool is_full = streams->counters.connections >= streams->options.max_connections || memory_limit_is_reached();
+    bool is_refused = link == NULL && is_full;
     if (is_refused) {
         streams->counters.refused++;
         if (!streams->was_refused)

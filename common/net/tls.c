@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/memory_limit.h"
 #include "common/net/cipher_suite.h"
 #include "common/net/hello.h"
 #include "common/net/key_log.h"
@@ -685,7 +686,8 @@ static bool may_begin(struct tls *tls) {
         tls->second = second;
         tls->begun_this_second = 0;
     }
-    return tls->counters.pending < tls->params.handshakes_max && tls->begun_this_second < tls->params.handshakes_per_s;
+    return !memory_limit_is_reached() && tls->counters.pending < tls->params.handshakes_max &&
+           tls->begun_this_second < tls->params.handshakes_per_s;
 }
 
 static bool begin_client(struct tls_session *session) {

@@ -269,6 +269,7 @@ CONSTANTS = {
 # Rows without a constant of one name, and what holds them instead.
 ELSEWHERE = {
     "database cannot be written": "test_disk.py",
+    "memory of the process": "an option; test_floods.py",
     "memory of all of them": "an option",
     "bytes to a CoAP peer": "test_amplification.py",
     "bytes to a new address": "RFC 9146 §6: a factor of its own in test_dtls.py",
