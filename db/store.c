@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "db/lock_file.h"
+#include "db/rows.h"
 #include "db/sqlite.h"
 #include "db/writer.h"
 
@@ -16,7 +17,7 @@ enum { QUEUE_BYTES_DEFAULT = 32 * 1024 * 1024, CHECK_ALWAYS_BYTES = 4 * 1024 * 1
 
 struct store {
     struct lock_file lock;
-    struct sqlite *db;
+    struct backend *db;
     struct writer *writer;
     uv_mutex_t db_mutex; /* the writer's thread has it while it uses `db` */
     uint64_t last_heartbeat_ms;
@@ -85,7 +86,7 @@ static void list_observation_texts(struct store_observation *o, struct slice *te
 
 /* ---- the writer's thread ---- */
 
-static bool apply_put_registration(struct sqlite *db, const struct record *record) {
+static bool apply_put_registration(struct backend *db, const struct record *record) {
     struct store_registration r;
     const uint8_t *at = (const uint8_t *)(record + 1);
     memcpy(&r, at, sizeof r);
@@ -99,16 +100,16 @@ static bool apply_put_registration(struct sqlite *db, const struct record *recor
         at += texts[i]->len;
     }
     for (size_t i = 0; i < record->count; i++) {
-        if (!sqlite_delete_registration(db, replaced[i]))
+        if (!rows_delete_registration(db, replaced[i]))
             return false;
     }
-    return sqlite_put_registration(db, &r);
+    return rows_put_registration(db, &r);
 }
 
-static bool apply_delete_registrations(struct sqlite *db, const struct record *record) {
+static bool apply_delete_registrations(struct backend *db, const struct record *record) {
     const uint64_t *ids = (const uint64_t *)(const void *)(record + 1);
     for (size_t i = 0; i < record->count; i++) {
-        if (!sqlite_delete_registration(db, ids[i]))
+        if (!rows_delete_registration(db, ids[i]))
             return false;
     }
     return true;
@@ -122,11 +123,11 @@ static int compare_refreshes(const void *left, const void *right) {
 }
 
 /* In the order of the table, so that each page is visited once: a third less work for thousands of refreshes. */
-static bool apply_refresh_registrations(struct sqlite *db, struct record *record) {
+static bool apply_refresh_registrations(struct backend *db, struct record *record) {
     struct store_refresh *refreshes = (struct store_refresh *)(void *)(record + 1);
     qsort(refreshes, record->count, sizeof *refreshes, compare_refreshes);
     for (size_t i = 0; i < record->count; i++) {
-        if (!sqlite_refresh_registration(db, &refreshes[i]))
+        if (!rows_refresh_registration(db, &refreshes[i]))
             return false;
     }
     return true;
@@ -141,17 +142,17 @@ static struct store_object object_in(const struct record *record) {
     return object;
 }
 
-static bool apply_put_object(struct sqlite *db, const struct record *record) {
+static bool apply_put_object(struct backend *db, const struct record *record) {
     struct store_object object = object_in(record);
-    return sqlite_put_object(db, &object);
+    return rows_put_object(db, &object);
 }
 
-static bool apply_delete_object(struct sqlite *db, const struct record *record) {
+static bool apply_delete_object(struct backend *db, const struct record *record) {
     struct store_object object = object_in(record);
-    return sqlite_delete_object(db, object.id, object.version);
+    return rows_delete_object(db, object.id, object.version);
 }
 
-static bool apply_put_observation(struct sqlite *db, const struct record *record) {
+static bool apply_put_observation(struct backend *db, const struct record *record) {
     struct store_observation o;
     const uint8_t *at = (const uint8_t *)(record + 1);
     memcpy(&o, at, sizeof o);
@@ -162,13 +163,13 @@ static bool apply_put_observation(struct sqlite *db, const struct record *record
         texts[i]->data = at;
         at += texts[i]->len;
     }
-    return sqlite_put_observation(db, &o);
+    return rows_put_observation(db, &o);
 }
 
-static bool apply_delete_observations(struct sqlite *db, const struct record *record) {
+static bool apply_delete_observations(struct backend *db, const struct record *record) {
     const uint64_t *ids = (const uint64_t *)(const void *)(record + 1);
     for (size_t i = 0; i < record->count; i++) {
-        if (!sqlite_delete_observation(db, ids[i]))
+        if (!rows_delete_observation(db, ids[i]))
             return false;
     }
     return true;
@@ -184,82 +185,82 @@ static struct store_request request_in(const struct record *record) {
     return request;
 }
 
-static bool apply_put_request(struct sqlite *db, const struct record *record) {
+static bool apply_put_request(struct backend *db, const struct record *record) {
     struct store_request request = request_in(record);
-    return sqlite_put_request(db, &request);
+    return rows_put_request(db, &request);
 }
 
-static bool apply_finish_request(struct sqlite *db, const struct record *record) {
+static bool apply_finish_request(struct backend *db, const struct record *record) {
     struct store_request request = request_in(record);
-    return sqlite_finish_request(db, &request);
+    return rows_finish_request(db, &request);
 }
 
-static bool apply_delete_requests(struct sqlite *db, const struct record *record) {
+static bool apply_delete_requests(struct backend *db, const struct record *record) {
     const uint64_t *ids = (const uint64_t *)(const void *)(record + 1);
     for (size_t i = 0; i < record->count; i++) {
-        if (!sqlite_delete_request(db, ids[i]))
+        if (!rows_delete_request(db, ids[i]))
             return false;
     }
     return true;
 }
 
-static bool apply_put_queue_settings(struct sqlite *db, const struct record *record) {
+static bool apply_put_queue_settings(struct backend *db, const struct record *record) {
     struct store_queue_settings settings;
     const uint8_t *at = (const uint8_t *)(record + 1);
     memcpy(&settings, at, sizeof settings);
     settings.endpoint.data = at + sizeof settings;
-    return sqlite_put_queue_settings(db, &settings);
+    return rows_put_queue_settings(db, &settings);
 }
 
-static bool apply_put_credentials(struct sqlite *db, const struct record *record) {
+static bool apply_put_credentials(struct backend *db, const struct record *record) {
     const struct store_credential *all = (const struct store_credential *)(const void *)(record + 1);
     const uint8_t *at = (const uint8_t *)(all + record->count);
     struct slice endpoint = slice_of(at, record->value_len);
     at += endpoint.len;
-    if (!sqlite_delete_credentials(db, endpoint))
+    if (!rows_delete_credentials(db, endpoint))
         return false;
     for (size_t i = 0; i < record->count; i++) {
         struct store_credential credential = all[i];
         credential.endpoint = endpoint;
         credential.sealed.data = at;
         at += credential.sealed.len;
-        if (!sqlite_put_credential(db, &credential))
+        if (!rows_put_credential(db, &credential))
             return false;
     }
     return true;
 }
 
-static bool apply_put_bootstrap(struct sqlite *db, const struct record *record) {
+static bool apply_put_bootstrap(struct backend *db, const struct record *record) {
     struct store_bootstrap bootstrap;
     const uint8_t *at = (const uint8_t *)(record + 1);
     memcpy(&bootstrap, at, sizeof bootstrap);
     bootstrap.endpoint.data = at + sizeof bootstrap;
     bootstrap.sealed.data = bootstrap.endpoint.data + bootstrap.endpoint.len;
-    return sqlite_put_bootstrap(db, &bootstrap);
+    return rows_put_bootstrap(db, &bootstrap);
 }
 
-static bool apply_put_session(struct sqlite *db, const struct record *record) {
+static bool apply_put_session(struct backend *db, const struct record *record) {
     struct store_session session;
     const uint8_t *at = (const uint8_t *)(record + 1);
     memcpy(&session, at, sizeof session);
     session.local.data = at + sizeof session;
     session.sealed.data = session.local.data + session.local.len;
-    return sqlite_put_session(db, &session);
+    return rows_put_session(db, &session);
 }
 
-static bool apply_refresh_sessions(struct sqlite *db, const struct record *record) {
+static bool apply_refresh_sessions(struct backend *db, const struct record *record) {
     const struct store_session_state *states = (const struct store_session_state *)(const void *)(record + 1);
     for (size_t i = 0; i < record->count; i++) {
-        if (!sqlite_refresh_session(db, &states[i]))
+        if (!rows_refresh_session(db, &states[i]))
             return false;
     }
     return true;
 }
 
-static bool apply_delete_sessions(struct sqlite *db, const struct record *record) {
+static bool apply_delete_sessions(struct backend *db, const struct record *record) {
     const uint64_t *ids = (const uint64_t *)(const void *)(record + 1);
     for (size_t i = 0; i < record->count; i++) {
-        if (!sqlite_delete_session(db, ids[i]))
+        if (!rows_delete_session(db, ids[i]))
             return false;
     }
     return true;
@@ -274,18 +275,18 @@ static struct store_resumption resumption_in(const struct record *record) {
     return resumption;
 }
 
-static bool apply_put_resumption(struct sqlite *db, const struct record *record) {
+static bool apply_put_resumption(struct backend *db, const struct record *record) {
     struct store_resumption resumption = resumption_in(record);
-    return sqlite_put_resumption(db, &resumption);
+    return rows_put_resumption(db, &resumption);
 }
 
-static bool apply_put_oscore_context(struct sqlite *db, const struct record *record) {
+static bool apply_put_oscore_context(struct backend *db, const struct record *record) {
     struct store_oscore_context context;
     const uint8_t *at = (const uint8_t *)(record + 1);
     memcpy(&context, at, sizeof context);
     context.digest.data = at + sizeof context;
     context.id_context.data = context.digest.data + context.digest.len;
-    return sqlite_put_oscore_context(db, &context);
+    return rows_put_oscore_context(db, &context);
 }
 
 enum { IMAGE_TEXT_COUNT = 3, UPDATE_TEXT_COUNT = 4 };
@@ -308,22 +309,22 @@ static void place_texts(const uint8_t *at, struct slice **texts, size_t count) {
     }
 }
 
-static bool apply_put_firmware_image(struct sqlite *db, const struct record *record) {
+static bool apply_put_firmware_image(struct backend *db, const struct record *record) {
     struct store_firmware_image image;
     struct slice *texts[IMAGE_TEXT_COUNT];
     memcpy(&image, record + 1, sizeof image);
     list_image_texts(&image, texts);
     place_texts((const uint8_t *)(record + 1) + sizeof image, texts, IMAGE_TEXT_COUNT);
-    return sqlite_put_firmware_image(db, &image);
+    return rows_put_firmware_image(db, &image);
 }
 
-static bool apply_put_firmware_update(struct sqlite *db, const struct record *record) {
+static bool apply_put_firmware_update(struct backend *db, const struct record *record) {
     struct store_firmware_update update;
     struct slice *texts[UPDATE_TEXT_COUNT];
     memcpy(&update, record + 1, sizeof update);
     list_update_texts(&update, texts);
     place_texts((const uint8_t *)(record + 1) + sizeof update, texts, UPDATE_TEXT_COUNT);
-    return sqlite_put_firmware_update(db, &update);
+    return rows_put_firmware_update(db, &update);
 }
 
 enum { DOCUMENT_TEXT_COUNT = 2 };
@@ -333,20 +334,20 @@ static void list_document_texts(struct store_document *d, struct slice *texts[DO
     texts[1] = &d->text;
 }
 
-static bool apply_put_document(struct sqlite *db, const struct record *record) {
+static bool apply_put_document(struct backend *db, const struct record *record) {
     struct store_document document;
     struct slice *texts[DOCUMENT_TEXT_COUNT];
     memcpy(&document, record + 1, sizeof document);
     list_document_texts(&document, texts);
     place_texts((const uint8_t *)(record + 1) + sizeof document, texts, DOCUMENT_TEXT_COUNT);
-    return sqlite_put_document(db, &document);
+    return rows_put_document(db, &document);
 }
 
-static bool apply(struct sqlite *db, struct record *record) {
+static bool apply(struct backend *db, struct record *record) {
     switch ((enum record_kind)record->kind) {
     case PUT_SETTING: {
         const uint8_t *name = (const uint8_t *)(record + 1);
-        return sqlite_put_setting(db, slice_of(name, record->count), slice_of(name + record->count, record->value_len));
+        return rows_put_setting(db, slice_of(name, record->count), slice_of(name + record->count, record->value_len));
     }
     case PUT_REGISTRATION:
         return apply_put_registration(db, record);
@@ -355,7 +356,7 @@ static bool apply(struct sqlite *db, struct record *record) {
     case REFRESH_REGISTRATIONS:
         return apply_refresh_registrations(db, record);
     case CLEAR_REGISTRATIONS:
-        return sqlite_clear_registrations(db) && sqlite_clear_observations(db);
+        return rows_clear_registrations(db) && rows_clear_observations(db);
     case PUT_OBJECT:
         return apply_put_object(db, record);
     case DELETE_OBJECT:
@@ -385,7 +386,7 @@ static bool apply(struct sqlite *db, struct record *record) {
     case PUT_RESUMPTION:
         return apply_put_resumption(db, record);
     case DELETE_RESUMPTION:
-        return sqlite_delete_resumption(db, resumption_in(record).session_id);
+        return rows_delete_resumption(db, resumption_in(record).session_id);
     case PUT_OSCORE_CONTEXT:
         return apply_put_oscore_context(db, record);
     case PUT_FIRMWARE_IMAGE:
@@ -398,7 +399,7 @@ static bool apply(struct sqlite *db, struct record *record) {
     return false;
 }
 
-static bool apply_all(struct sqlite *db, uint8_t *records, size_t len) {
+static bool apply_all(struct backend *db, uint8_t *records, size_t len) {
     for (size_t at = 0; at < len;) {
         struct record *record = (struct record *)(void *)(records + at);
         if (!apply(db, record))
@@ -410,11 +411,14 @@ static bool apply_all(struct sqlite *db, uint8_t *records, size_t len) {
 
 static enum store_result run_batch(void *arg, uint8_t *records, size_t len, char *problem, size_t problem_size) {
     struct store *store = arg;
+    struct backend *db = store->db;
     uv_mutex_lock(&store->db_mutex);
     enum store_result result = STORE_OK;
-    if (!sqlite_begin(store->db) || !apply_all(store->db, records, len) || !sqlite_commit(store->db)) {
-        result = sqlite_failure(store->db, problem, problem_size);
-        sqlite_rollback(store->db);
+    while (!db->ops->begin(db) || !apply_all(db, records, len) || !db->ops->commit(db)) {
+        result = db->ops->failure(db, problem, problem_size);
+        if (!db->ops->rollback(db))
+            break;
+        result = STORE_OK;
     }
     uv_mutex_unlock(&store->db_mutex);
     return result;
@@ -423,7 +427,7 @@ static enum store_result run_batch(void *arg, uint8_t *records, size_t len, char
 static void tidy(void *arg) {
     struct store *store = arg;
     uv_mutex_lock(&store->db_mutex);
-    sqlite_checkpoint(store->db);
+    store->db->ops->tidy(store->db);
     uv_mutex_unlock(&store->db_mutex);
 }
 
@@ -737,14 +741,14 @@ enum store_result store_put_document(struct store *store, const struct store_doc
 bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
                               size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_registrations(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_registrations(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
 
 bool store_load_objects(struct store *store, store_object_fn *each, void *arg, char *error, size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_objects(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_objects(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
@@ -752,14 +756,14 @@ bool store_load_objects(struct store *store, store_object_fn *each, void *arg, c
 bool store_load_observations(struct store *store, store_observation_fn *each, void *arg, char *error,
                              size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_observations(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_observations(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
 
 bool store_load_requests(struct store *store, store_request_fn *each, void *arg, char *error, size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_requests(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_requests(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
@@ -767,35 +771,35 @@ bool store_load_requests(struct store *store, store_request_fn *each, void *arg,
 bool store_load_queue_settings(struct store *store, store_queue_settings_fn *each, void *arg, char *error,
                                size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_queue_settings(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_queue_settings(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
 
 bool store_load_credentials(struct store *store, store_credential_fn *each, void *arg, char *error, size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_credentials(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_credentials(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
 
 bool store_load_bootstraps(struct store *store, store_bootstrap_fn *each, void *arg, char *error, size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_bootstraps(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_bootstraps(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
 
 bool store_load_sessions(struct store *store, store_session_fn *each, void *arg, char *error, size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_sessions(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_sessions(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
 
 bool store_load_resumptions(struct store *store, store_resumption_fn *each, void *arg, char *error, size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_resumptions(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_resumptions(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
@@ -803,7 +807,7 @@ bool store_load_resumptions(struct store *store, store_resumption_fn *each, void
 bool store_load_oscore_contexts(struct store *store, store_oscore_context_fn *each, void *arg, char *error,
                                 size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_oscore_contexts(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_oscore_contexts(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
@@ -811,7 +815,7 @@ bool store_load_oscore_contexts(struct store *store, store_oscore_context_fn *ea
 bool store_load_firmware_images(struct store *store, store_firmware_image_fn *each, void *arg, char *error,
                                 size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_firmware_images(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_firmware_images(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
@@ -819,25 +823,25 @@ bool store_load_firmware_images(struct store *store, store_firmware_image_fn *ea
 bool store_load_firmware_updates(struct store *store, store_firmware_update_fn *each, void *arg, char *error,
                                  size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_firmware_updates(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_firmware_updates(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
 
 bool store_load_documents(struct store *store, store_document_fn *each, void *arg, char *error, size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = sqlite_load_documents(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_documents(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }
 
 bool store_find_resumption(struct store *store, struct slice session_id, store_resumption_fn *found, void *arg) {
-    return sqlite_find_resumption(store->db, session_id, found, arg);
+    return rows_find_resumption(store->db, session_id, found, arg);
 }
 
 long store_get_setting(struct store *store, const char *name, char *value, size_t value_size) {
     uv_mutex_lock(&store->db_mutex);
-    long len = sqlite_get_setting(store->db, name, value, value_size);
+    long len = rows_get_setting(store->db, name, value, value_size);
     uv_mutex_unlock(&store->db_mutex);
     return len;
 }
@@ -891,7 +895,7 @@ static bool open_database(struct store *store, const struct store_options *optio
     if (lock_file_mark(&store->lock, options->durability == STORE_FULL))
         return true;
     snprintf(error, error_size, "%s: the data directory can't be written: %s", options->directory, strerror(errno));
-    sqlite_close(store->db);
+    store->db->ops->close(store->db);
     return false;
 }
 
@@ -919,7 +923,7 @@ struct store *store_open(uv_loop_t *loop, const struct store_options *options, c
     store->writer = writer_new(loop, queue_bytes, run_batch, tidy, store);
     if (store->writer == NULL) {
         snprintf(error, error_size, "the database writer can't be started");
-        sqlite_close(store->db);
+        store->db->ops->close(store->db);
         lock_file_release(&store->lock, !store->lock.unclean);
         uv_mutex_destroy(&store->db_mutex);
         free(store);
@@ -930,7 +934,7 @@ struct store *store_open(uv_loop_t *loop, const struct store_options *options, c
 
 void store_close(struct store *store) {
     bool clean = writer_close(store->writer);
-    sqlite_close(store->db);
+    store->db->ops->close(store->db);
     lock_file_release(&store->lock, clean);
     uv_mutex_destroy(&store->db_mutex);
     free(store);

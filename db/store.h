@@ -1,5 +1,5 @@
 /* What must survive, as verbs. The program keeps everything in memory and writes here; at start it reads everything
- * back once. SQLite stands behind it (sqlite.c); another backend would implement the same verbs.
+ * back once. Behind it stands a backend (backend.h): SQLite (sqlite.c).
  *
  * All calls come from the loop's thread. Writes are queued, and a writer thread puts everything that arrived while its
  * last transaction ran into the next one (group commit). Completions run on the loop's thread, in the order of the
