@@ -308,7 +308,7 @@ static bool load_oscore_context(const struct value *row, void *arg) {
 bool rows_load_oscore_contexts(struct backend *db, store_oscore_context_fn *each, void *arg, char *error,
                                size_t error_size) {
     struct each_oscore_context to = {each, arg};
-    return load_rows(db, "SELECT digest, id_context, static_limit, number_limit FROM oscore_context",
+    return load_rows(db, "SELECT digest, id_context, static_limit, number_limit FROM oscore_context ORDER BY digest",
                      "an OSCORE context", load_oscore_context, &to, error, error_size);
 }
 
@@ -407,7 +407,7 @@ static bool load_queue_settings(const struct value *row, void *arg) {
 bool rows_load_queue_settings(struct backend *db, store_queue_settings_fn *each, void *arg, char *error,
                               size_t error_size) {
     struct each_queue_settings to = {each, arg};
-    return load_rows(db, "SELECT endpoint, awake_window_ms, queue_limit FROM queue_setting", "what is set for a queue",
+    return load_rows(db, "SELECT endpoint, awake_window_ms, queue_limit FROM queue_setting ORDER BY endpoint", "what is set for a queue",
                      load_queue_settings, &to, error, error_size);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "db/lock_file.h"
+#include "db/postgresql.h"
 #include "db/rows.h"
 #include "db/sqlite.h"
 #include "db/writer.h"
@@ -882,14 +883,21 @@ static bool needs_check(const struct lock_file *lock, const char *db_path) {
     return stat(db_path, &status) == 0 && (!lock->known || lock->unclean || status.st_size <= CHECK_ALWAYS_BYTES);
 }
 
-static bool open_database(struct store *store, const struct store_options *options, char *error, size_t error_size) {
+static struct backend *open_file(const struct store *store, const struct store_options *options, char *error,
+                                 size_t error_size) {
     char db_path[PATH_MAX - 16];
     int len = snprintf(db_path, sizeof db_path, "%s/berth.db", options->directory);
     if (len < 0 || (size_t)len >= sizeof db_path) {
         snprintf(error, error_size, "%.100s…: the path is too long", options->directory);
-        return false;
+        return NULL;
     }
-    store->db = sqlite_open(db_path, options->durability, needs_check(&store->lock, db_path), error, error_size);
+    return sqlite_open(db_path, options->durability, needs_check(&store->lock, db_path), error, error_size);
+}
+
+static bool open_database(struct store *store, const struct store_options *options, char *error, size_t error_size) {
+    store->db = options->database == NULL
+                    ? open_file(store, options, error, error_size)
+                    : postgresql_open(options->database, options->node, options->durability, error, error_size);
     if (store->db == NULL)
         return false;
     if (lock_file_mark(&store->lock, options->durability == STORE_FULL))
@@ -897,6 +905,10 @@ static bool open_database(struct store *store, const struct store_options *optio
     snprintf(error, error_size, "%s: the data directory can't be written: %s", options->directory, strerror(errno));
     store->db->ops->close(store->db);
     return false;
+}
+
+bool store_check_uri(const char *uri, char *problem, size_t problem_size) {
+    return postgresql_check_uri(uri, problem, problem_size);
 }
 
 struct store *store_open(uv_loop_t *loop, const struct store_options *options, char *error, size_t error_size) {

@@ -1,5 +1,5 @@
 /* What must survive, as verbs. The program keeps everything in memory and writes here; at start it reads everything
- * back once. Behind it stands a backend (backend.h): SQLite (sqlite.c).
+ * back once. Behind it stands a backend (backend.h): SQLite in the data directory, or PostgreSQL.
  *
  * All calls come from the loop's thread. Writes are queued, and a writer thread puts everything that arrived while its
  * last transaction ran into the next one (group commit). Completions run on the loop's thread, in the order of the
@@ -169,9 +169,14 @@ struct store_document {
 
 struct store_options {
     const char *directory; /* made when missing, mode 0700; the files in it are 0600 */
+    const char *database;  /* a URI of PostgreSQL; NULL: SQLite, in that directory */
+    uint8_t node;          /* of those that write to that database, this one */
     enum store_durability durability;
     size_t queue_bytes; /* bound of the queue; 0 means 32 MiB */
 };
+
+/* Whether `uri` can be `database`; else one sentence in `problem`. */
+bool store_check_uri(const char *uri, char *problem, size_t problem_size);
 
 /* Open or create the database, bring its schema up to date, take the directory for this process alone, and start the
  * writer. On failure returns NULL and writes one line to `error` (what is wrong and what to do): the directory can't be

@@ -365,6 +365,11 @@ static bool set_close_replaced(struct config *config, const char *value, char pr
     return read_bool(value, &config->close_replaced, problem);
 }
 
+static bool set_database(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    config->database = value;
+    return store_check_uri(value, problem, PROBLEM_MAX);
+}
+
 static bool set_durability(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     if (strcmp(value, "normal") == 0)
         config->durability = STORE_NORMAL;
@@ -654,6 +659,7 @@ static const struct setting settings[] = {
     {"listen", "URI", set_listen, "serve devices there; several [coap(+tcp)://:5683, coaps(+tcp)://:5684]"},
     {"http", "URI", set_http, "serve the HTTP API there (again for more), or off [http://127.0.0.1:8080]"},
     {"data", "DIR", set_data, "where the database lies [./berth-data]"},
+    {"database", "URI", set_database, "keep it in PostgreSQL: postgresql://USER@HOST/NAME [SQLite in DATA]"},
     {"key-file", "FILE", set_key_file, "seals secrets in the database; made when missing [DATA/berth.key]"},
     {"nosec", "open|known|off", set_nosec, "who may register without security [open]"},
     {"refuse-with", "4.03|4.00", set_refusal, "what an endpoint or identity hears that may not register [4.03]"},

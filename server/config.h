@@ -62,9 +62,10 @@ struct config {
     const char *hosts[CONFIG_HOSTS_MAX]; /* names and addresses for the server's own certificate */
     size_t host_count;
     struct dtls_params dtls;
-    const char *key_log; /* NULL: none */
-    bool close_replaced; /* sessions of a credential that was replaced end at once */
-    const char *objects; /* directory of object definitions; NULL: none */
+    const char *key_log;  /* NULL: none */
+    bool close_replaced;  /* sessions of a credential that was replaced end at once */
+    const char *objects;  /* directory of object definitions; NULL: none */
+    const char *database; /* URI; NULL: in `data` */
     enum store_durability durability;
     const char *user; /* to become, after the start as root; NULL: none */
     enum seccomp_use seccomp;

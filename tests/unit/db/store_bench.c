@@ -9,8 +9,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const char *store_bench_database(void) {
+    const char *database = getenv("BERTH_TEST_DATABASE");
+    return database == NULL || database[0] == '\0' ? NULL : database;
+}
+
+bool store_bench_sql(const char *sql) {
+    char command[1024];
+    int len = snprintf(command, sizeof command,
+                       "psql -X -q -v ON_ERROR_STOP=1 -d \"$BERTH_TEST_DATABASE\" -c \"%s\" >/dev/null", sql);
+    return len > 0 && (size_t)len < sizeof command && system(command) == 0;
+}
+
+int store_bench_clear_database(void) {
+    bool is_clear =
+        store_bench_database() == NULL ||
+        store_bench_sql("SET client_min_messages = error; DROP SCHEMA IF EXISTS public CASCADE; CREATE SCHEMA"
+                        " public");
+    return is_clear ? 0 : -1;
+}
+
 void store_bench_open(struct store_bench *bench) {
-    const struct store_options options = {.directory = bench->directory};
+    const struct store_options options = {.directory = bench->directory, .database = store_bench_database()};
     bench->store = store_open(&bench->loop, &options, bench->error, sizeof bench->error);
     if (bench->store == NULL)
         fail_msg("%s", bench->error);
@@ -23,7 +43,7 @@ void store_bench_close(struct store_bench *bench) {
 
 int store_bench_start(struct store_bench *bench) {
     strcpy(bench->directory, "/tmp/test_store.XXXXXX");
-    if (mkdtemp(bench->directory) == NULL)
+    if (mkdtemp(bench->directory) == NULL || store_bench_clear_database() != 0)
         return -1;
     uv_loop_init(&bench->loop);
     store_bench_open(bench);

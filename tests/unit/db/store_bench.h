@@ -1,4 +1,5 @@
-/* A store in a directory of its own, for the tests of what it keeps. */
+/* A store in a directory of its own, for the tests of what it keeps; its rows are in the database that
+ * $BERTH_TEST_DATABASE names, if it is set (tests/tools/postgresql.py). */
 #ifndef BERTH_TESTS_STORE_BENCH_H
 #define BERTH_TESTS_STORE_BENCH_H
 
@@ -18,6 +19,14 @@ int store_bench_stop(struct store_bench *bench);
 /* Close and open, as over a restart. */
 void store_bench_open(struct store_bench *bench);
 void store_bench_close(struct store_bench *bench);
+
+/* What --database is in this run of the tests, emptied by store_bench_clear_database; NULL: SQLite, in the directory. With
+ * a database of PostgreSQL the tests that look into files are left out. */
+const char *store_bench_database(void);
+int store_bench_clear_database(void);
+
+/* Run SQL, without quotation marks in it, in that database. */
+bool store_bench_sql(const char *sql);
 
 /* A store_done_fn: its argument is the bench. */
 void store_bench_count(void *bench, enum store_result result);

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""A PostgreSQL cluster that lives as long as a test needs it: made in a directory of its own, reached over a Unix socket
+there, run by an ordinary user (it refuses root).
+
+    tests/tools/postgresql.py COMMAND...    run COMMAND with $BERTH_TEST_DATABASE set to the URI of such a cluster
+"""
+
+import glob
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+# Nothing here outlives the test: what makes a database safe only costs time. Room for the servers of parallel tests.
+OPTIONS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "max_connections": "200",
+    "shared_buffers": "16MB",
+    "logging_collector": "off",
+}
+
+
+def programs():
+    """The directory of initdb and postgres, or None."""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda path: int(path.split("/")[4]))
+    return Path(found[-1]).parent if found else None
+
+
+class Cluster:
+    def __init__(self):
+        self.directory = Path(tempfile.mkdtemp(prefix="berth-pg.", dir="/tmp"))
+        self.data = self.directory / "data"
+        self.user = None
+        if os.geteuid() == 0:
+            self.user = "postgres"
+            owner = pwd.getpwnam(self.user)
+            os.chown(self.directory, owner.pw_uid, owner.pw_gid)
+        self.process = None
+        self._run("initdb", "-D", self.data, "-U", "berth", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync",
+                  "--no-instructions")
+        self.start()
+
+    def _run(self, program, *arguments, **kwargs):
+        done = subprocess.run([programs() / program, *arguments], user=self.user, cwd=self.directory, text=True,
+                              capture_output=True, extra_groups=[] if self.user else None, check=False, **kwargs)
+        assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def start(self):
+        settings = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+        log = open(self.directory / "log", "ab")
+        self.process = subprocess.Popen([programs() / "postgres", "-D", self.data, "-k", self.directory, *settings],
+                                        user=self.user, extra_groups=[] if self.user else None, cwd=self.directory,
+                                        stdout=log, stderr=log, start_new_session=True)
+        log.close()
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self):
+        for _ in range(600):
+            if subprocess.run([programs() / "pg_isready", "-q", "-h", self.directory], check=False).returncode == 0:
+                return
+            assert self.process.poll() is None, (self.directory / "log").read_text(errors="replace")
+            time.sleep(0.05)
+        raise AssertionError("PostgreSQL does not start")
+
+    def stop(self, how=signal.SIGINT):
+        """SIGINT ends its connections first; SIGQUIT is as a crash."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(60)
+            self.process = None
+
+    def sql(self, text, database="postgres"):
+        """What psql prints, a line for each row."""
+        return self._run("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.directory, "-U", "berth",
+                         "-d", database, "-c", text)
+
+    def uri(self, database="postgres"):
+        return f"postgresql:///{database}?host={self.directory}&user=berth"
+
+    def close(self):
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def main():
+    cluster = Cluster()
+    try:
+        path = f"{programs()}:{os.environ['PATH']}"
+        return subprocess.call(sys.argv[1:], env={**os.environ, "BERTH_TEST_DATABASE": cluster.uri(), "PATH": path})
+    finally:
+        cluster.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
