@@ -12,6 +12,10 @@
 
 #define NS_IN_MS UINT64_C(1000000)
 
+/* Advisory locks: "Berth", and which one. */
+#define LOCK_OF_WRITER INT64_C(0x4265727468000000)
+#define LOCK_OF_SCHEMA INT64_C(0x4265727468000001)
+
 enum {
     CONNECT_MS = 3000,  /* to connect, and to make the connection ours */
     PATIENCE_MS = 5000, /* a batch without an answer has failed */
@@ -21,8 +25,7 @@ enum {
     PAUSE_MS = 100,     /* between attempts for a batch that waits */
     BACK_OFF_MS = 250,  /* the first one between attempts afterwards; the others double */
     BACK_OFF_MAX_MS = 4000,
-    DRAIN_EVERY = 256,       /* statements: results are read while more of them are sent */
-    LOCK_CLASS = 0x42727468, /* "Brth", of advisory locks */
+    DRAIN_EVERY = 256, /* statements: results are read while more of them are sent */
     SQL_MAX = 2048,
     NAME_MAX_BYTES = 16, /* of a prepared statement */
     NUMBER_BYTES = 8,
@@ -34,8 +37,7 @@ struct postgresql {
     char *uri;
     char place[160]; /* the database's name for people: postgresql://host:port/name */
     enum store_durability durability;
-    uint8_t node;
-    int64_t holder, connection; /* as in the table `node` */
+    int64_t holder, connection; /* as in the table `writer` */
 
     PGconn *writer; /* NULL while there is none */
     uint64_t try_at_ns, back_off_ms;
@@ -300,18 +302,16 @@ static bool set_session(const struct postgresql *db, PGconn *connection, uint64_
                    until_ns, reason, reason_size);
 }
 
-/* The lock of our node, for as long as the connection lasts; whoever has it may be just ending. */
-static bool take_lock(const struct postgresql *db, PGconn *connection, uint64_t until_ns, char *reason,
-                      size_t reason_size) {
-    const struct value values[] = {number_value(LOCK_CLASS), number_value(db->node)};
+/* The lock of who writes, for as long as the connection lasts; whoever has it may be just ending. */
+static bool take_lock(PGconn *connection, uint64_t until_ns, char *reason, size_t reason_size) {
+    const struct value lock = number_value(LOCK_OF_WRITER);
     int64_t taken = 0;
-    while (ask_number(connection, "SELECT pg_try_advisory_lock(?::bigint::int, ?::bigint::int)::int::bigint", values, 2,
+    while (ask_number(connection, "SELECT pg_try_advisory_lock(?)::int::bigint", &lock, 1,
                       until_ns + CONNECT_MS * NS_IN_MS, &taken, reason, reason_size)) {
         if (taken == 1)
             return true;
         if (ms_until(until_ns) == 0) {
-            snprintf(reason, reason_size, "another server uses it as node %u; stop that one, or give another --node",
-                     (unsigned)db->node);
+            snprintf(reason, reason_size, "another server uses it; stop that one, or give another database");
             return false;
         }
         pause_ms(PAUSE_MS);
@@ -347,18 +347,19 @@ static bool apply_steps(PGconn *connection, const char *part, const struct schem
 static bool apply_schema(PGconn *connection, char *reason, size_t reason_size) {
     char begin[200];
     snprintf(begin, sizeof begin,
-             "BEGIN; SELECT pg_advisory_xact_lock(%d, -1);"
+             "BEGIN; SELECT pg_advisory_xact_lock(%" PRId64 ");"
              " CREATE TABLE IF NOT EXISTS berth_schema (part TEXT PRIMARY KEY, version BIGINT NOT NULL)",
-             LOCK_CLASS);
+             LOCK_OF_SCHEMA);
     return execute(connection, begin, after_ms(LOAD_MS), reason, reason_size) &&
            apply_steps(connection, "schema", schema_steps, schema_step_count, reason, reason_size) &&
            apply_steps(connection, "postgresql", postgresql_steps, postgresql_step_count, reason, reason_size) &&
            execute(connection, "COMMIT", after_ms(LOAD_MS), reason, reason_size);
 }
 
-static const char fence_text[] = "SELECT 1 / count(*) FROM (SELECT 1 FROM node WHERE number = ? AND holder = ? AND"
-                                 " connection = ? FOR SHARE) AS held";
+static const char fence_text[] = "SELECT 1 / count(*) FROM (SELECT 1 FROM writer WHERE holder = ? AND connection = ?"
+                                 " FOR SHARE) AS held";
 static const char fence_name[] = "fence";
+static const char taken_text[] = "another server has taken the database over; stop one of them";
 
 static void name_statement(char name[NAME_MAX_BYTES], enum statement statement) {
     snprintf(name, NAME_MAX_BYTES, "s%d", (int)statement);
@@ -392,40 +393,41 @@ static bool prepare_statements(PGconn *connection, uint64_t until_ns, char *reas
     return prepared && PQexitPipelineMode(connection) == 1;
 }
 
-/* End what an earlier connection of this process left behind, which may hold our lock and our row. */
+/* End what an earlier connection of this process left behind, which may hold the lock and the row. */
 static bool end_remains(const struct postgresql *db, PGconn *connection, uint64_t until_ns, char *reason,
                         size_t reason_size) {
-    const struct value values[] = {number_value(db->node), number_value(db->holder), number_value(LOCK_CLASS)};
+    const struct value values[] = {number_value(db->holder), number_value(LOCK_OF_WRITER)};
     int64_t ended;
-    return ask_number(connection,
-                      "SELECT count(pg_terminate_backend(l.pid)) FROM pg_locks l, node n"
-                      " WHERE n.number = ?1 AND n.holder = ?2 AND l.locktype = 'advisory' AND l.classid::bigint = ?3"
-                      " AND l.objid::bigint = ?1 AND l.pid <> pg_backend_pid() AND l.database ="
-                      " (SELECT oid FROM pg_database WHERE datname = current_database())",
-                      values, 3, until_ns, &ended, reason, reason_size);
+    return ask_number(
+        connection,
+        "SELECT count(pg_terminate_backend(l.pid)) FROM pg_locks l, writer w"
+        " WHERE w.holder = ? AND l.locktype = 'advisory' AND l.objsubid = 1"
+        " AND l.classid::bigint << 32 | l.objid::bigint = ? AND l.pid <> pg_backend_pid() AND l.database ="
+        " (SELECT oid FROM pg_database WHERE datname = current_database())",
+        values, 2, until_ns, &ended, reason, reason_size);
 }
 
-/* Write our row for the first time: whoever had it may not write from now on. */
-static bool take_row_of_node(struct postgresql *db, PGconn *connection, uint64_t until_ns, char *reason,
-                             size_t reason_size) {
-    const struct value values[] = {number_value(db->node), number_value(db->holder)};
+/* Write into the row for the first time: whoever had it may not write from now on. */
+static bool take_row_of_writer(struct postgresql *db, PGconn *connection, uint64_t until_ns, char *reason,
+                               size_t reason_size) {
+    const struct value holder = number_value(db->holder);
     return ask_number(connection,
-                      "INSERT INTO node (number, holder, connection) VALUES (?, ?, 1) ON CONFLICT (number) DO UPDATE"
-                      " SET holder = excluded.holder, connection = node.connection + 1 RETURNING connection",
-                      values, 2, until_ns, &db->connection, reason, reason_size);
+                      "INSERT INTO writer (only_one, holder, connection) VALUES (true, ?, 1) ON CONFLICT (only_one)"
+                      " DO UPDATE SET holder = excluded.holder, connection = writer.connection + 1"
+                      " RETURNING connection",
+                      &holder, 1, until_ns, &db->connection, reason, reason_size);
 }
 
 /* The next number for the next connection; `is_taken` when the row is not ours any more. */
-static bool keep_row_of_node(struct postgresql *db, PGconn *connection, uint64_t until_ns, char *reason,
-                             size_t reason_size) {
-    const struct value values[] = {number_value(db->node), number_value(db->holder)};
-    bool kept = ask_number(connection,
-                           "UPDATE node SET connection = connection + 1 WHERE number = ? AND holder = ?"
-                           " RETURNING connection",
-                           values, 2, until_ns, &db->connection, reason, reason_size);
+static bool keep_row_of_writer(struct postgresql *db, PGconn *connection, uint64_t until_ns, char *reason,
+                               size_t reason_size) {
+    const struct value holder = number_value(db->holder);
+    bool kept =
+        ask_number(connection, "UPDATE writer SET connection = connection + 1 WHERE holder = ? RETURNING connection",
+                   &holder, 1, until_ns, &db->connection, reason, reason_size);
     if (!kept && reason[0] == '\0') {
         db->is_taken = true;
-        snprintf(reason, reason_size, "another server has taken node %u over; stop one of them", (unsigned)db->node);
+        snprintf(reason, reason_size, "%s", taken_text);
     }
     return kept;
 }
@@ -436,8 +438,8 @@ static bool connect_writer_again(struct postgresql *db, uint64_t until_ns, char 
         return false;
     if (set_session(db, connection, until_ns, reason, reason_size) &&
         end_remains(db, connection, until_ns, reason, reason_size) &&
-        take_lock(db, connection, until_ns, reason, reason_size) &&
-        keep_row_of_node(db, connection, until_ns, reason, reason_size) &&
+        take_lock(connection, until_ns, reason, reason_size) &&
+        keep_row_of_writer(db, connection, until_ns, reason, reason_size) &&
         prepare_statements(connection, until_ns, reason, reason_size)) {
         db->writer = connection;
         db->back_off_ms = 0;
@@ -481,7 +483,7 @@ static void note_error(struct postgresql *db, const PGresult *result) {
     db->is_again = strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0; /* it lost against another transaction */
     if (strcmp(state, "22012") == 0) {                                         /* of the fence, the only division */
         db->is_taken = true;
-        fail(db, STORE_IO, "another server has taken this node over; stop one of them");
+        fail(db, STORE_IO, taken_text);
     } else {
         fail(db, strcmp(state, "53100") == 0 ? STORE_DISK_FULL : STORE_IO, words_of(db->writer, result));
     }
@@ -548,8 +550,8 @@ static bool begin(struct backend *backend) {
     db->answer_until_ns = after_ms(PATIENCE_MS);
     if (PQenterPipelineMode(db->writer) != 1)
         return lose(db);
-    const struct value values[] = {number_value(db->node), number_value(db->holder), number_value(db->connection)};
-    return send_prepared(db, fence_name, values, 3);
+    const struct value values[] = {number_value(db->holder), number_value(db->connection)};
+    return send_prepared(db, fence_name, values, 2);
 }
 
 /* End the pipeline, which commits unless a statement has failed, and take what is left of the results. False: the
@@ -740,16 +742,15 @@ static bool connect_first(struct postgresql *db, char *error, size_t error_size)
     }
     bool is_ours = set_session(db, db->writer, until_ns, reason, sizeof reason) &&
                    apply_schema(db->writer, reason, sizeof reason) &&
-                   take_lock(db, db->writer, after_ms(CONNECT_MS), reason, sizeof reason) &&
-                   take_row_of_node(db, db->writer, after_ms(START_MS), reason, sizeof reason) &&
+                   take_lock(db->writer, after_ms(CONNECT_MS), reason, sizeof reason) &&
+                   take_row_of_writer(db, db->writer, after_ms(START_MS), reason, sizeof reason) &&
                    prepare_statements(db->writer, after_ms(START_MS), reason, sizeof reason);
     if (!is_ours)
         snprintf(error, error_size, "%s: %s", db->place, reason);
     return is_ours;
 }
 
-struct backend *postgresql_open(const char *uri, uint8_t node, enum store_durability durability, char *error,
-                                size_t error_size) {
+struct backend *postgresql_open(const char *uri, enum store_durability durability, char *error, size_t error_size) {
     struct postgresql *db = calloc(1, sizeof *db);
     char *own_uri = db == NULL ? NULL : strdup(uri);
     if (own_uri == NULL) {
@@ -759,7 +760,6 @@ struct backend *postgresql_open(const char *uri, uint8_t node, enum store_durabi
     }
     db->backend.ops = &operations;
     db->uri = own_uri;
-    db->node = node;
     db->durability = durability;
     db->holder = (int64_t)random_u64();
     uv_mutex_init(&db->reader_lock);

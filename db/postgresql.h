@@ -4,9 +4,9 @@
  * later it is committed. A connection that breaks is made anew, and the transaction that was under way is run again, as
  * long as the batch has not waited longer than devices do; then batches fail at once until the database is back.
  *
- * The server holds its row of the table `node` while it lives. Each connection has a number of its own there, a greater one
- * than those before, and each transaction begins with a look whether it is still that one: what an older connection left
- * behind in the database, or a server from which the row was taken, can't commit any more. */
+ * The server holds the row of the table `writer` while it lives. Each connection has a number of its own there, a greater
+ * one than those before, and each transaction begins with a look whether it is still that one: what an older connection
+ * left behind in the database, or a server from which the row was taken, can't commit any more. */
 #ifndef BERTH_DB_POSTGRESQL_H
 #define BERTH_DB_POSTGRESQL_H
 
@@ -16,9 +16,8 @@
  * `problem`. Nothing is connected to. */
 bool postgresql_check_uri(const char *uri, char *problem, size_t problem_size);
 
-/* Connect, bring the schema up to date, and take the row of `node`. On failure NULL and one line in `error`: the database
+/* Connect, bring the schema up to date, and take the row of the writer. On failure NULL and one line in `error`: the database
  * can't be reached or used, is of a newer version, or another server uses it. Passwords are never in it. */
-struct backend *postgresql_open(const char *uri, uint8_t node, enum store_durability durability, char *error,
-                                size_t error_size);
+struct backend *postgresql_open(const char *uri, enum store_durability durability, char *error, size_t error_size);
 
 #endif

@@ -407,8 +407,8 @@ static bool load_queue_settings(const struct value *row, void *arg) {
 bool rows_load_queue_settings(struct backend *db, store_queue_settings_fn *each, void *arg, char *error,
                               size_t error_size) {
     struct each_queue_settings to = {each, arg};
-    return load_rows(db, "SELECT endpoint, awake_window_ms, queue_limit FROM queue_setting ORDER BY endpoint", "what is set for a queue",
-                     load_queue_settings, &to, error, error_size);
+    return load_rows(db, "SELECT endpoint, awake_window_ms, queue_limit FROM queue_setting ORDER BY endpoint",
+                     "what is set for a queue", load_queue_settings, &to, error, error_size);
 }
 
 /* ---- settings ---- */

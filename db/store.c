@@ -895,9 +895,8 @@ static struct backend *open_file(const struct store *store, const struct store_o
 }
 
 static bool open_database(struct store *store, const struct store_options *options, char *error, size_t error_size) {
-    store->db = options->database == NULL
-                    ? open_file(store, options, error, error_size)
-                    : postgresql_open(options->database, options->node, options->durability, error, error_size);
+    store->db = options->database == NULL ? open_file(store, options, error, error_size)
+                                          : postgresql_open(options->database, options->durability, error, error_size);
     if (store->db == NULL)
         return false;
     if (lock_file_mark(&store->lock, options->durability == STORE_FULL))

@@ -170,7 +170,6 @@ struct store_document {
 struct store_options {
     const char *directory; /* made when missing, mode 0700; the files in it are 0600 */
     const char *database;  /* a URI of PostgreSQL; NULL: SQLite, in that directory */
-    uint8_t node;          /* of those that write to that database, this one */
     enum store_durability durability;
     size_t queue_bytes; /* bound of the queue; 0 means 32 MiB */
 };

@@ -9,9 +9,7 @@ bool postgresql_check_uri(const char *uri, char *problem, size_t problem_size) {
     return false;
 }
 
-struct backend *postgresql_open(const char *uri, uint8_t node, enum store_durability durability, char *error,
-                                size_t error_size) {
-    (void)node;
+struct backend *postgresql_open(const char *uri, enum store_durability durability, char *error, size_t error_size) {
     (void)durability;
     char problem[120];
     postgresql_check_uri(uri, problem, sizeof problem);

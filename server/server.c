@@ -343,10 +343,8 @@ static bool load_all(struct server *server, char *error, size_t error_size) {
 
 static bool start(struct server *server, char *error, size_t error_size) {
     const struct config *config = server->config;
-    struct store_options options = {.directory = config->data,
-                                    .database = config->database,
-                                    .node = config->dtls.node,
-                                    .durability = config->durability};
+    struct store_options options = {
+        .directory = config->data, .database = config->database, .durability = config->durability};
     server->store = store_open(server->loop, &options, error, error_size);
     if (server->store == NULL)
         return false;

@@ -20,6 +20,8 @@ from urllib.parse import quote, urlencode, urlsplit
 from coapraw import CONTENT_FORMAT, DELETE, LINK_FORMAT, POST, Coap, Peer, uint
 from coapstream import OVER, TCP, tcp_port
 
+cluster = None  # of PostgreSQL, for servers that are not told where their database is
+
 ROOT = Path(__file__).resolve().parents[2]
 SANITIZER_REPORT = re.compile(r"^(==\d+==ERROR: .*|.*runtime error: .*|SUMMARY: .*Sanitizer.*)$", re.MULTILINE)
 
@@ -111,8 +113,15 @@ class Berth:
             self.web,
             "--data",
             str(self.data),
+            *self._database(),
             *self.options,
         ]
+
+    def _database(self) -> list[str]:
+        """A database of its own for each data directory."""
+        if cluster is None or "--database" in self.options:
+            return []
+        return ["--database", cluster.database_for(self.data)]
 
     def start(self, timeout: float = 30) -> Berth:
         """Start it and wait until it says that it is ready."""

@@ -1,20 +1,28 @@
 """Fixtures: `berth` is a running server with empty data; `start_berth` starts more, or others.
 
-The programs are those in $BERTH_BUILD (build/dev). Every server must end with exit code 0 and without a sanitizer's
+With BERTH_TEST_DATABASE=postgresql every server keeps its data in a database of its own in a cluster that lives as long as
+the tests run. The programs are those in $BERTH_BUILD (build/dev). Every server must end with exit code 0 and without a sanitizer's
 report, else its test fails.
 """
 
 import itertools
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
+import berth_process
 from berth_process import RUNNING, Berth
 from coapstream import OVER
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
+import postgresql as postgresql_cluster  # noqa: E402
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "transports(*names): run it over UDP and these, or over all; of a test or a module")
+    config.addinivalue_line("markers", "not_with_postgresql(why): skipped with BERTH_TEST_DATABASE=postgresql")
     config.addinivalue_line("markers", "not_with_live_dtls(why): skipped in a build with BERTH_LIVE_DTLS")
 
 
@@ -42,10 +50,20 @@ def skip_with_live_dtls(items):
             item.add_marker(pytest.mark.skip(reason=why))
 
 
+def skip_with_postgresql(items):
+    """What looks into the database's file."""
+    for item in items:
+        mark = item.get_closest_marker("not_with_postgresql")
+        if mark is not None:
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
+
+
 def pytest_collection_modifyitems(config, items):
     """Over TCP one set of parameters of each test is enough, unless $BERTH_ALL_TRANSPORTS is set."""
     if os.environ.get("BERTH_LIVE_DTLS"):
         skip_with_live_dtls(items)
+    if os.environ.get("BERTH_TEST_DATABASE") == "postgresql":
+        skip_with_postgresql(items)
     if os.environ.get("BERTH_ALL_TRANSPORTS"):
         return
     seen, kept, left_out = set(), [], []
@@ -56,6 +74,24 @@ def pytest_collection_modifyitems(config, items):
         seen.add(key)
     items[:] = kept
     config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A cluster of PostgreSQL."""
+    if postgresql_cluster.programs() is None:
+        pytest.skip("no PostgreSQL here")
+    cluster = postgresql_cluster.Cluster()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database_of_every_server(request):
+    if os.environ.get("BERTH_TEST_DATABASE") == "postgresql":
+        berth_process.cluster = request.getfixturevalue("postgresql")
+    yield
+    berth_process.cluster = None
 
 
 @pytest.fixture(scope="module")

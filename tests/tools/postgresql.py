@@ -6,6 +6,7 @@ there, run by an ordinary user (it refuses root).
 """
 
 import glob
+import hashlib
 import os
 import pwd
 import shutil
@@ -42,6 +43,7 @@ class Cluster:
             owner = pwd.getpwnam(self.user)
             os.chown(self.directory, owner.pw_uid, owner.pw_gid)
         self.process = None
+        self.databases = set()
         self._run("initdb", "-D", self.data, "-U", "berth", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync",
                   "--no-instructions")
         self.start()
@@ -83,6 +85,14 @@ class Cluster:
 
     def uri(self, database="postgres"):
         return f"postgresql:///{database}?host={self.directory}&user=berth"
+
+    def database_for(self, name):
+        """The URI of a database that is made the first time someone asks for `name`."""
+        database = "berth_" + hashlib.sha256(str(name).encode()).hexdigest()[:16]
+        if database not in self.databases:
+            self.sql(f"CREATE DATABASE {database} STRATEGY wal_log")
+            self.databases.add(database)
+        return self.uri(database)
 
     def close(self):
         self.stop(signal.SIGQUIT)

@@ -88,9 +88,9 @@ static void assert_loaded(struct fixture *f, size_t count) {
     assert_int_equal(f->count, count);
 }
 
-/* Not from another process: the options say which. */
-static struct store *open_another(struct fixture *f, const char *directory, uint8_t node) {
-    const struct store_options options = {.directory = directory, .database = store_bench_database(), .node = node};
+/* As another server would. */
+static struct store *open_another(struct fixture *f, const char *directory) {
+    const struct store_options options = {.directory = directory, .database = store_bench_database()};
     f->bench.error[0] = '\0';
     return store_open(&f->bench.loop, &options, f->bench.error, sizeof f->bench.error);
 }
@@ -175,24 +175,20 @@ static void test_a_database_that_does_not_answer_fails_writes_until_it_does(void
     assert_int_equal(f->ids[1], id);
 }
 
-static void test_a_second_server_is_refused_unless_it_is_another_node(void **state) {
+static void test_a_second_server_is_refused_and_the_first_goes_on(void **state) {
     struct fixture *f = *state;
     char directory[] = "/tmp/test_store.XXXXXX";
     assert_non_null(mkdtemp(directory));
-    assert_null(open_another(f, directory, 0));
-    assert_non_null(strstr(f->bench.error, "another server uses it as node 0"));
-    struct store *other = open_another(f, directory, 1);
-    assert_non_null(other);
+    assert_null(open_another(f, directory));
+    assert_non_null(strstr(f->bench.error, "another server uses it"));
     assert_int_equal(put(f, 1), 0);
-    store_close(other);
-    uv_run(&f->bench.loop, UV_RUN_NOWAIT);
     remove_directory(directory);
 }
 
-static void test_a_server_whose_node_was_taken_writes_no_more(void **state) {
+static void test_a_server_from_which_the_database_was_taken_writes_no_more(void **state) {
     struct fixture *f = *state;
     assert_int_equal(put(f, 1), 0);
-    assert_true(store_bench_sql("UPDATE node SET holder = holder + 1, connection = connection + 1"));
+    assert_true(store_bench_sql("UPDATE writer SET holder = holder + 1, connection = connection + 1"));
     assert_int_equal(put(f, 2), 1);
     assert_non_null(strstr(store_problem(f->bench.store), "taken"));
     assert_true(store_bench_sql("SELECT pg_terminate_backend(pid) " ALL_CONNECTIONS));
@@ -222,7 +218,7 @@ static void test_a_newer_database_is_refused(void **state) {
     char directory[] = "/tmp/test_store.XXXXXX";
     assert_non_null(mkdtemp(directory));
     assert_true(store_bench_sql("UPDATE berth_schema SET version = version + 1 WHERE part = 'postgresql'"));
-    assert_null(open_another(f, directory, 1));
+    assert_null(open_another(f, directory));
     assert_non_null(strstr(f->bench.error, "newer version of Berth"));
     assert_true(store_bench_sql("UPDATE berth_schema SET version = version - 1 WHERE part = 'postgresql'"));
     remove_directory(directory);
@@ -263,8 +259,8 @@ int main(void) {
         STORE_TEST(test_another_failure_is_told_and_undoes_the_whole_transaction),
         STORE_TEST(test_a_transaction_larger_than_any_buffer_is_committed_whole),
         STORE_TEST(test_a_database_that_does_not_answer_fails_writes_until_it_does),
-        STORE_TEST(test_a_second_server_is_refused_unless_it_is_another_node),
-        STORE_TEST(test_a_server_whose_node_was_taken_writes_no_more),
+        STORE_TEST(test_a_second_server_is_refused_and_the_first_goes_on),
+        STORE_TEST(test_a_server_from_which_the_database_was_taken_writes_no_more),
         STORE_TEST(test_rows_that_make_no_sense_fail_the_loading),
         STORE_TEST(test_a_newer_database_is_refused),
     };

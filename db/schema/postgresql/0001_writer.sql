@@ -1,7 +1,7 @@
--- A server that writes here. `holder` is a number that the process has made up, `connection` rises with each of its
--- connections: only the newest one may write.
-CREATE TABLE node (
-    number     BIGINT PRIMARY KEY,
+-- The server that writes here. `holder` is a number that the process has made up, `connection` rises with each connection
+-- that writes: only the newest one may.
+CREATE TABLE writer (
+    only_one   BOOLEAN PRIMARY KEY CHECK (only_one),
     holder     BIGINT NOT NULL,
     connection BIGINT NOT NULL
 );
