@@ -47,6 +47,7 @@ struct postgresql {
     bool synced;              /* the end of the pipeline has been sent */
 
     enum store_result failure;
+    bool in_doubt; /* the batch was sent whole once, and its end was not seen */
     bool is_lost;  /* the failure: the connection is gone, or the database is silent */
     bool is_again; /* the failure: the same transaction may succeed next time */
     bool is_taken; /* another process has our row; for ever */
@@ -469,6 +470,7 @@ static bool lose(struct postgresql *db) {
     copy_line(words, sizeof words, words_of(db->writer, NULL));
     bool is_silent = PQstatus(db->writer) != CONNECTION_BAD && ms_until(db->answer_until_ns) == 0;
     db->is_lost = true;
+    db->in_doubt |= db->synced;
     return fail(db, STORE_IO, is_silent ? "the database does not answer" : words);
 }
 
@@ -479,6 +481,7 @@ static void note_error(struct postgresql *db, const PGresult *result) {
         state = "08000"; /* libpq itself */
     if (db->failure != STORE_OK)
         return;
+    /* As long as the database says something, it says that nothing was committed. */
     db->is_lost = strncmp(state, "08", 2) == 0 || strncmp(state, "57P", 3) == 0; /* it is being shut down */
     db->is_again = strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0; /* it lost against another transaction */
     if (strcmp(state, "22012") == 0) {                                         /* of the fence, the only division */
@@ -536,8 +539,10 @@ static void back_off(struct postgresql *db) {
 static bool begin(struct backend *backend) {
     struct postgresql *db = (struct postgresql *)backend;
     char reason[160];
-    if (db->batch_until_ns == 0)
+    if (db->batch_until_ns == 0) {
         db->batch_until_ns = after_ms(PATIENCE_MS);
+        db->in_doubt = false;
+    }
     if (db->is_taken || (db->writer == NULL && ms_until(db->try_at_ns) > 0))
         return false; /* as it was said the last time */
     db->failure = STORE_OK;
@@ -622,7 +627,7 @@ static bool roll_back(struct backend *backend) {
 static enum store_result failure(const struct backend *backend, char *text, size_t size) {
     const struct postgresql *db = (const struct postgresql *)backend;
     snprintf(text, size, "%s", db->failure_text);
-    return db->failure;
+    return db->in_doubt ? STORE_UNKNOWN : db->failure;
 }
 
 /* ---- reading ---- */

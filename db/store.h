@@ -23,6 +23,7 @@ enum store_result {
     STORE_QUEUE_FULL = -1, /* not queued; try again later */
     STORE_DISK_FULL = -2,  /* the whole transaction was undone */
     STORE_IO = -3,         /* likewise, for any other reason; store_problem() says which */
+    STORE_UNKNOWN = -4,    /* the database was lost on the way: it may have been committed, and nobody will tell */
 };
 
 /* Called once for each queued write that asked for it, after its transaction has ended. */

@@ -91,11 +91,20 @@ static size_t collect_replaced(const struct server *server, const struct registr
     return count;
 }
 
+/* It was to go, and stays. When nobody knows what the database has, it gets it once more. */
+static void keep(struct server *server, struct registration *r, enum store_result result) {
+    r->leaving = false;
+    if (result == STORE_UNKNOWN && r->state != REGISTRATION_PENDING)
+        persist_soon(server, r, UNSAVED_ALL);
+}
+
 /* The commit has failed: what was to be replaced stays. */
-static void keep_replaced(const struct server *server, const struct registration *newest) {
+static void keep_replaced(struct server *server, const struct registration *newest, enum store_result result) {
     for (struct registration *r = directory_older(server->directory, newest); r != NULL;
          r = directory_older(server->directory, r))
-        r->leaving = false;
+        keep(server, r, result);
+    if (result == STORE_UNKNOWN)
+        persist_deletion(server, newest->id);
 }
 
 /* The link is this registration's from now on. */
@@ -141,7 +150,7 @@ static void on_register_committed(void *arg, enum store_result result) {
                               .coap_code = COAP_5_03_SERVICE_UNAVAILABLE};
         event_publish(server->events, &event);
         persist_until_it_works(server);
-        keep_replaced(server, r);
+        keep_replaced(server, r, result);
         directory_remove(server->directory, r);
         coap_respond_unavailable(server->coap, exchange, REFUSAL_RETRY_AFTER_S, "cannot store registrations now");
         return;
@@ -472,7 +481,7 @@ static void on_deregister_committed(void *arg, enum store_result result) {
     if (result != STORE_OK) {
         persist_until_it_works(server);
         if (r != NULL)
-            r->leaving = false;
+            keep(server, r, result);
         coap_respond_unavailable(server->coap, exchange, REFUSAL_RETRY_AFTER_S, "cannot store registrations now");
         return;
     }

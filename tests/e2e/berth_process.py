@@ -231,6 +231,10 @@ class Berth:
     @contextmanager
     def no_commit(self) -> Iterator[None]:
         """While this lasts the server's database is locked, so that what waits for a commit has to wait."""
+        if cluster is not None:
+            with cluster.no_commit(self.data):
+                yield
+            return
         connection = sqlite3.connect(self.data / "berth.db", isolation_level=None, timeout=20)
         connection.execute("BEGIN IMMEDIATE")
         try:

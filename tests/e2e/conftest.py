@@ -122,6 +122,8 @@ def close_all(servers):
             server.close()
         except AssertionError as error:
             errors.append(str(error))
+        if berth_process.cluster is not None:
+            berth_process.cluster.drop_for(server.data)
     assert not errors, "\n".join(errors)
 
 

@@ -91,6 +91,7 @@ def test_BSC_01_a_configuration_that_contradicts_itself_is_refused_with_the_reas
     assert berth.http("GET", "/v1/bootstrap/dev1").status == 404
 
 
+@pytest.mark.not_with_postgresql("looks into the file of SQLite")
 def test_keys_never_come_back(berth):
     secrets = {
         "servers": [

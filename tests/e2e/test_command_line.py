@@ -78,6 +78,8 @@ WRONG_VALUES = [
     ("event-memory", "1k"),
     ("api-key", ""),
     ("data", ""),
+    ("database", "mysql://localhost/berth"),
+    ("database", "postgresql://localhost/berth?nonsense=1"),
     ("objects", ""),
     ("objects", "/no/such/directory"),
 ]

@@ -13,6 +13,8 @@ import pytest
 from berth_process import program
 from coapraw import CONTENT_FORMAT, DELETE, LINK_FORMAT, MAX_AGE, POST, uint
 
+pytestmark = pytest.mark.not_with_postgresql("about the file of SQLite")
+
 
 def run_server(data, *options, release=False):
     """Start it on a data directory that it must refuse."""

@@ -13,6 +13,8 @@ from played_device import TEXT
 
 pytestmark = pytest.mark.transports("pelion")
 
+pytestmark = pytest.mark.not_with_postgresql("looks into the file of SQLite")
+
 
 @pytest.fixture
 def device(berth):

@@ -5,6 +5,7 @@ there, run by an ordinary user (it refuses root).
     tests/tools/postgresql.py COMMAND...    run COMMAND with $BERTH_TEST_DATABASE set to the URI of such a cluster
 """
 
+import ctypes
 import glob
 import hashlib
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 # Nothing here outlives the test: what makes a database safe only costs time. Room for the servers of parallel tests.
@@ -31,6 +33,11 @@ def programs():
     """The directory of initdb and postgres, or None."""
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda path: int(path.split("/")[4]))
     return Path(found[-1]).parent if found else None
+
+
+def die_with_parent():
+    """Whatever ends the tests ends the database (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
 
 
 class Cluster:
@@ -59,7 +66,7 @@ class Cluster:
         log = open(self.directory / "log", "ab")
         self.process = subprocess.Popen([programs() / "postgres", "-D", self.data, "-k", self.directory, *settings],
                                         user=self.user, extra_groups=[] if self.user else None, cwd=self.directory,
-                                        stdout=log, stderr=log, start_new_session=True)
+                                        stdout=log, stderr=log, start_new_session=True, preexec_fn=die_with_parent)
         log.close()
         self._wait_until_it_answers()
 
@@ -83,16 +90,37 @@ class Cluster:
         return self._run("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.directory, "-U", "berth",
                          "-d", database, "-c", text)
 
+    @contextmanager
+    def no_commit(self, name):
+        """While this lasts no server commits in the database made for `name`."""
+        command = [programs() / "psql", "-X", "-q", "-A", "-t", "-d", self.database_for(name)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as psql:
+            psql.stdin.write("BEGIN; LOCK TABLE writer IN EXCLUSIVE MODE; SELECT 'locked';\n")
+            psql.stdin.flush()
+            assert psql.stdout.readline() == "locked\n"
+            yield
+            psql.stdin.close()
+
     def uri(self, database="postgres"):
         return f"postgresql:///{database}?host={self.directory}&user=berth"
 
+    def _database(self, name):
+        return "berth_" + hashlib.sha256(str(name).encode()).hexdigest()[:16]
+
     def database_for(self, name):
         """The URI of a database that is made the first time someone asks for `name`."""
-        database = "berth_" + hashlib.sha256(str(name).encode()).hexdigest()[:16]
+        database = self._database(name)
         if database not in self.databases:
             self.sql(f"CREATE DATABASE {database} STRATEGY wal_log")
             self.databases.add(database)
         return self.uri(database)
+
+    def drop_for(self, name):
+        """Each takes 7 MB and 300 files."""
+        database = self._database(name)
+        if database in self.databases:
+            self.sql(f"DROP DATABASE {database} WITH (FORCE)")
+            self.databases.remove(database)
 
     def close(self):
         self.stop(signal.SIGQUIT)

@@ -14,7 +14,8 @@
 struct fixture {
     struct store_bench bench;
     size_t done, failed;
-    uint64_t ids[16]; /* loaded */
+    enum store_result result; /* of the last write */
+    uint64_t ids[16];         /* loaded */
     size_t count;
 };
 
@@ -33,6 +34,7 @@ static int tear_down(void **state) {
 static void on_done(void *arg, enum store_result result) {
     struct fixture *f = arg;
     f->done++;
+    f->result = result;
     f->failed += result != STORE_OK;
 }
 
@@ -164,7 +166,10 @@ static void test_a_database_that_does_not_answer_fails_writes_until_it_does(void
                             " sleep 0.05; done"),
                      0);
     assert_int_equal(put(f, 2), 1);
+    assert_int_equal(f->result, STORE_UNKNOWN);
     assert_string_equal(store_problem(f->bench.store), "the database does not answer");
+    assert_int_equal(put(f, 2), 1); /* which was not even sent */
+    assert_int_equal(f->result, STORE_IO);
     uint64_t id = 3;
     while (put(f, id) != 0) {
         assert_true(id++ < 100000000);
