@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/random.h"
+#include "db/libpq.h"
 #include "db/schema_steps.h"
 
 #define NS_IN_MS UINT64_C(1000000)
@@ -65,15 +65,15 @@ static void copy_line(char *to, size_t size, const char *text) {
 }
 
 static const char *words_of(PGconn *connection, const PGresult *result) {
-    const char *primary = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *primary = result == NULL ? NULL : libpq.resultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     if (primary != NULL)
         return primary;
-    const char *words = connection == NULL ? "out of memory" : PQerrorMessage(connection);
+    const char *words = connection == NULL ? "out of memory" : libpq.errorMessage(connection);
     return words[0] == '\0' ? "no answer in time" : words;
 }
 
 static void name_place(struct postgresql *db, PGconn *connection) {
-    const char *host = PQhost(connection), *port = PQport(connection), *name = PQdb(connection);
+    const char *host = libpq.host(connection), *port = libpq.port(connection), *name = libpq.db(connection);
     snprintf(db->place, sizeof db->place, "postgresql://%s%s%s/%s", host == NULL ? "" : host,
              port == NULL || port[0] == '\0' ? "" : ":", port == NULL ? "" : port, name == NULL ? "" : name);
 }
@@ -84,12 +84,14 @@ bool postgresql_check_uri(const char *uri, char *problem, size_t problem_size) {
         snprintf(problem, problem_size, "must be like postgresql://USER@HOST/NAME");
         return false;
     }
-    PQconninfoOption *options = PQconninfoParse(uri, &words);
+    if (!libpq_load(problem, problem_size))
+        return false;
+    PQconninfoOption *options = libpq.conninfoParse(uri, &words);
     bool is_sound = options != NULL;
     if (!is_sound) /* libpq's words may quote the URI, and with it a password */
         snprintf(problem, problem_size, "is no URI that PostgreSQL knows: postgresql://USER@HOST/NAME?OPTION=VALUE");
-    PQconninfoFree(options);
-    PQfreemem(words);
+    libpq.conninfoFree(options);
+    libpq.freemem(words);
     return is_sound;
 }
 
@@ -111,7 +113,7 @@ static void pause_ms(int ms) {
 /* Wait for one of `events`, with errors among them. False: it is too late. */
 static bool wait_socket(PGconn *connection, short events, uint64_t until_ns) {
     for (;;) {
-        struct pollfd fd = {.fd = PQsocket(connection), .events = events};
+        struct pollfd fd = {.fd = libpq.socket(connection), .events = events};
         int ms = ms_until(until_ns);
         int count = poll(&fd, 1, ms);
         if (count > 0)
@@ -124,15 +126,15 @@ static bool wait_socket(PGconn *connection, short events, uint64_t until_ns) {
 /* Send what is to be sent, and wait until the next result is there. False: the connection is broken, or silent. */
 static bool await_result(PGconn *connection, uint64_t until_ns) {
     for (;;) {
-        int unsent = PQflush(connection);
+        int unsent = libpq.flush(connection);
         if (unsent < 0)
             return false;
-        if (unsent == 0 && PQisBusy(connection) == 0)
+        if (unsent == 0 && libpq.isBusy(connection) == 0)
             return true;
         if (!wait_socket(connection, unsent == 0 ? POLLIN : POLLIN | POLLOUT, until_ns) ||
-            PQconsumeInput(connection) == 0)
+            libpq.consumeInput(connection) == 0)
             return false;
-        if (PQisBusy(connection) == 0)
+        if (libpq.isBusy(connection) == 0)
             return true;
     }
 }
@@ -142,30 +144,30 @@ static PGresult *last_result(PGconn *connection, uint64_t until_ns) {
     PGresult *last = NULL;
     for (;;) {
         if (!await_result(connection, until_ns)) {
-            PQclear(last);
+            libpq.clear(last);
             return NULL;
         }
-        PGresult *next = PQgetResult(connection);
+        PGresult *next = libpq.getResult(connection);
         if (next == NULL)
             return last;
-        PQclear(last);
+        libpq.clear(last);
         last = next;
-        if (PQresultStatus(last) == PGRES_FATAL_ERROR && PQstatus(connection) == CONNECTION_BAD)
+        if (libpq.resultStatus(last) == PGRES_FATAL_ERROR && libpq.status(connection) == CONNECTION_BAD)
             return last;
     }
 }
 
 static bool is_good(const PGresult *result) {
-    return PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK;
+    return libpq.resultStatus(result) == PGRES_COMMAND_OK || libpq.resultStatus(result) == PGRES_TUPLES_OK;
 }
 
 /* Run one or more statements of ours. */
 static bool execute(PGconn *connection, const char *sql, uint64_t until_ns, char *reason, size_t reason_size) {
-    PGresult *result = PQsendQuery(connection, sql) == 1 ? last_result(connection, until_ns) : NULL;
+    PGresult *result = libpq.sendQuery(connection, sql) == 1 ? last_result(connection, until_ns) : NULL;
     bool done = result != NULL && is_good(result);
     if (!done)
         copy_line(reason, reason_size, words_of(connection, result));
-    PQclear(result);
+    libpq.clear(result);
     return done;
 }
 
@@ -198,11 +200,11 @@ static void set_parameters(struct parameters *p, const struct value *values, siz
 }
 
 static struct value value_in(const PGresult *result, int row, int column) {
-    const uint8_t *bytes = (const uint8_t *)PQgetvalue(result, row, column);
-    size_t len = (size_t)PQgetlength(result, row, column);
-    if (PQgetisnull(result, row, column) == 1)
+    const uint8_t *bytes = (const uint8_t *)libpq.getvalue(result, row, column);
+    size_t len = (size_t)libpq.getlength(result, row, column);
+    if (libpq.getisnull(result, row, column) == 1)
         return (struct value){.kind = VALUE_NULL};
-    if (PQftype(result, column) != TYPE_INT8 || len != NUMBER_BYTES)
+    if (libpq.ftype(result, column) != TYPE_INT8 || len != NUMBER_BYTES)
         return (struct value){.kind = VALUE_BLOB, .bytes = slice_of(bytes, len)};
     uint64_t number = 0;
     for (int i = 0; i < NUMBER_BYTES; i++)
@@ -212,7 +214,7 @@ static struct value value_in(const PGresult *result, int row, int column) {
 
 static bool take_row(const PGresult *result, row_fn *each, void *arg) {
     struct value values[ROW_VALUES_MAX];
-    int count = PQnfields(result);
+    int count = libpq.nfields(result);
     for (int i = 0; i < count && i < ROW_VALUES_MAX; i++)
         values[i] = value_in(result, 0, i);
     return each(values, arg);
@@ -239,7 +241,7 @@ static bool send_query(PGconn *connection, const char *sql, const struct value *
     struct parameters p;
     translate(text, sql);
     set_parameters(&p, values, count);
-    return PQsendQueryParams(connection, text, p.count, NULL, p.values, p.lengths, p.formats, 1) == 1;
+    return libpq.sendQueryParams(connection, text, p.count, NULL, p.values, p.lengths, p.formats, 1) == 1;
 }
 
 /* The first number of the first row. False: there is none, or an error; `reason` says it then. */
@@ -250,10 +252,10 @@ static bool ask_number(PGconn *connection, const char *sql, const struct value *
     reason[0] = '\0';
     if (!done)
         copy_line(reason, reason_size, words_of(connection, result));
-    bool found = done && PQntuples(result) > 0;
+    bool found = done && libpq.ntuples(result) > 0;
     if (found)
         *number = value_in(result, 0, 0).number;
-    PQclear(result);
+    libpq.clear(result);
     return found;
 }
 
@@ -278,18 +280,18 @@ static PGconn *make_connection(const char *uri, uint64_t until_ns, char *reason,
                                        "dbname",
                                        NULL};
     const char *const values[] = {"berth-server", "10", "5", "3", "15000", uri, NULL};
-    PGconn *connection = PQconnectStartParams(keys, values, 1);
+    PGconn *connection = libpq.connectStartParams(keys, values, 1);
     PostgresPollingStatusType status = PGRES_POLLING_WRITING;
-    while (connection != NULL && PQstatus(connection) != CONNECTION_BAD && status != PGRES_POLLING_OK &&
+    while (connection != NULL && libpq.status(connection) != CONNECTION_BAD && status != PGRES_POLLING_OK &&
            status != PGRES_POLLING_FAILED &&
            wait_socket(connection, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, until_ns))
-        status = PQconnectPoll(connection);
-    if (connection != NULL && status == PGRES_POLLING_OK && PQsetnonblocking(connection, 1) == 0) {
-        PQsetNoticeProcessor(connection, ignore_notice, NULL);
+        status = libpq.connectPoll(connection);
+    if (connection != NULL && status == PGRES_POLLING_OK && libpq.setnonblocking(connection, 1) == 0) {
+        libpq.setNoticeProcessor(connection, ignore_notice, NULL);
         return connection;
     }
     copy_line(reason, reason_size, words_of(connection, NULL));
-    PQfinish(connection);
+    libpq.finish(connection);
     return NULL;
 }
 
@@ -369,19 +371,19 @@ static void name_statement(char name[NAME_MAX_BYTES], enum statement statement) 
 /* All in one round trip. */
 static bool prepare_statements(PGconn *connection, uint64_t until_ns, char *reason, size_t reason_size) {
     char text[SQL_MAX], name[NAME_MAX_BYTES];
-    bool sent = PQenterPipelineMode(connection) == 1;
+    bool sent = libpq.enterPipelineMode(connection) == 1;
     for (int i = 0; i < STATEMENT_COUNT && sent; i++) {
         name_statement(name, (enum statement)i);
         translate(text, statement_texts[i]);
-        sent = PQsendPrepare(connection, name, text, 0, NULL) == 1;
+        sent = libpq.sendPrepare(connection, name, text, 0, NULL) == 1;
     }
     translate(text, fence_text);
-    sent = sent && PQsendPrepare(connection, fence_name, text, 0, NULL) == 1 && PQpipelineSync(connection) == 1;
+    sent = sent && libpq.sendPrepare(connection, fence_name, text, 0, NULL) == 1 && libpq.pipelineSync(connection) == 1;
     bool prepared = sent;
     while (sent) {
-        PGresult *result = await_result(connection, until_ns) ? PQgetResult(connection) : NULL;
-        ExecStatusType status = PQresultStatus(result);
-        if (result == NULL && (PQstatus(connection) == CONNECTION_BAD || ms_until(until_ns) == 0))
+        PGresult *result = await_result(connection, until_ns) ? libpq.getResult(connection) : NULL;
+        ExecStatusType status = libpq.resultStatus(result);
+        if (result == NULL && (libpq.status(connection) == CONNECTION_BAD || ms_until(until_ns) == 0))
             prepared = sent = false;
         else if (result != NULL && status == PGRES_PIPELINE_SYNC)
             sent = false;
@@ -389,9 +391,9 @@ static bool prepare_statements(PGconn *connection, uint64_t until_ns, char *reas
             copy_line(reason, reason_size, words_of(connection, result));
             prepared = false;
         }
-        PQclear(result);
+        libpq.clear(result);
     }
-    return prepared && PQexitPipelineMode(connection) == 1;
+    return prepared && libpq.exitPipelineMode(connection) == 1;
 }
 
 /* End what an earlier connection of this process left behind, which may hold the lock and the row. */
@@ -446,12 +448,12 @@ static bool connect_writer_again(struct postgresql *db, uint64_t until_ns, char 
         db->back_off_ms = 0;
         return true;
     }
-    PQfinish(connection);
+    libpq.finish(connection);
     return false;
 }
 
 static void drop_writer(struct postgresql *db) {
-    PQfinish(db->writer);
+    libpq.finish(db->writer);
     db->writer = NULL;
 }
 
@@ -468,7 +470,7 @@ static bool fail(struct postgresql *db, enum store_result result, const char *wo
 static bool lose(struct postgresql *db) {
     char words[160];
     copy_line(words, sizeof words, words_of(db->writer, NULL));
-    bool is_silent = PQstatus(db->writer) != CONNECTION_BAD && ms_until(db->answer_until_ns) == 0;
+    bool is_silent = libpq.status(db->writer) != CONNECTION_BAD && ms_until(db->answer_until_ns) == 0;
     db->is_lost = true;
     db->in_doubt |= db->synced;
     return fail(db, STORE_IO, is_silent ? "the database does not answer" : words);
@@ -476,7 +478,7 @@ static bool lose(struct postgresql *db) {
 
 /* SQLSTATEs, PostgreSQL's documentation, appendix A. */
 static void note_error(struct postgresql *db, const PGresult *result) {
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *state = libpq.resultErrorField(result, PG_DIAG_SQLSTATE);
     if (state == NULL)
         state = "08000"; /* libpq itself */
     if (db->failure != STORE_OK)
@@ -494,15 +496,15 @@ static void note_error(struct postgresql *db, const PGresult *result) {
 
 /* Take the results that are there. */
 static void take_results(struct postgresql *db) {
-    while (db->in_flight > 0 && PQisBusy(db->writer) == 0) {
-        PGresult *result = PQgetResult(db->writer);
+    while (db->in_flight > 0 && libpq.isBusy(db->writer) == 0) {
+        PGresult *result = libpq.getResult(db->writer);
         db->answer_until_ns = after_ms(PATIENCE_MS);
         if (result == NULL)
             db->in_flight--;
-        else if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+        else if (libpq.resultStatus(result) == PGRES_FATAL_ERROR)
             note_error(db, result);
-        bool is_broken = result != NULL && PQstatus(db->writer) == CONNECTION_BAD;
-        PQclear(result);
+        bool is_broken = result != NULL && libpq.status(db->writer) == CONNECTION_BAD;
+        libpq.clear(result);
         if (is_broken)
             return;
     }
@@ -511,12 +513,12 @@ static void take_results(struct postgresql *db) {
 static bool send_prepared(struct postgresql *db, const char *name, const struct value *values, size_t count) {
     struct parameters p;
     set_parameters(&p, values, count);
-    if (PQsendQueryPrepared(db->writer, name, p.count, p.values, p.lengths, p.formats, 1) != 1)
+    if (libpq.sendQueryPrepared(db->writer, name, p.count, p.values, p.lengths, p.formats, 1) != 1)
         return lose(db);
     db->in_flight++;
     if (db->in_flight % DRAIN_EVERY != 0)
         return true;
-    if (PQflush(db->writer) < 0 || PQconsumeInput(db->writer) == 0)
+    if (libpq.flush(db->writer) < 0 || libpq.consumeInput(db->writer) == 0)
         return lose(db);
     take_results(db);
     return db->failure == STORE_OK;
@@ -553,7 +555,7 @@ static bool begin(struct backend *backend) {
     db->is_lost = db->is_again = db->synced = false;
     db->in_flight = 0;
     db->answer_until_ns = after_ms(PATIENCE_MS);
-    if (PQenterPipelineMode(db->writer) != 1)
+    if (libpq.enterPipelineMode(db->writer) != 1)
         return lose(db);
     const struct value values[] = {number_value(db->holder), number_value(db->connection)};
     return send_prepared(db, fence_name, values, 2);
@@ -562,21 +564,21 @@ static bool begin(struct backend *backend) {
 /* End the pipeline, which commits unless a statement has failed, and take what is left of the results. False: the
  * connection is broken or silent. */
 static bool end_pipeline(struct postgresql *db) {
-    if (!db->synced && PQpipelineSync(db->writer) != 1)
+    if (!db->synced && libpq.pipelineSync(db->writer) != 1)
         return lose(db);
     db->synced = true;
     for (;;) {
         if (!await_result(db->writer, db->answer_until_ns))
             return lose(db);
-        PGresult *result = PQgetResult(db->writer);
-        ExecStatusType status = result == NULL ? PGRES_EMPTY_QUERY : PQresultStatus(result);
+        PGresult *result = libpq.getResult(db->writer);
+        ExecStatusType status = result == NULL ? PGRES_EMPTY_QUERY : libpq.resultStatus(result);
         db->answer_until_ns = after_ms(PATIENCE_MS);
         if (status == PGRES_FATAL_ERROR)
             note_error(db, result);
-        PQclear(result);
+        libpq.clear(result);
         if (status == PGRES_PIPELINE_SYNC)
-            return PQexitPipelineMode(db->writer) == 1 || lose(db);
-        if (PQstatus(db->writer) == CONNECTION_BAD)
+            return libpq.exitPipelineMode(db->writer) == 1 || lose(db);
+        if (libpq.status(db->writer) == CONNECTION_BAD)
             return lose(db);
     }
 }
@@ -609,7 +611,7 @@ static bool roll_back(struct backend *backend) {
     struct postgresql *db = (struct postgresql *)backend;
     bool again = false;
     if (db->writer != NULL) {
-        bool is_usable = !db->is_lost && PQpipelineStatus(db->writer) == PQ_PIPELINE_OFF;
+        bool is_usable = !db->is_lost && libpq.pipelineStatus(db->writer) == PQ_PIPELINE_OFF;
         if (!is_usable && !db->is_lost)
             is_usable = end_pipeline(db) && !db->is_lost;
         if (is_usable) {
@@ -643,7 +645,7 @@ static bool load(struct backend *backend, const struct query *query, row_fn *eac
                  size_t error_size) {
     struct postgresql *db = (struct postgresql *)backend;
     if (db->writer == NULL || !send_query(db->writer, query->sql, query->values, query->value_count) ||
-        PQsetSingleRowMode(db->writer) != 1) {
+        libpq.setSingleRowMode(db->writer) != 1) {
         say_failed(db, words_of(db->writer, NULL), error, error_size);
         return false;
     }
@@ -654,10 +656,10 @@ static bool load(struct backend *backend, const struct query *query, row_fn *eac
             drop_writer(db);
             return false;
         }
-        PGresult *result = PQgetResult(db->writer);
+        PGresult *result = libpq.getResult(db->writer);
         if (result == NULL)
             return sound && !failed;
-        ExecStatusType status = PQresultStatus(result);
+        ExecStatusType status = libpq.resultStatus(result);
         if (status == PGRES_SINGLE_TUPLE && sound && !take_row(result, each, arg)) {
             sound = false;
             snprintf(error, error_size, "%s: the database is damaged (%s makes no sense); restore a copy", db->place,
@@ -666,7 +668,7 @@ static bool load(struct backend *backend, const struct query *query, row_fn *eac
             failed = true;
             say_failed(db, words_of(db->writer, result), error, error_size);
         }
-        PQclear(result);
+        libpq.clear(result);
     }
 }
 
@@ -677,14 +679,14 @@ static bool ask_reader(struct postgresql *db, const struct query *query, row_fn 
     PGresult *result = send_query(db->reader, query->sql, query->values, query->value_count)
                            ? last_result(db->reader, after_ms(LOOK_UP_MS))
                            : NULL;
-    if (result == NULL || PQstatus(db->reader) == CONNECTION_BAD) {
-        PQclear(result);
-        PQfinish(db->reader);
+    if (result == NULL || libpq.status(db->reader) == CONNECTION_BAD) {
+        libpq.clear(result);
+        libpq.finish(db->reader);
         db->reader = NULL;
         return false;
     }
-    bool is_there = is_good(result) && PQntuples(result) > 0 && take_row(result, each, arg);
-    PQclear(result);
+    bool is_there = is_good(result) && libpq.ntuples(result) > 0 && take_row(result, each, arg);
+    libpq.clear(result);
     return is_there;
 }
 
@@ -715,8 +717,8 @@ static void tidy(struct backend *backend) {
 
 static void close_database(struct backend *backend) {
     struct postgresql *db = (struct postgresql *)backend;
-    PQfinish(db->writer);
-    PQfinish(db->reader);
+    libpq.finish(db->writer);
+    libpq.finish(db->reader);
     uv_mutex_destroy(&db->reader_lock);
     free(db->uri);
     free(db);
@@ -741,7 +743,7 @@ static bool connect_first(struct postgresql *db, char *error, size_t error_size)
         return false;
     }
     name_place(db, db->writer);
-    if (PQserverVersion(db->writer) < 130000) {
+    if (libpq.serverVersion(db->writer) < 130000) {
         snprintf(error, error_size, "%s: PostgreSQL 13 or newer is needed", db->place);
         return false;
     }
@@ -756,6 +758,11 @@ static bool connect_first(struct postgresql *db, char *error, size_t error_size)
 }
 
 struct backend *postgresql_open(const char *uri, enum store_durability durability, char *error, size_t error_size) {
+    char problem[160];
+    if (!libpq_load(problem, sizeof problem)) {
+        snprintf(error, error_size, "--database %s", problem);
+        return NULL;
+    }
     struct postgresql *db = calloc(1, sizeof *db);
     char *own_uri = db == NULL ? NULL : strdup(uri);
     if (own_uri == NULL) {
