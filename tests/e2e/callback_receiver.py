@@ -11,7 +11,7 @@ import threading
 
 class Receiver:
     """Each request is a (method, path, headers, document) in `requests`. It is answered with the next of `answers`,
-    and when there is none with 200. `None`: the connection is closed without an answer."""
+    and when there is none with 200. `None`: the connection is closed without an answer. A function is called for it."""
 
     def __init__(self, context: ssl.SSLContext | None = None, port: int = 0):
         self.requests: queue.Queue = queue.Queue()
@@ -40,6 +40,7 @@ class Receiver:
         except queue.Empty:
             answer = 200
         self.requests.put((handler.command, handler.path, handler.headers, json.loads(body)))
+        answer = answer() if callable(answer) else answer
         if answer is None:
             handler.close_connection = True
             return
