@@ -15,7 +15,8 @@ export class Problem extends Error {
 }
 
 let asking = null,
-  refused = false;
+  refused = false,
+  declined = false; // it is not asked for again until the page is loaded anew
 
 function askForKey() {
   asking ??= ask("This server wants its API key", [
@@ -28,6 +29,7 @@ function askForKey() {
     asking = null;
     refused = true; // should it be asked for once more
     if (form) sessionStorage.setItem(KEY, form.get("key"));
+    declined = form === null;
     return form !== null;
   });
   return asking;
@@ -42,7 +44,7 @@ export async function fetchWithKey(path, options = {}) {
     if (answer.status !== 401 || answer.headers.get("CoAP-Code")) return answer;
     if (sessionStorage.getItem(KEY) === key) sessionStorage.removeItem(KEY);
     else continue; // somebody else was told meanwhile
-    if (!(await askForKey())) return answer;
+    if (declined || !(await askForKey())) return answer;
   }
 }
 

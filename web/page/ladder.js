@@ -4,8 +4,7 @@ import { ask, bytes, clockText, download, field, h, replace, select, setText } f
 import { valueText } from "./values.js";
 
 const ROWS_MAX = 600;
-const POLL_S = 25;
-const EVERYBODY_MS = 1500; // how often the messages of everybody are asked for: nothing waits for them
+const LOOK_MS = 1000; // how often new ones are asked for
 const KINDS = {
   "": ["everything", null],
   handshake: ["handshakes", "handshake,alert,record"],
@@ -192,11 +191,10 @@ function decoded(m) {
 }
 
 class Ladder {
-  /** `base` is the resource of the messages; `poll`, whether one can wait for them there. */
-  constructor(place, { base, poll, file, hash, query }, signal) {
+  /** `base` is the resource of the messages, `file` what a capture is called, `hash` the address of this panel. */
+  constructor(place, { base, file, hash, query }, signal) {
     Object.assign(this, {
       base,
-      poll,
       file,
       hash,
       query,
@@ -331,15 +329,11 @@ class Ladder {
     setText(this.status, "No messages yet.");
   }
 
-  url(wait) {
+  url() {
     const query = new URLSearchParams({ after: this.last, limit: 1000 });
     const kinds = KINDS[this.query.get("show") ?? ""]?.[1];
     if (kinds) query.set("kind", kinds);
     if (this.query.get("direction")) query.set("direction", this.query.get("direction"));
-    if (wait) {
-      query.set("poll", 1);
-      query.set("timeout", `${POLL_S}s`);
-    }
     return `${this.base}?${query}`;
   }
 
@@ -419,7 +413,7 @@ class Ladder {
 
   async start() {
     for (;;) {
-      const page = await get(this.url(false), this.signal);
+      const page = await get(this.url(), this.signal);
       this.take(page);
       if (page.items.length < 1000) break;
     }
@@ -430,9 +424,9 @@ class Ladder {
   async run() {
     while (!this.signal.aborted) {
       try {
-        if (!this.poll || this.paused) await new Promise((done) => setTimeout(done, this.paused ? 300 : EVERYBODY_MS));
+        await new Promise((done) => setTimeout(done, LOOK_MS));
         if (this.signal.aborted) return;
-        if (!this.paused) this.take(await get(this.url(this.poll), this.signal));
+        if (!this.paused && !document.hidden) this.take(await get(this.url(), this.signal));
       } catch (error) {
         if (error.name === "AbortError") return;
         setText(
@@ -459,7 +453,6 @@ export async function showFor(place, { endpoint, query }, signal) {
       place,
       {
         base: pathOf(endpoint, "/messages"),
-        poll: true,
         file: endpoint.replace(/[^\w.-]/g, "_"),
         hash: `#/device/${encodeURIComponent(endpoint)}/messages`,
         query,

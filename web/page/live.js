@@ -24,6 +24,15 @@ function show(text, good) {
   place.dataset.state = good ? "good" : "bad";
 }
 
+/** Resolves when the tab is looked at. A browser opens few connections to a server: those that nobody sees hold none. */
+async function looked() {
+  while (document.hidden) await new Promise((done) => addEventListener("visibilitychange", done, { once: true }));
+}
+
+addEventListener("visibilitychange", () => {
+  if (document.hidden) current?.reading?.abort();
+});
+
 class Stream {
   constructor(query, told) {
     this.query = query;
@@ -37,11 +46,16 @@ class Stream {
   async run() {
     let wait = 500;
     while (!this.abort.signal.aborted) {
+      await looked();
+      if (this.abort.signal.aborted) return;
+      this.reading = new AbortController();
+      const signal = AbortSignal.any([this.abort.signal, this.reading.signal]);
       try {
-        await this.read();
+        await this.read(signal);
         wait = 500;
       } catch (error) {
         if (this.abort.signal.aborted) return;
+        if (this.reading.signal.aborted) continue;
         show("disconnected", false);
       }
       await new Promise((done) => setTimeout(done, wait));
@@ -49,11 +63,11 @@ class Stream {
     }
   }
 
-  async read() {
+  async read(signal) {
     // From a number on, so that nothing is lost when it breaks off before the first event.
-    this.last ??= this.query.after ?? (await get("/v1/events/last", this.abort.signal)).last;
+    this.last ??= this.query.after ?? (await get("/v1/events/last", signal)).last;
     const query = new URLSearchParams({ ...this.query, after: this.last });
-    const answer = await fetchWithKey(`/v1/events?${query}`, { signal: this.abort.signal });
+    const answer = await fetchWithKey(`/v1/events?${query}`, { signal });
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     show("live", true);
     if (this.isAgain) this.hand([]); // what was missed may be gone: let the panel look for itself

@@ -53,12 +53,11 @@ export async function show(place, { args, query }, signal) {
     peer
       ? {
           base: `/v1/peers/${encodeURIComponent(peer)}/messages`,
-          poll: true,
           file: peer.replace(/[^\w.-]/g, "_"),
           hash: `#/messages/${encodeURIComponent(peer)}`,
           query,
         }
-      : { base: "/v1/messages", poll: false, file: "berth", hash: "#/messages", query },
+      : { base: "/v1/messages", file: "berth", hash: "#/messages", query },
     signal,
   );
 }
