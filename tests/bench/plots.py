@@ -8,6 +8,7 @@ import matplotlib
 
 matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "berth"  # the same figures make the same file
+matplotlib.rcParams["svg.fonttype"] = "none"  # letters, not their shapes
 import matplotlib.pyplot as plt  # noqa: E402
 
 OURS, OTHERS = "#2b6cb0", "#a0aec0"

@@ -40,6 +40,8 @@ ARGUMENTS = {
     "codecs": (["1"], ["0.1"]),
     "dtls": (["1"], ["0.2"]),
     "store": ([], ["5000"]),
+    "pelion": (["100000", "1000"], ["5000", "50"]),
+    "memory": (["100000"], ["20000"]),
     "swarm.py": (["10000"], ["1000"]),
     "peers.py": (["20000"], ["2000"]),
 }
@@ -99,6 +101,9 @@ def measure(rounds: int, quick: bool, only: list[str]) -> int:
     lines: dict[str, dict[str, list[dict]]] = {}
     failed = set()
     about = {**machine(), "rounds": rounds, "quick": quick}
+    before = json.loads(RESULTS.read_text())["results"] if only and RESULTS.exists() else {}
+    results = before
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
     chosen = [program for program in programs() if not only or program.stem in only or program.name in only]
     for number in range(rounds):
         for program in chosen:
@@ -108,11 +113,8 @@ def measure(rounds: int, quick: bool, only: list[str]) -> int:
                 failed.add(program.name)
             for line in found or []:
                 lines.setdefault(program.name, {}).setdefault(identity(line), []).append(line)
-    results = {name: [median_of(same) for same in of.values()] for name, of in lines.items()}
-    if only and RESULTS.exists():
-        results = {**json.loads(RESULTS.read_text())["results"], **results}
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")
+            results = before | {name: [median_of(same) for same in of.values()] for name, of in lines.items()}
+            RESULTS.write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")
     for name in sorted(results):
         print(f"\n{name}\n" + "\n".join(tables(results[name])))
     if failed:
