@@ -149,6 +149,27 @@ def test_a_device_that_has_lost_its_session_makes_another(start_berth, start_swa
     assert report["kinds"]["register"]["good"] == 4
 
 
+@pytest.mark.parametrize("way", ["tcp", "dtls", "tls", "oscore over tcp"])
+def test_they_go_on_when_the_server_dies_and_comes_back(start_berth, start_swarm, way):
+    listen, options, mode = WAYS[way]
+    berth = start_berth(listen=(listen,))
+    if mode is not None:
+        provide(berth, 5, mode)
+    load = ("--swarm-update", "300ms", "--swarm-notify", "100ms", "--ack-timeout", "200ms", "--max-retransmit", "2")
+    swarm = start_swarm("--swarm", "5", "--server", berth.listeners[0], *load, *options)
+    berth.await_event("registered", "swarm-000004", timeout="30s")
+    assert berth.http("PUT", "/v1/devices/swarm-000003/3/0/9/observe").status == 200
+    berth.kill()
+    berth.start()
+    back = berth.last_event()
+    for number in range(5):
+        berth.await_event("updated", f"swarm-{number:06d}", after=back, timeout="30s")
+    kinds = swarm.end(signal.SIGTERM)["kinds"]
+    assert kinds["register"]["good"] == 5
+    assert kinds["handshake"]["good"] >= (5 if way == "dtls" else 10)  # sessions of DTLS outlive the server
+    assert kinds["deregister"]["good"] == 5
+
+
 def test_what_is_read_and_observed(start_berth, start_swarm):
     berth = start_berth()
     swarm = start_swarm("--swarm", "20", "--server", berth.listeners[0], "--swarm-notify", "50ms")
