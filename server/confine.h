@@ -16,6 +16,10 @@ void confine_capabilities(void);
 /* No core files, and nothing gained by execve (PR_SET_NO_NEW_PRIVS). Cannot fail. */
 void confine_process(void);
 
+/* Before a loop is made: it has no io_uring (libuv 1.45 and later would make one for itself), since a filter sees nothing
+ * of what is asked of a ring, and refuses to enter one. Its loop does with epoll, as without io_uring. */
+void confine_rings(void);
+
 /* From now on all threads have only the system calls that the server makes once it serves; others fail with ENOSYS, execve
  * among them. False: one line in `error`; no filter on this system, or none for this machine. */
 bool confine_to_calls(char *error, size_t error_size);

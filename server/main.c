@@ -56,6 +56,8 @@ static int run(const struct config *config, struct catalogue *catalogue) {
     char error[512];
     uv_loop_t loop;
     uv_signal_t terminate, interrupt;
+    if (config->seccomp != SECCOMP_OFF)
+        confine_rings();
     uv_loop_init(&loop);
     struct server *server = server_start(&loop, config, catalogue, error, sizeof error);
     if (server == NULL) {
