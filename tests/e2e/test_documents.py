@@ -1,4 +1,5 @@
-"""Every command that the documents show is run here as it stands, but for ports; or is named below with what runs it.
+"""Every command that the documents show is run here as it stands, but for ports and the size of loads; or is named below
+with what runs it.
 
 A document's commands are run from top to bottom, with one server and in one directory: what one leaves, the next finds.
 """
@@ -21,7 +22,7 @@ DOCUMENTS = [
 ]
 COMMAND = re.compile(
     r"^(?:[A-Z_]+=\S* |[a-z]+=\$\()?(?:\S*/)?"
-    r"(?:berth-(?:server|device)|curl|docker|script|echo|openssl|coap-client\S*|pytest|pip|mvn|go|jq|cd|test|bench)\b"
+    r"(?:for|berth-(?:server|device)|curl|docker|script|echo|openssl|coap-client\S*|pytest|pip|mvn|go|jq|cd|test|bench)\b"
 )
 
 # What something else runs: where, and what.
@@ -29,12 +30,19 @@ ELSEWHERE = [
     ("README.md", r"script/server --demo|script/test", "continuous integration"),
     ("README.md", r"script/build release && .*cpack", "test_packaging.py"),
     ("README.md", r"docker compose ", "script/docker-test"),
+    ("performance.md", r"script/bench", "whoever measures"),
     ("testing-with-berth.md", r"pip install|pytest|script/server|PATH=|cd tests/examples|mvn ", "tests/examples"),
 ]
 SECTIONS_ELSEWHERE = {
     "README.md": {"Secured devices in five minutes"},  # test_readme.py
     "testing-with-berth.md": {"pytest", "Shell", "JUnit", "Go", "In Docker compose", "In CI"},  # tests/examples
 }
+# Loads are made small: what is written, and what is done.
+SMALLER = [
+    (r"--swarm \d+", "--swarm 50"),
+    (r"--swarm-for \S+", "--swarm-for 1s"),
+    (r"\$\(seq -f %06.0f 0 \d+\)", "$(seq -f %06.0f 0 9)"),
+]
 WITH_DEVICE = {"faults.md", "firmware.md", "http-api.md", "leshan-api.md", "testing-with-berth.md"}
 PSK = {"mode": "psk", "key_hex": "00112233445566778899aabbccddeeff"}
 
@@ -60,9 +68,10 @@ def shown(path):
             found[-1].text += "\n" + line.strip()
         elif COMMAND.match(line.strip()):
             found.append(Shown(number, section, line.strip()))
-        # The next line belongs to this one, or needs what this one has set.
+        # The next line belongs to this one, or needs what this one has set, or is in its loop.
         goes_on = bool(found) and (goes_on or found[-1].line == number)
-        goes_on = goes_on and (line.endswith("\\") or re.match(r"[a-z]+=\$\(", found[-1].text) is not None)
+        goes_on = goes_on and (line.endswith("\\") or re.match(r"[a-z]+=\$\(|for ", found[-1].text) is not None)
+        goes_on = goes_on and line.strip() != "done"
     return found
 
 
@@ -126,7 +135,7 @@ class World:
         self.count += 1
         device = DeviceProcess(self.here / f"device{self.count}.log", *words, cwd=self.here)
         self.devices[endpoint] = device
-        if "--account" in words:
+        if {"--account", "--swarm"} & set(words):
             device.end(60)
         else:
             device.line("Client registered", 60)
@@ -151,8 +160,10 @@ class World:
 
     def localized(self, text):
         """With our ports in the place of the standard ones, as long as they stand for this machine."""
+        for written, small in SMALLER:
+            text = re.sub(written, small, text)
         if self.berth is not None:
-            text = text.replace("http://127.0.0.1:8080", f"http://127.0.0.1:{self.berth.http_port}")
+            text = re.sub(r"(127\.0\.0\.1|localhost):8080", f"127.0.0.1:{self.berth.http_port}", text)
             text = re.sub(
                 r"\b(coaps?(?:\+tcp)?)://127\.0\.0\.1(?::\d+)?(?=[ /'\"?]|$)",
                 lambda match: f"{match[1]}://127.0.0.1:{self.port(match[1])}",
