@@ -36,8 +36,10 @@ static void on_timer(struct timer *timer, void *arg) {
     endpoint->counters.retransmissions++;
     timer_schedule(endpoint->wheel, timer, timer->due_ms + transmission->timeout_ms, on_timer);
     struct coap_peer *peer = transmission->peer;
+    enum { EMPTY_LEN = 4 }; /* an acknowledgement may still follow */
     /* Who has said nothing yet has not caused it. */
-    if (peer_is_proven(peer) || peer->heard == 0 || peer->said + transmission->len <= PEER_AMPLIFICATION * peer->heard)
+    if (peer_is_proven(peer) || peer->heard == 0 ||
+        peer->said + transmission->len + EMPTY_LEN <= PEER_AMPLIFICATION * peer->heard)
         peer_send(peer, slice_of(transmission->bytes, transmission->len));
 }
 

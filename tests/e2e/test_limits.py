@@ -273,7 +273,7 @@ ELSEWHERE = {
     "memory of all of them": "an option",
     "database (`--database`)": "test_postgresql.py",
     "what resumes a DTLS or TLS session, looked up": "test_postgresql.c",
-    "counts of what a device costs": "the size of a field; test_traffic.c",
+    "counts of what a device costs": "the size of a field; server/traffic.h",
     "bytes to a CoAP peer": "test_amplification.py",
     "bytes to a new address": "RFC 9146 §6: a factor of its own in test_dtls.py",
     "records of a DTLS session that do not verify": "RFC 9147 §4.5.3, in test_record.c",
