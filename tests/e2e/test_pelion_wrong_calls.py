@@ -25,7 +25,7 @@ VALUES = [None, 5, "", "x" * 5000, ["x", 1], {"x": 1}]
 QUERIES = [
     "limit=-1", "limit=99999999999999999999", "order=x", "after=x", "filter=%25", "filter=%ff__eq=x", "include=x&include=y",
     "&".join(f"a{i}=1" for i in range(20)), "filter=" + "a=1%26" * 20, "id__in=", "id=", "=", "&&", "x__eq=1", "name__eq",
-    "%", "created_at__gte=x", "custom_attributes__=1", "custom_attributes__x__y__eq=1", "continuation_marker=x",
+    "%", "created_at__gte=x", "custom_attributes__=1", "custom_attributes__x__y__eq=1", "manifest_timestamp__like=", "continuation_marker=x",
 ]  # fmt: skip
 
 

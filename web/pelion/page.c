@@ -83,6 +83,8 @@ static int compare(struct slice a, struct slice b) {
 }
 
 static bool has_text(struct slice text, struct slice part) {
+    if (text.data == NULL || part.len == 0)
+        return text.data != NULL;
     for (size_t i = 0; i + part.len <= text.len; i++) {
         if (strncasecmp((const char *)text.data + i, (const char *)part.data, part.len) == 0)
             return true;
