@@ -70,6 +70,7 @@ def memory(berth):
 def flood(berth, kind, port=None, count=0):
     command = [program("tests/tools/flood"), kind, HERE, str(port or berth.coap_port), str(RATE), str(count)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"flooding\n"
     try:
         yield process
     finally:

@@ -163,6 +163,10 @@ int main(int argc, char **argv) {
             packet.ip.check = checksum(&packet.ip, sizeof packet.ip);
             sendto(raw, &packet, sizeof packet.ip + sizeof packet.udp + len, 0, (struct sockaddr *)&to, sizeof to);
         }
+        if (tick == 1) { /* whoever waits for it can begin */
+            puts("flooding");
+            fflush(stdout);
+        }
         next.tv_nsec += TICK_NS;
         next.tv_sec += next.tv_nsec / 1000000000;
         next.tv_nsec %= 1000000000;
