@@ -31,6 +31,8 @@ ELSEWHERE = [
     ("README.md", r"script/build release && .*cpack", "test_packaging.py"),
     ("README.md", r"docker compose ", "script/docker-test"),
     ("performance.md", r"script/bench", "whoever measures"),
+    ("load-testing.md", r"berth-device --swarm|curl -sX PUT", "test_swarm.py, with fewer devices and seconds"),
+    ("performance.md", r"script/bench", "whoever measures: it takes half an hour"),
     ("testing-with-berth.md", r"pip install|pytest|script/server|PATH=|cd tests/examples|mvn ", "tests/examples"),
 ]
 SECTIONS_ELSEWHERE = {

@@ -157,7 +157,8 @@ def test_they_go_on_when_the_server_dies_and_comes_back(start_berth, start_swarm
         provide(berth, 5, mode)
     load = ("--swarm-update", "300ms", "--swarm-notify", "100ms", "--ack-timeout", "200ms", "--max-retransmit", "2")
     swarm = start_swarm("--swarm", "5", "--server", berth.listeners[0], *load, *options)
-    berth.await_event("registered", "swarm-000004", timeout="30s")
+    for number in range(5):
+        berth.await_event("registered", f"swarm-{number:06d}", timeout="30s")
     assert berth.http("PUT", "/v1/devices/swarm-000003/3/0/9/observe").status == 200
     berth.kill()
     berth.start()
