@@ -156,7 +156,7 @@ def test_workflow_runs_what_there_is(path):
 def test_jobs_of_a_workflow_need_jobs_that_it_has(path):
     jobs = set(re.findall(r"^  ([a-z]+):$", path.read_text().partition("\njobs:\n")[2], re.MULTILINE))
     needed = re.findall(r"^    needs: \[?([a-z, ]+)\]?$", path.read_text(), re.MULTILINE)
-    assert len(jobs) > 2 and {name for names in needed for name in names.split(", ")} <= jobs
+    assert jobs and {name for names in needed for name in names.split(", ")} <= jobs
 
 
 def test_release_takes_only_the_version_of_the_project():
