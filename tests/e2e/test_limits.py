@@ -24,6 +24,13 @@ UNITS = {
 # stands behind it.
 CONSTANTS = {
     "writes waiting for the database": [("32 MiB", "db/store.c", "QUEUE_BYTES_DEFAULT")],
+    "database (`--database`)": [
+        ("5 s", "db/postgresql.c", "PATIENCE_MS"),
+        ("250 ms", "db/postgresql.c", "BACK_OFF_MS"),
+        ("4 s", "db/postgresql.c", "BACK_OFF_MAX_MS"),
+        ("3 s", "db/postgresql.c", "CONNECT_MS"),
+    ],
+    "what resumes a DTLS or TLS session, looked up": [("100 ms", "db/postgresql.c", "LOOK_UP_MS")],
     "datagram": [("1,152", "common/coap/message.h", "COAP_MESSAGE_MAX")],
     "options of a message": [("64", "common/coap/message.h", "COAP_OPTIONS_MAX")],
     "requests on their way to one device": [("64", "common/coap/endpoint.c", "max_calls_per_peer")],
