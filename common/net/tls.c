@@ -333,6 +333,7 @@ void tls_session_peer_ended(struct tls_session *session) {
 /* ---- sending ---- */
 
 static int write_content(struct tls_session *session, struct slice content) {
+    uint32_t handshake_out = session->traffic.handshake_out;
     session->traffic.content_out += (uint32_t)content.len;
     while (content.len > 0) {
         int written = mbedtls_ssl_write(&session->ssl, content.data, content.len);
@@ -342,6 +343,9 @@ static int write_content(struct tls_session *session, struct slice content) {
         }
         content = slice_from(content, (size_t)written);
     }
+    /* Before anything has come all that is sent is counted with the handshake; this is none of it. */
+    session->traffic.records_out += session->traffic.handshake_out - handshake_out;
+    session->traffic.handshake_out = handshake_out;
     return 0;
 }
 
@@ -477,6 +481,17 @@ static void settle(struct tls_session *session) {
     kept->MBEDTLS_PRIVATE(peer_cert) = NULL;
 }
 
+/* What had come was counted with the handshake, as it was not known what it is: the record of the first content, and what
+ * lies behind it. */
+static void count_first(struct tls_session *session, size_t content, size_t behind) {
+    int expansion = mbedtls_ssl_get_record_expansion(&session->ssl);
+    size_t len = content + (expansion > 0 ? (size_t)expansion : 0) + behind;
+    if (len > session->traffic.handshake_in)
+        len = session->traffic.handshake_in;
+    session->traffic.handshake_in -= (uint32_t)len;
+    session->traffic.records_in += (uint32_t)len;
+}
+
 /* The first content has come. What came behind it follows, complete or not: mbedtls keeps what is not. */
 static void take_first(struct tls_session *session) {
     uint8_t *content = session->content;
@@ -486,6 +501,7 @@ static void take_first(struct tls_session *session) {
     session->content_len = 0;
     session->in = (struct bytes){.data = NULL};
     settle(session);
+    count_first(session, len, rest.len);
     session->traffic.content_in += (uint32_t)len;
     session->carrier->received(session->user, slice_of(content, len));
     mbedtls_platform_zeroize(content, len);

@@ -41,6 +41,10 @@ def test_the_device_registers_and_answers(berth, start_device, credentials, mode
     assert (device["transport"], device["framing"]) == ("tls", framing)
     assert (device["security"]["mode"], device["security"]["tls_version"]) == (mode, "TLS 1.3")
     assert berth.get("/v1/devices/dev1/3/0/9")["value"] == 95
+    session = berth.get("/v1/devices/dev1/traffic")["session"]
+    for way in ("bytes_in", "bytes_out"):
+        assert session["records"][way] == session["messages"][way] + session["overhead"][way]
+        assert 20 < session["overhead"][way] < session["records"][way]
 
 
 @pytest.mark.parametrize("mode", ["psk", "x509"])
