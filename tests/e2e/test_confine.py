@@ -16,6 +16,7 @@ from coapstream import OVER, tcp_port
 from dtls_peer import DtlsPeer
 
 NOBODY = 65534
+STARTED: list[Berth] = []
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
 # The leak checker makes a process and traces it.
 ENVIRONMENT = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
@@ -28,11 +29,17 @@ def place():
     made = Path(tempfile.mkdtemp())
     made.chmod(0o777)
     yield made
+    while STARTED:  # what a test that failed has left
+        server = STARTED.pop()
+        if server.is_running:
+            server.close_peers()
+            server.kill()
     shutil.rmtree(made)
 
 
 def start(place: Path, *options: str, **kwargs: object) -> Berth:
     server = Berth(place / "data", *options, listen=LISTEN, env=ENVIRONMENT, **kwargs)
+    STARTED.append(server)
     return server.start()
 
 
