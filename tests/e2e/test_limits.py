@@ -238,7 +238,6 @@ CONSTANTS = {
         ("10,000", "web/pelion/pelion.h", "PELION_SUBSCRIPTIONS_MAX"),
         ("1,024", "web/pelion/pelion.h", "PELION_PRESUBSCRIPTIONS_MAX"),
     ],
-    "devices that are gone": [("10,000", "web/pelion/pelion.h", "PELION_IDS_SPARE")],
     "wait": [
         ("10 minutes", "web/waiter.h", "WAITER_TIMEOUT_MAX_MS"),
         ("366 days", "web/v1/awaited.c", "ABSENCE_MAX_MS"),
