@@ -85,7 +85,7 @@ def test_near_misses_are_at_most_20(berth):
 def test_timeout_may_be_a_number_of_seconds(berth):
     started = time.monotonic()
     assert wait(berth, type="updated", timeout=0.3).problem == "timeout"
-    assert 0.25 < time.monotonic() - started < 5
+    assert 0.25 < time.monotonic() - started < 15
 
 
 # ---- several ----

@@ -72,7 +72,7 @@ def test_both_sides_leap_a_day_at_once(berth, start_device):
     started = time.monotonic()
     device.command("clock +1d")
     berth.leap("1d")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     device.command("update")
     updated = berth.await_event("updated", "dev1", after=registered["id"])
     said = device.event("updated")
