@@ -7,8 +7,13 @@ bool origin_is_foreign(const struct http_request *request) {
     bool changes = strcmp(request->method, "GET") != 0 && strcmp(request->method, "OPTIONS") != 0;
     if (origin.data == NULL || (!changes && http_header(request, "upgrade").data == NULL))
         return false;
-    size_t scheme = slice_starts_with(origin, "http://") ? 7 : slice_starts_with(origin, "https://") ? 8 : 0;
-    return scheme == 0 || !slice_equal(slice_from(origin, scheme), host);
+    /* A browser names the page's scheme, other WebSocket clients their own. */
+    static const char *const schemes[] = {"http://", "https://", "ws://", "wss://"};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        if (slice_starts_with(origin, schemes[i]))
+            return !slice_equal(slice_from(origin, strlen(schemes[i])), host);
+    }
+    return true;
 }
 
 /* Without its port and the brackets of an IPv6 address. */

@@ -203,6 +203,7 @@ def test_credentials_survive_kill_9(berth):
     assert get(berth, "dev1")[0]["identity"] == "dev1"
 
 
+@pytest.mark.not_with_postgresql("looks into the file of SQLite")
 def test_no_key_lies_open_in_the_data_directory(berth):
     put(berth, "dev1", {"mode": "psk", "identity": "looked-for", "key_hex": b"secret-of-dev1".hex()})
     content = b"".join(path.read_bytes() for path in berth.data.iterdir() if path.is_file())

@@ -308,7 +308,17 @@ def test_a_frame_may_come_in_pieces(pelion, connect):
     assert socket.frame() == (PONG, b"abc")
 
 
-@pytest.mark.parametrize(("origin", "status"), [("http://evil.example", 403), ("null", 403), ("http://localhost", 101)])
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://evil.example", 403),
+        ("ws://evil.example", 403),
+        ("null", 403),
+        ("http://localhost", 101),
+        ("ws://localhost", 101),
+        ("wss://localhost", 101),
+    ],
+)
 def test_only_pages_of_this_server_connect(berth, origin, status):
     connection = Socket(berth.http_port, f"Origin: {origin}")
     assert connection.opening.status == status

@@ -416,10 +416,10 @@ const scenarios = {
     await page.getByLabel("Endpoint name").fill("protected");
     await page.getByLabel("It proves itself by").selectOption("oscore");
     await button(page, "Make it").click();
-    assert.match(
-      await made.getByLabel("A device to try it with").textContent(),
-      /--oscore sender=.*secret=[0-9a-f]{32}/,
-    );
+    await made
+      .getByLabel("A device to try it with")
+      .filter({ hasText: /--oscore sender=.*secret=[0-9a-f]{32}/ })
+      .waitFor();
 
     await open(page, "credentials?endpoint=protected");
     await button(page, "Remove OSCORE of protected").click();
