@@ -138,7 +138,7 @@ const scenarios = {
     const first = await page.locator("tbody th").allTextContents();
     await button(page, "Next page").click();
     await page.waitForURL(/cursor=/);
-    await page.locator("tbody tr").first().waitFor();
+    await page.getByRole("link", { name: first[0], exact: true }).waitFor({ state: "detached" });
     const second = await page.locator("tbody th").allTextContents();
     assert.ok(second.length === 50 && second.every((endpoint) => !first.includes(endpoint)));
     await button(page, "First page").click();
@@ -291,10 +291,10 @@ const scenarios = {
     await rungs.filter({ hasText: "ClientHello" }).first().waitFor();
     await rungs.filter({ hasText: "POST /rd" }).first().waitFor();
     await rungs.filter({ hasText: "2.01 Created" }).first().waitFor();
-    assert.ok((await page.locator(".tag", { hasText: "CID" }).count()) > 0);
+    await page.locator(".tag", { hasText: "CID" }).first().waitFor();
     const register = rungs.filter({ hasText: "POST /rd" }).first();
     await register.click();
-    assert.equal(await register.getAttribute("aria-expanded"), "true");
+    await until(async () => (await register.getAttribute("aria-expanded")) === "true", "it opens");
     await page.locator(".decoded").getByText("ep=secured").waitFor();
     await page
       .locator(".decoded")
@@ -305,7 +305,7 @@ const scenarios = {
     const before = await rungs.count();
     await api("GET", path("secured", "/3/0/13"));
     await rungs.filter({ hasText: "GET /3/0/13" }).first().waitFor();
-    assert.ok((await rungs.count()) >= before + 2);
+    await until(async () => (await rungs.count()) >= before + 2, "the answer, too");
     const download = page.waitForEvent("download");
     await button(page, "Download pcapng").click();
     const capture = readFileSync(await (await download).path());
@@ -315,8 +315,10 @@ const scenarios = {
     await until(async () => (await rungs.filter({ visible: true }).count()) <= 4, "found");
     await page.getByLabel("Show").selectOption("handshake");
     await page.waitForURL(/show=handshake/);
-    await rungs.first().waitFor();
-    assert.ok((await page.locator(".kind").allTextContents()).every((kind) => /handshake|alert|record/.test(kind)));
+    await until(async () => {
+      const kinds = await page.locator(".kind").allTextContents();
+      return kinds.length > 0 && kinds.every((kind) => /handshake|alert|record/.test(kind));
+    }, "handshakes alone");
     await open(page, "messages?show=registration&direction=in");
     await rungs.filter({ hasText: "POST /rd" }).first().waitFor();
   },
@@ -572,10 +574,10 @@ const scenarios = {
     await page.keyboard.press("Tab");
     assert.equal(await page.evaluate(() => document.activeElement.className), "skip");
     await page.keyboard.press("Enter");
-    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+    await page.waitForFunction(() => document.activeElement.id === "main");
     await page.locator(".rung").first().focus();
     await page.keyboard.press("Enter");
-    assert.equal(await page.locator(".rung").first().getAttribute("aria-expanded"), "true");
+    await page.locator(".rung[aria-expanded=true]").first().waitFor();
     await open(page, "devices");
     await page.getByRole("link", { name: "Faults & clock" }).focus();
     await page.keyboard.press("Enter");
