@@ -1,6 +1,8 @@
 #include "web/origin.h"
 
-#include <strings.h>
+#include <string.h>
+
+#include "web/field.h"
 
 bool origin_is_foreign(const struct http_request *request) {
     struct slice origin = http_header(request, "origin"), host = http_header(request, "host");
@@ -27,10 +29,6 @@ static struct slice name_of(struct slice host) {
     return colon == NULL ? host : slice_of(host.data, (size_t)(colon - host.data));
 }
 
-static bool is_name(struct slice name, const char *other) {
-    return name.len == strlen(other) && strncasecmp((const char *)name.data, other, name.len) == 0;
-}
-
 bool origin_host_is_known(const struct config *config, const struct address *at, const struct http_request *request) {
     static const char local[] = ".localhost"; /* RFC 6761 §6.3 */
     struct slice host = http_header(request, "host"), name = name_of(host);
@@ -38,9 +36,9 @@ bool origin_host_is_known(const struct config *config, const struct address *at,
     if (host.data == NULL || (config->http_host_count == 0 && !address_is_loopback(at)))
         return true; /* RFC 9110 §7.2: whoever sends none is no browser */
     for (size_t i = 0; i < config->http_host_count; i++) {
-        if (is_name(name, config->http_hosts[i]))
+        if (field_is(name, config->http_hosts[i]))
             return true;
     }
-    return is_name(name, local + 1) || address_parse_ip(name, &address) ||
-           (name.len > sizeof local - 1 && is_name(slice_from(name, name.len - (sizeof local - 1)), local));
+    return field_is(name, local + 1) || address_parse_ip(name, &address) ||
+           (name.len > sizeof local - 1 && field_is(slice_from(name, name.len - (sizeof local - 1)), local));
 }

@@ -1,8 +1,9 @@
 #include "web/page.h"
 
 #include <stdio.h>
-#include <strings.h>
+#include <string.h>
 
+#include "web/field.h"
 #include "web/page_files.h"
 #include "web/problem.h"
 
@@ -12,45 +13,15 @@
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"                      \
     "Referrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n"
 
-static struct slice trim(struct slice text) {
-    while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t'))
-        text = slice_from(text, 1);
-    while (text.len > 0 && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t'))
-        text.len--;
-    return text;
-}
-
-/* What stands before the next `mark`; *rest goes on behind it. */
-static struct slice take_until(struct slice *rest, uint8_t mark) {
-    const uint8_t *at = rest->len == 0 ? NULL : memchr(rest->data, mark, rest->len);
-    struct slice part = at == NULL ? *rest : slice_of(rest->data, (size_t)(at - rest->data));
-    *rest = slice_from(*rest, at == NULL ? rest->len : part.len + 1);
-    return trim(part);
-}
-
-static bool is_word(struct slice text, const char *word) {
-    return text.len == strlen(word) && strncasecmp((const char *)text.data, word, text.len) == 0;
-}
-
-/* "q=0", "q=0.000". */
-static bool is_never(struct slice weight) {
-    if (weight.len < 3 || (weight.data[0] | 0x20) != 'q' || weight.data[1] != '=')
-        return false;
-    for (size_t i = 2; i < weight.len; i++)
-        if (weight.data[i] != '0' && weight.data[i] != '.')
-            return false;
-    return true;
-}
-
 bool page_takes_gzip(struct slice accept_encoding) {
     bool any = false;
     while (accept_encoding.len > 0) {
-        struct slice weight = take_until(&accept_encoding, ',');
-        struct slice coding = take_until(&weight, ';');
-        bool taken = !is_never(trim(weight));
-        if (is_word(coding, "gzip"))
+        struct slice weight = field_take(&accept_encoding, ',');
+        struct slice coding = field_take(&weight, ';');
+        bool taken = field_weight(weight) > 0;
+        if (field_is(coding, "gzip"))
             return taken;
-        if (is_word(coding, "*"))
+        if (field_is(coding, "*"))
             any = taken;
     }
     return any;
@@ -59,10 +30,10 @@ bool page_takes_gzip(struct slice accept_encoding) {
 /* RFC 9110 §13.1.2, with the weak comparison. */
 static bool has_etag(struct slice list, const char *etag) {
     struct slice opaque = slice_from(slice_str(etag), 2);
-    if (is_word(trim(list), "*"))
+    if (field_is(field_trim(list), "*"))
         return true;
     while (list.len > 0) {
-        struct slice tag = take_until(&list, ',');
+        struct slice tag = field_take(&list, ',');
         if (slice_starts_with(tag, "W/"))
             tag = slice_from(tag, 2);
         if (slice_equal(tag, opaque))

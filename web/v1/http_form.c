@@ -2,6 +2,8 @@
 
 #include <strings.h>
 
+#include "web/field.h"
+
 static const char *const types[HTTP_FORM_COUNT] = {
     [HTTP_FORM_JSON] = "application/json",
     [HTTP_FORM_TEXT] = "text/plain",
@@ -23,61 +25,24 @@ const char *http_form_type(enum http_form form) {
     return types[form];
 }
 
-static struct slice trim(struct slice text) {
-    while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t'))
-        text = slice_from(text, 1);
-    while (text.len > 0 && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t'))
-        text.len--;
-    return text;
-}
-
-/* What comes before `separator`; the rest is left in *text. */
-static struct slice cut(struct slice *text, uint8_t separator) {
-    const uint8_t *end = text->len == 0 ? NULL : memchr(text->data, separator, text->len);
-    struct slice part = end == NULL ? *text : slice_of(text->data, (size_t)(end - text->data));
-    *text = slice_from(*text, part.len + 1);
-    return trim(part);
-}
-
-static bool same(struct slice text, const char *word) {
-    return text.len == strlen(word) && (text.len == 0 || strncasecmp((const char *)text.data, word, text.len) == 0);
-}
-
-/* The weight in thousandths: `q=0.5`. What is no weight is 1. */
-static unsigned weight_of(struct slice parameters) {
-    while (parameters.len > 0) {
-        struct slice parameter = cut(&parameters, ';');
-        unsigned weight = 0, unit = 100;
-        if (parameter.len < 3 || (parameter.data[0] | 0x20) != 'q' || parameter.data[1] != '=')
-            continue;
-        if (parameter.data[2] != '0')
-            return 1000;
-        for (size_t i = 4; i < parameter.len && unit > 0; i++, unit /= 10)
-            weight +=
-                parameter.data[i] >= '0' && parameter.data[i] <= '9' ? unit * (unsigned)(parameter.data[i] - '0') : 0;
-        return weight;
-    }
-    return 1000;
-}
-
 /* How exactly a range names a type: 3 the type, 2 its kind, 1 anything, 0 not at all. */
 static unsigned exactness(struct slice range, const char *type) {
     size_t kind = strcspn(type, "/") + 1;
-    if (same(range, type))
+    if (field_is(range, type))
         return 3;
     if (range.len == kind + 1 && range.data[kind] == '*' && strncasecmp((const char *)range.data, type, kind) == 0)
         return 2;
-    return same(range, "*/*") ? 1 : 0;
+    return field_is(range, "*/*") ? 1 : 0;
 }
 
 static unsigned wish_for(struct slice accept, const char *type) {
     unsigned best = 0, weight = 0;
     while (accept.len > 0) {
-        struct slice item = cut(&accept, ',');
-        unsigned fits = exactness(cut(&item, ';'), type);
+        struct slice item = field_take(&accept, ',');
+        unsigned fits = exactness(field_take(&item, ';'), type);
         if (fits > best) {
             best = fits;
-            weight = weight_of(item);
+            weight = field_weight(item);
         }
     }
     return weight;
@@ -87,7 +52,7 @@ enum http_form http_form_wanted(const struct http_request *request, unsigned off
     struct slice accept = http_header(request, "accept");
     enum http_form wanted = HTTP_FORM_OTHER;
     unsigned most = 0;
-    if (accept.data == NULL || trim(accept).len == 0)
+    if (accept.data == NULL || field_trim(accept).len == 0)
         return HTTP_FORM_DEFAULT;
     for (enum http_form form = 0; form < HTTP_FORM_COUNT; form++) {
         unsigned wish = (offered >> form & 1) == 0 ? 0 : wish_for(accept, types[form]);
@@ -101,11 +66,11 @@ enum http_form http_form_wanted(const struct http_request *request, unsigned off
 
 enum http_form http_form_of_body(const struct http_request *request) {
     struct slice header = http_header(request, "content-type");
-    struct slice type = cut(&header, ';');
-    if (type.len == 0 || same(type, "application/x-www-form-urlencoded"))
+    struct slice type = field_take(&header, ';');
+    if (type.len == 0 || field_is(type, "application/x-www-form-urlencoded"))
         return HTTP_FORM_DEFAULT;
     for (enum http_form form = 0; form < HTTP_FORM_COUNT; form++) {
-        if (same(type, types[form]))
+        if (field_is(type, types[form]))
             return form;
     }
     return HTTP_FORM_OTHER;
