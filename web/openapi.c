@@ -5,6 +5,7 @@
 #include "server/event.h"
 #include "web/document.h"
 #include "web/probes.h"
+#include "web/problem.h"
 #include "web/v1/device_problem.h"
 #include "web/v1/message_json.h"
 #include "web/web.h"
@@ -782,7 +783,11 @@ char *openapi_write(const struct route_table *const *tables, size_t count) {
 }
 
 void openapi_get(const struct call *call) {
-    http_respond(call->request, &(struct http_response){.status = 200,
-                                                        .content_type = "application/json",
-                                                        .body = slice_str(call->web->openapi)});
+    const char *document = web_openapi(call->web);
+    if (document == NULL)
+        problem_send(call->request, PROBLEM_OVERLOADED, "The server is out of memory.");
+    else
+        http_respond(
+            call->request,
+            &(struct http_response){.status = 200, .content_type = "application/json", .body = slice_str(document)});
 }

@@ -297,19 +297,21 @@ static void web_end(struct web *web) {
     uv_close((uv_handle_t *)&web->heartbeat, on_heartbeat_closed);
 }
 
+const char *web_openapi(struct web *web) {
+    const struct route_table *const tables[] = {&api_routes, &leshan_routes, &pelion_routes};
+    if (web->openapi == NULL)
+        web->openapi = openapi_write(tables, sizeof tables / sizeof tables[0]);
+    return web->openapi;
+}
+
 struct web *web_start(struct server *server, char *error, size_t error_size) {
     document_watch_memory();
     struct web *web = calloc(1, sizeof *web);
-    const struct route_table *const tables[] = {&api_routes, &leshan_routes, &pelion_routes};
-    char *openapi = openapi_write(tables, sizeof tables / sizeof tables[0]);
-    if (web == NULL || openapi == NULL) {
+    if (web == NULL) {
         snprintf(error, error_size, "out of memory");
-        free(openapi);
-        free(web);
         return NULL;
     }
     web->server = server;
-    web->openapi = openapi;
     web->started_s = (uint64_t)time(NULL);
     uv_timer_init(server->loop, &web->heartbeat);
     web->heartbeat.data = web;

@@ -23,7 +23,7 @@ struct web {
         enum listener_role role;
         char uri[128];
     } listeners[CONFIG_HTTP_MAX];
-    char *openapi;        /* the document, written once */
+    char *openapi;        /* the document, written for the first who asks; NULL before */
     uint64_t started_s;   /* Unix time of the wall clock */
     uv_timer_t heartbeat; /* runs while there are streams */
     struct event_stream *streams;
@@ -46,6 +46,9 @@ struct web *web_start(struct server *server, char *error, size_t error_size);
 /* Answer a request: find its route, see whether it may, and call the handler. What the program asks itself may. `role` is
  * of where it has come. */
 void web_handle(struct web *web, enum listener_role role, struct http_request *request);
+
+/* The OpenAPI document as text, which is the web's; NULL when out of memory. */
+const char *web_openapi(struct web *web);
 
 /* "http://127.0.0.1:8080", with the real port, of the listener of that number; lives as long as `web`. */
 const char *web_uri(const struct web *web, size_t number);
