@@ -381,10 +381,12 @@ class Objects {
     return details;
   }
 
-  /** Which instances are open is part of the address. */
+  /** Which instances are open is part of the address, unless that is another panel's by now: `toggle` comes late. */
   remember() {
     const open = this.opened();
-    const base = `#/device/${encodeURIComponent(this.endpoint)}/objects`;
+    const device = `#/device/${encodeURIComponent(this.endpoint)}`;
+    const base = `${device}/objects`;
+    if (![device, base].includes(location.hash.split("?")[0])) return;
     history.replaceState(
       null,
       "",
