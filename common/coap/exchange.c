@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "common/base/memory_limit.h"
 #include "common/coap/peer.h"
 
 static void on_expiry(struct timer *timer, void *arg);
@@ -40,6 +41,14 @@ static void drop_oldest(struct coap_endpoint *endpoint) {
     append(endpoint, exchange);
 }
 
+/* Where memory ends, an eighth is remembered. To get there more go with each that comes, so that no moment is long. */
+static void make_room(struct coap_endpoint *endpoint) {
+    enum { SCARCE_PART = 8, GO_AT_ONCE = 4 };
+    size_t most = endpoint->params.max_exchanges / (memory_limit_is_reached() ? SCARCE_PART : 1);
+    for (size_t i = 0; i < GO_AT_ONCE && endpoint->oldest != NULL && endpoint->counters.exchanges >= most; i++)
+        drop_oldest(endpoint);
+}
+
 static void on_expiry(struct timer *timer, void *arg) {
     (void)arg;
     struct coap_endpoint *endpoint = TIMER_OWNER(timer, struct coap_endpoint, exchange_timer);
@@ -74,8 +83,7 @@ uint32_t exchange_content(const struct coap_endpoint *endpoint, struct slice dat
 struct coap_exchange *exchange_add(struct coap_peer *peer, const struct coap_message *message, struct slice datagram) {
     struct coap_endpoint *endpoint = peer->endpoint;
     peer->busy++; /* making room must not free this peer */
-    if (endpoint->counters.exchanges >= endpoint->params.max_exchanges)
-        drop_oldest(endpoint);
+    make_room(endpoint);
     if (peer->exchange_count >= endpoint->params.max_exchanges_per_peer && peer->oldest->state == EXCHANGE_DONE)
         exchange_forget(peer->oldest);
     peer->busy--;

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "common/base/memory_limit.h"
 #include "common/coap/peer.h"
 #include "common/coap/stream.h"
 
@@ -205,7 +206,8 @@ bool transfer_take_block(struct coap_exchange *exchange, const struct coap_messa
             *body = payload;
             return true;
         }
-        transfer = add(peer, TRANSFER_UPLOAD, key);
+        bool is_scarce = !peer_is_proven(peer) && memory_limit_is_reached();
+        transfer = is_scarce ? NULL : add(peer, TRANSFER_UPLOAD, key);
         if (transfer == NULL) {
             refuse_memory(exchange);
             return false;

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/memory_limit.h"
 #include "tests/unit/coap/rig.h"
 
 static struct rig rig;
@@ -552,6 +553,29 @@ static void test_open_exchanges_are_never_dropped(void **state) {
     rig_next_is(&rig, "61447d3455");
 }
 
+static void hear_numbered(unsigned from, unsigned to) {
+    char hex[32];
+    for (unsigned i = from; i < to; i++) {
+        snprintf(hex, sizeof hex, "4001%04xb161", i);
+        rig_hear_from(&rig, i % RIG_PEERS, hex);
+        rig_next(&rig);
+    }
+}
+
+static void test_where_memory_ends_an_eighth_is_remembered(void **state) {
+    (void)state;
+    hear_numbered(0, 16);
+    size_t before = coap_endpoint_counters(rig.endpoint).exchanges;
+    memory_limit_set(1);
+    hear_numbered(16, 26);
+    size_t scarce = coap_endpoint_counters(rig.endpoint).exchanges;
+    memory_limit_set(0);
+    assert_int_equal(before, 16);
+    assert_int_equal(scarce, 2);
+    hear_numbered(26, 34);
+    assert_int_equal(coap_endpoint_counters(rig.endpoint).exchanges, 10);
+}
+
 static void test_memory_of_exchanges_is_given_back(void **state) {
     (void)state;
     rig_hear(&rig, get_a);
@@ -696,6 +720,7 @@ int main(void) {
         TEST(test_more_than_64_options_are_refused),
         cmocka_unit_test_setup_teardown(test_each_peer_has_its_last_eight_exchanges, start_small, stop),
         cmocka_unit_test_setup_teardown(test_open_exchanges_are_never_dropped, start_small, stop),
+        cmocka_unit_test_setup_teardown(test_where_memory_ends_an_eighth_is_remembered, start_small, stop),
         TEST(test_memory_of_exchanges_is_given_back),
         TEST(test_freeing_the_endpoint_with_everything_open),
         cmocka_unit_test_setup_teardown(test_EXT_01_EXT_04_EXT_08_unknown_peers_prove_their_address, start_challenging,

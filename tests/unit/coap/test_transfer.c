@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/memory_limit.h"
 #include "tests/unit/coap/rig.h"
 
 static struct rig rig;
@@ -201,6 +202,22 @@ static void test_BLK_13_too_many_transfers(void **state) {
     assert_true(coap_option_uint(&answered, COAP_MAX_AGE, &max_age));
     assert_int_equal(hear_part((struct part){.path = "a", .num = 1, .szx = 0, .payload = bytes_at(16, 1)}),
                      COAP_2_04_CHANGED); /* the others go on */
+}
+
+static void test_strangers_begin_none_where_memory_ends(void **state) {
+    (void)state;
+    struct part first = {.more = true, .szx = 0, .payload = bytes_at(0, 16)},
+                last = {.num = 1, .payload = bytes_at(16, 1)};
+    assert_int_equal(hear_part(first), COAP_2_31_CONTINUE);
+    memory_limit_set(1);
+    assert_int_equal(hear_part(last), COAP_2_04_CHANGED); /* what has begun goes on */
+    assert_int_equal(hear_part(first), COAP_2_31_CONTINUE);
+    rig.links[0].peer.ip[0] = 10; /* it was loopback, which nobody forges */
+    first.path = "b";
+    uint8_t code = hear_part(first);
+    memory_limit_set(0);
+    assert_int_equal(code, COAP_5_03_SERVICE_UNAVAILABLE);
+    assert_int_equal(hear_part(first), COAP_2_31_CONTINUE);
 }
 
 static void test_BLK_30_announced_sizes_allocate_nothing(void **state) {
@@ -627,6 +644,7 @@ int main(void) {
         TEST(test_BLK_11_an_idle_transfer_is_dropped),
         TEST(test_BLK_12_BLK_35_too_large_is_said_early_with_the_limit),
         TEST(test_BLK_13_too_many_transfers),
+        TEST(test_strangers_begin_none_where_memory_ends),
         cmocka_unit_test_setup_teardown(test_BLK_14_we_prefer_smaller_blocks, start_small_blocks, stop),
         TEST(test_BLK_30_announced_sizes_allocate_nothing),
         TEST(test_BLK_32_a_retransmitted_block_gets_the_same_answer),
