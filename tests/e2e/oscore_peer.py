@@ -159,6 +159,9 @@ class OscorePeer:
         outer = self.peer.receive(timeout)
         assert outer is not None, "no request"
         self.wire.append(outer)
+        return self.open_request(outer)
+
+    def open_request(self, outer):
         piv, _, kid = read_option(outer.one(OSCORE))
         assert kid == self.context.recipient
         request = (kid, piv)

@@ -9,13 +9,15 @@ import random
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 from berth_process import Berth
-from coapraw import ACK, CONTENT_FORMAT, DELETE, LINK_FORMAT, OBSERVE, POST, Coap, Peer, code, uint
+from coapraw import ACK, CON, CONTENT_FORMAT, DELETE, ECHO, EMPTY, LINK_FORMAT, OBSERVE, POST, Coap, Peer, code, uint
 from datagram_wire import Wire
 from dtls_peer import DtlsPeer
+from oscore_peer import CREDENTIAL, OSCORE, OscorePeer, read_option
 from played_device import Asked
 from test_dtls_crash import numbers
 
@@ -31,7 +33,7 @@ class Rounds:
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self.working = self.over = False
+        self.working = self.over = self.killed = False
         self.busy = self.acknowledged = self.number = 0
         self.failures: list[BaseException] = []
 
@@ -61,7 +63,7 @@ class Rounds:
         with self.changed:
             self.number += 1
             self.acknowledged = 0
-            self.working = True
+            self.working, self.killed = True, False
             self.changed.notify_all()
 
     def await_acknowledgements(self, count: int) -> None:
@@ -70,7 +72,9 @@ class Rounds:
             self.working = False
 
     def await_rest(self) -> None:
+        """The server is dead."""
         with self.changed:
+            self.killed = True
             assert self.changed.wait_for(lambda: self.busy == 0, 60)
 
     def end(self) -> None:
@@ -94,6 +98,24 @@ class Actor:
                 self.peer.close()
             self.round, self.peer = self.rounds.number, Peer(self.berth.coap_port)
         return self.peer
+
+    def ask(self, peer: Peer, *message: object) -> Coap:
+        return self.exchange(peer, peer.message(*message))
+
+    def exchange(self, peer: Peer, request: Coap) -> Coap:
+        """The response; nobody waits for one of a server that is dead, once all is read that had come."""
+        deadline = time.monotonic() + 5
+        peer.send(request)
+        while True:
+            last = self.rounds.killed or time.monotonic() > deadline
+            answer = peer.receive(0.1)
+            assert answer is not None or not last, "no response"
+            if answer is None or answer.code == EMPTY:  # the response comes separately
+                continue
+            assert answer.token == request.token
+            if answer.type == CON:
+                peer.send(Coap(ACK, EMPTY, answer.mid))
+            return answer
 
     def change(self, name: str, act: Callable[[], object]) -> bool:
         """act() gives the new fact once it is acknowledged."""
@@ -126,15 +148,15 @@ class Registrations(Actor):
         lifetime = self.chance.randrange(1000, 100000)
 
         def register() -> tuple[bool, object]:
-            answer = peer.request(POST, "/rd", [f"ep={name}", f"lt={lifetime}", "lwm2m=1.1"], b"</3/0>", LINKS)
+            answer = self.ask(peer, POST, "/rd", [f"ep={name}", f"lt={lifetime}", "lwm2m=1.1"], b"</3/0>", LINKS)
             return answer.code_text == "2.01", (answer.location, lifetime)
 
         def update() -> tuple[bool, object]:
-            assert peer.request(POST, fact[0], [f"lt={lifetime}"]).code_text == "2.04"
+            assert self.ask(peer, POST, fact[0], [f"lt={lifetime}"]).code_text == "2.04"
             return True, (fact[0], lifetime)
 
         def deregister() -> tuple[bool, object]:
-            assert peer.request(DELETE, fact[0]).code_text == "2.02"
+            assert self.ask(peer, DELETE, fact[0]).code_text == "2.02"
             return True, None
 
         known = fact is not None and fact != UNKNOWN
@@ -205,11 +227,11 @@ class Observations(Actor):
             return False
         peer = self.fresh_peer()
         if self.location is None:
-            answer = peer.request(POST, "/rd", ["ep=observed", "lt=100000", "lwm2m=1.1"], b"</3/0>", LINKS)
+            answer = self.ask(peer, POST, "/rd", ["ep=observed", "lt=100000", "lwm2m=1.1"], b"</3/0>", LINKS)
             self.location = answer.location
         elif self.told != self.round:
             self.told = self.round
-            assert peer.request(POST, self.location).code_text == "2.04"  # from another port: it is here now
+            assert self.ask(peer, POST, self.location).code_text == "2.04"  # from another port: it is here now
 
         def observe() -> tuple[bool, object]:
             asked = Asked(self.berth, "PUT", f"/v1/devices/observed{path}/observe", within=10, response_timeout="5s")
@@ -246,7 +268,7 @@ class Secured(Actor):
             pass
 
         def update() -> tuple[bool, object]:
-            assert self.device.request(POST, self.location, [f"lt={lifetime}"], timeout=3).code_text == "2.04"
+            assert self.ask(self.device, POST, self.location, [f"lt={lifetime}"]).code_text == "2.04"
             return True, (self.location, lifetime)
 
         return self.change("secured", update)
@@ -257,6 +279,58 @@ class Secured(Actor):
         assert len(set(used)) == len(used), "a record number was used twice"
         assert self.berth.events_after(types="dtls_handshake,dtls_resumed") == [] or self.rounds.number == 0
         return {"secured": (item["location"], item["lifetime_s"])}
+
+
+class Protected(Actor):
+    """One device with OSCORE that updates, and is asked; the wire remembers every Partial IV of the server's."""
+
+    def __init__(self, *args: object):
+        super().__init__(*args)
+        assert self.berth.http("PUT", "/v1/credentials/protected", CREDENTIAL).status == 201
+        self.wire, self.sealed, self.seen = Wire(self.berth.coap_port), {}, 0
+        self.device = OscorePeer(self.wire.port)
+        query = ["ep=protected", "lt=100000", "lwm2m=1.1"]
+        self.location = self.device.request(POST, "/rd", query, b"</3/0>", LINKS).location
+
+    def act(self) -> bool:
+        while self.device.peer.receive(0) is not None:  # of before
+            pass
+        return self.answer() if self.chance.random() < 0.5 else self.update()
+
+    def update(self) -> bool:
+        lifetime = self.chance.randrange(1000, 100000)
+
+        def once(options: list) -> Coap:
+            message = self.device.peer.message(POST, self.location, [f"lt={lifetime}"], b"", options)
+            outer, request = self.device.protect(message)
+            return self.device.open(self.exchange(self.device.peer, outer), request)
+
+        def act() -> tuple[bool, object]:
+            answer = once([])
+            if answer.one(ECHO) is not None:  # it has forgotten what it had seen
+                answer = once([(ECHO, answer.one(ECHO))])
+            assert answer.code_text == "2.04"
+            return True, (self.location, lifetime)
+
+        return self.change("protected", act)
+
+    def answer(self) -> bool:
+        asked = Asked(self.berth, "GET", "/v1/devices/protected/3/0/9", within=10, response_timeout="5s")
+        while asked.thread.is_alive():
+            outer = self.device.peer.receive(0.2)
+            if outer is not None and outer.one(OSCORE) is not None:
+                self.device.respond(*self.device.open_request(outer), "2.05", b"1", [(CONTENT_FORMAT, b"")])
+        return asked.answer().status == 200
+
+    def shown(self) -> dict:
+        datagrams = self.wire.to_client[self.seen :]
+        self.seen += len(datagrams)
+        for outer in map(Coap.decode, datagrams):
+            piv = read_option(outer.one(OSCORE) or b"")[0]
+            if piv is not None:  # what comes again is the same
+                assert self.sealed.setdefault(piv, outer.payload) == outer.payload, "a Partial IV was used twice"
+        item = self.berth.device("protected")
+        return {"protected": (item["location"], item["lifetime_s"])}
 
 
 def assert_sound(berth: Berth, place) -> None:
