@@ -1,8 +1,9 @@
 /* Sends datagrams from forged addresses, each from another of 10.0.0.0/8, in a network of the test's own. Needs root.
  *
- *     flood KIND ADDRESS PORT RATE COUNT        RATE a second; COUNT 0: until standard input ends
+ *     flood KIND ADDRESS PORT RATE COUNT [FROM TOKEN]    RATE a second; COUNT 0: until standard input ends
  *
- * KIND is one of the names below. At the end it prints how many it has sent. */
+ * KIND is one of the names below. With FROM, a port of ADDRESS, all come from there; TOKEN, in hex, is that of the
+ * observation that `notify` has notifications for. At the end it prints how many it has sent. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/ip.h>
@@ -108,6 +109,30 @@ static size_t make_noise(uint8_t *out) {
     return len;
 }
 
+static struct {
+    uint8_t bytes[8];
+    size_t len;
+} token;
+
+static void read_token(const char *hex) {
+    for (; token.len < sizeof token.bytes && sscanf(hex + 2 * token.len, "%2hhx", &token.bytes[token.len]) == 1;
+         token.len++)
+        continue;
+}
+
+/* NON 2.05, of which each is newer than the one before. */
+static size_t make_notify(uint8_t *out) {
+    static uint32_t number;
+    number++;
+    const uint8_t head[] = {(uint8_t)(0x50 | token.len), 0x45, (uint8_t)(number >> 8), (uint8_t)number};
+    const uint8_t options[] = {0x63, (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number, 0x60, 0xff};
+    memcpy(out, head, sizeof head);
+    memcpy(out + sizeof head, token.bytes, token.len);
+    memcpy(out + sizeof head + token.len, options, sizeof options);
+    return sizeof head + token.len + sizeof options +
+           (size_t)sprintf((char *)out + sizeof head + token.len + sizeof options, "%u", number);
+}
+
 static const struct {
     const char *name;
     size_t (*make)(uint8_t *out);
@@ -115,6 +140,7 @@ static const struct {
     {"register", make_register},     {"get", make_get},
     {"tiny-block", make_tiny_block}, {"oversize-block", make_oversize_block},
     {"hello", make_hello},           {"noise", make_noise},
+    {"notify", make_notify},
 };
 
 static uint16_t checksum(const void *data, size_t len) {
@@ -134,12 +160,15 @@ static bool is_over(void) {
 
 int main(int argc, char **argv) {
     size_t kind = 0;
-    while (argc == 6 && kind < sizeof kinds / sizeof kinds[0] && strcmp(argv[1], kinds[kind].name) != 0)
+    while ((argc == 6 || argc == 8) && kind < sizeof kinds / sizeof kinds[0] && strcmp(argv[1], kinds[kind].name) != 0)
         kind++;
-    if (argc != 6 || kind == sizeof kinds / sizeof kinds[0]) {
-        fprintf(stderr, "usage: flood KIND ADDRESS PORT RATE COUNT\n");
+    if ((argc != 6 && argc != 8) || kind == sizeof kinds / sizeof kinds[0]) {
+        fprintf(stderr, "usage: flood KIND ADDRESS PORT RATE COUNT [FROM TOKEN]\n");
         return 2;
     }
+    uint16_t from = argc == 8 ? (uint16_t)strtoul(argv[6], NULL, 10) : 0;
+    if (argc == 8)
+        read_token(argv[7]);
     unsigned long rate = strtoul(argv[4], NULL, 10), count = strtoul(argv[5], NULL, 10), sent = 0;
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(argv[3], NULL, 10))};
     int raw = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
@@ -155,8 +184,8 @@ int main(int argc, char **argv) {
     for (unsigned long tick = 1; count == 0 ? !is_over() : sent < count; tick++) {
         for (; sent * 1000 < tick * rate && (count == 0 || sent < count); sent++) {
             size_t len = kinds[kind].make(packet.payload);
-            packet.ip.saddr = htonl(10u << 24 | (draw() & 0xffffff));
-            packet.udp.source = htons((uint16_t)(1024 + draw() % 60000));
+            packet.ip.saddr = from != 0 ? to.sin_addr.s_addr : htonl(10u << 24 | (draw() & 0xffffff));
+            packet.udp.source = htons(from != 0 ? from : (uint16_t)(1024 + draw() % 60000));
             packet.udp.len = htons((uint16_t)(sizeof packet.udp + len));
             packet.ip.tot_len = htons((uint16_t)(sizeof packet.ip + sizeof packet.udp + len));
             packet.ip.check = 0;
