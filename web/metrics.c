@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ static void put_seconds(struct buffer *out, const char *name, const char *type, 
 
 static void put_process(struct buffer *out, const struct web *web) {
     struct rusage usage = {0};
+    struct mallinfo2 heap = mallinfo2();
     size_t resident = 0;
     getrusage(RUSAGE_SELF, &usage);
     uv_resident_set_memory(&resident);
@@ -36,6 +38,8 @@ static void put_process(struct buffer *out, const struct web *web) {
                 (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                     (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
     put_number(out, "process_resident_memory_bytes", "gauge", "Resident memory.", resident);
+    put_number(out, "process_heap_bytes", "gauge", "Memory that is allocated and not free again, resident or not.",
+               heap.uordblks + heap.hblkhd);
     put_number(out, "process_start_time_seconds", "gauge", "Start of the process, in Unix time.", web->started_s);
 }
 

@@ -70,6 +70,7 @@ def test_metrics_count_what_happens(berth):
 def test_metrics_of_the_process(berth):
     now = samples(berth)
     assert now["process_resident_memory_bytes"] > 1e6
+    assert "process_heap_bytes" in now
     assert now["process_cpu_seconds_total"] > 0
     assert now["process_start_time_seconds"] > 1.7e9
     assert any(name.startswith("berth_build_info{version=") for name in now)
