@@ -62,7 +62,9 @@ void attribute_list_free(struct attribute_list *list) {
 
 struct attributes attribute_list_at(const struct attribute_list *list, const struct lwm2m_path *path) {
     const struct attribute_entry *entry = find(list, path);
-    return entry == NULL ? (struct attributes){.set = 0} : entry->attributes;
+    if (entry == NULL)
+        return (struct attributes){.set = 0};
+    return entry->attributes;
 }
 
 struct attributes attribute_list_effective(const struct attribute_list *list, const struct lwm2m_path *path) {

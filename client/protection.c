@@ -113,9 +113,10 @@ static bool choose_credential(struct protection *protection) {
 
 static bool is_same(const struct oscore_credential *a, const struct oscore_credential *b) {
     struct oscore_secrets one = oscore_credential_secrets(a), other = oscore_credential_secrets(b);
-    return slice_equal(one.master_secret, other.master_secret) && slice_equal(one.master_salt, other.master_salt) &&
-           slice_equal(one.sender_id, other.sender_id) && slice_equal(one.recipient_id, other.recipient_id) &&
-           slice_equal(one.id_context, other.id_context) && one.aead == other.aead && one.hkdf == other.hkdf;
+    return one.aead == other.aead && slice_equal(one.master_secret, other.master_secret) &&
+           slice_equal(one.master_salt, other.master_salt) && slice_equal(one.sender_id, other.sender_id) &&
+           slice_equal(one.recipient_id, other.recipient_id) && slice_equal(one.id_context, other.id_context) &&
+           one.hkdf == other.hkdf;
 }
 
 static void drop_past(struct protection *protection, size_t at) {

@@ -458,11 +458,15 @@ static struct value bits(uint64_t n) {
 }
 
 static struct value expiry(uint64_t expires_at_ms) {
-    return expires_at_ms == UINT64_MAX ? (struct value){.kind = VALUE_NULL} : number(expires_at_ms);
+    if (expires_at_ms == UINT64_MAX)
+        return (struct value){.kind = VALUE_NULL};
+    return number(expires_at_ms);
 }
 
 static struct value setting(uint32_t n) {
-    return n == 0 ? (struct value){.kind = VALUE_NULL} : number(n);
+    if (n == 0)
+        return (struct value){.kind = VALUE_NULL};
+    return number(n);
 }
 
 static struct value address(const struct address *a) {

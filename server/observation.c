@@ -40,7 +40,9 @@ struct slice observation_request(const struct observation *o) {
 }
 
 struct lwm2m_path observation_base(const struct observation *o) {
-    return o->is_composite ? (struct lwm2m_path){.len = 0} : o->paths[0];
+    if (o->is_composite)
+        return (struct lwm2m_path){.len = 0};
+    return o->paths[0];
 }
 
 /* What an answer without Content-Format is (RFC 7252 §5.5.1: up to us): what was asked for, else text. */
@@ -286,36 +288,36 @@ struct observation *observation_resume(struct server *server, struct registratio
     return o;
 }
 
-/* The device may have moved while it was asked. */
-static void follow(struct observation *o) {
+/* The device may have moved while it was asked. False: the observation is no more. */
+static bool follow(struct observation *o) {
     if (coap_observation_move(o->coap, o->registration->link))
-        return;
+        return true;
     if (o->is_auto) { /* it is made anew when it tells something */
         observation_drop(o);
-        return;
+        return false;
     }
     coap_observation_forget(o->coap);
     set_state(o, OBSERVATION_WAITING);
+    return true;
 }
 
-static void become_active(struct observation *o, const struct coap_reply *reply, const char *detail) {
+/* False: the observation is no more. */
+static bool become_active(struct observation *o, const struct coap_reply *reply, const char *detail) {
     set_state(o, OBSERVATION_ACTIVE);
     o->started_at_ms = clock_now_ms(&o->server->clock);
     publish(o, EVENT_OBSERVE_STARTED, 0, detail);
     take_first(o, reply);
-    follow(o);
+    return follow(o);
 }
 
 static void on_first_time(struct observation *o, const struct coap_reply *reply, bool observed) {
     observation_fn *started = o->started;
     void *arg = o->arg;
     o->started = NULL;
-    if (observed) {
-        become_active(o, reply, NULL);
-    } else {
+    if (!observed)
         take_out(o);
+    if (!observed || !become_active(o, reply, NULL))
         o = NULL;
-    }
     started(arg, reply, o);
 }
 
@@ -338,8 +340,8 @@ static void on_revived(struct observation *o, const struct coap_reply *reply, bo
     struct registration *r = o->registration;
     bool is_over = reply->result == COAP_CALL_CANCELLED;
     if (observed) {
-        become_active(o, reply, "begun again");
-        observation_store(o, NULL, NULL);
+        if (become_active(o, reply, "begun again"))
+            observation_store(o, NULL, NULL);
     } else if (reply->result != COAP_CALL_REPLY) {
         set_state(o, OBSERVATION_WAITING);
         if (reply->result == COAP_CALL_NO_ACK) {

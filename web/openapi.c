@@ -751,7 +751,7 @@ static json_t *operation_json(const struct route *route) {
 
 static void add_operation(json_t *paths, const struct route *route, const char *tag) {
     char method[16] = {0};
-    for (size_t i = 0; route->method[i] != '\0' && i < sizeof method - 1; i++)
+    for (size_t i = 0; i < sizeof method - 1 && route->method[i] != '\0'; i++)
         method[i] = (char)(route->method[i] | 0x20);
     json_t *item = json_object_get(paths, route->path);
     if (item == NULL) {

@@ -95,11 +95,13 @@ static void give_up(struct dtls *dtls, struct handshake *hs, enum dtls_fault fau
         .fault = fault,
         .alert_sent = hs->alert_sent,
         .alert_received = hs->alert_received,
-        .identity = hs->busy ? (struct link_identity){.security = LINK_NO_SECURITY} : hs->proof.identity,
+        .identity = {.security = LINK_NO_SECURITY},
         .bytes_in = hs->traffic.handshake_in,
         .bytes_out = hs->traffic.handshake_out,
     };
     uint8_t name[DTLS_IDENTITY_MAX];
+    if (!hs->busy)
+        failure.identity = hs->proof.identity;
     if (failure.identity.name.len > 0)
         memcpy(name, failure.identity.name.data, failure.identity.name.len);
     failure.identity.name.data = name;

@@ -230,6 +230,7 @@ static struct failure failure_of(const json_t *problem, unsigned status) {
  * answer that is no success. */
 static json_t *told_json(const struct http_response *response, const json_t *problem, const json_t *paths,
                          struct failure *failure) {
+    *failure = (struct failure){503, ""}; /* should there be no memory */
     if (response->status < 300)
         return success_json(response, paths);
     const char *code = json_string_value(json_object_get(problem, "coap_code"));

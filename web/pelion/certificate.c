@@ -229,12 +229,13 @@ static json_t *seal_json(const struct pelion *pelion, const char *id, const json
     char *text = json_dumps(secret, JSON_COMPACT);
     size_t len = text == NULL ? 0 : strlen(text), sealed_max = len + SEAL_OVERHEAD, base64_max = sealed_max * 4 / 3 + 4;
     uint8_t *memory = malloc(sealed_max + base64_max);
-    struct buffer sealed = buffer_over(memory, sealed_max), base64 = buffer_over(memory + sealed_max, base64_max);
     json_t *json = NULL;
-    if (text != NULL && memory != NULL &&
-        seal_close(pelion->web->server->seal, context_of(id, context), slice_of(text, len), &sealed)) {
-        text_put_base64(&base64, buffer_slice(&sealed));
-        json = document_text(buffer_slice(&base64));
+    if (text != NULL && memory != NULL) {
+        struct buffer sealed = buffer_over(memory, sealed_max), base64 = buffer_over(memory + sealed_max, base64_max);
+        if (seal_close(pelion->web->server->seal, context_of(id, context), slice_of(text, len), &sealed)) {
+            text_put_base64(&base64, buffer_slice(&sealed));
+            json = document_text(buffer_slice(&base64));
+        }
     }
     if (text != NULL)
         mbedtls_platform_zeroize(text, len);
@@ -246,13 +247,14 @@ static json_t *seal_json(const struct pelion *pelion, const char *id, const json
 static json_t *open_json(const struct pelion *pelion, const char *id, struct slice base64) {
     char context[CONTEXT_MAX];
     uint8_t *memory = malloc(2 * base64.len + 1);
+    if (memory == NULL)
+        return NULL;
     struct buffer sealed = buffer_over(memory, base64.len), plain = buffer_over(memory + base64.len, base64.len);
     json_t *json = NULL;
-    if (memory != NULL && text_get_base64(base64, &sealed) &&
+    if (text_get_base64(base64, &sealed) &&
         seal_open(pelion->web->server->seal, context_of(id, context), buffer_slice(&sealed), &plain))
         json = json_loadb((const char *)plain.data, plain.len, 0, NULL);
-    if (memory != NULL)
-        mbedtls_platform_zeroize(memory, 2 * base64.len + 1);
+    mbedtls_platform_zeroize(memory, 2 * base64.len + 1);
     free(memory);
     return json;
 }

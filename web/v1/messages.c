@@ -69,7 +69,7 @@ static int by_id(const void *a, const void *b) {
 
 static struct trace_ref *list_of(const struct trace_store *store, const struct server *server,
                                  const struct subject *subject, size_t *count) {
-    struct trace_tape *tapes[TAPES_MAX];
+    struct trace_tape *tapes[TAPES_MAX] = {NULL};
     struct trace_ref *all = NULL;
     *count = 0;
     if (subject->scope == SCOPE_ALL)
