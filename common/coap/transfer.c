@@ -150,9 +150,11 @@ static void refuse_size(struct coap_exchange *exchange) {
 }
 
 static void refuse_memory(struct coap_exchange *exchange) {
+    const char *why =
+        memory_limit_is_reached() ? "the server has as much memory as it may" : "too many transfers at once";
     exchange->open->has_block1 = false;
-    peer_oddity(exchange->peer, true, "too many transfers at once");
-    coap_respond_unavailable(exchange->peer->endpoint, exchange, RETRY_AFTER_S, "too many transfers at once");
+    peer_oddity(exchange->peer, true, why);
+    coap_respond_unavailable(exchange->peer->endpoint, exchange, RETRY_AFTER_S, why);
 }
 
 static void answer_continue(struct coap_exchange *exchange) {
