@@ -16,8 +16,10 @@
  * `problem`. Nothing is connected to. */
 bool postgresql_check_uri(const char *uri, char *problem, size_t problem_size);
 
-/* Connect, bring the schema up to date, and take the row of the writer. On failure NULL and one line in `error`: the database
+/* Connect, bring the schema up to date, and take the row of the writer; with `holder`, which is not 0 then, it is taken
+ * already, and in that name (node.h). On failure NULL and one line in `error`: the database
  * can't be reached or used, is of a newer version, or another server uses it. Passwords are never in it. */
-struct backend *postgresql_open(const char *uri, enum store_durability durability, char *error, size_t error_size);
+struct backend *postgresql_open(const char *uri, enum store_durability durability, uint64_t holder, char *error,
+                                size_t error_size);
 
 #endif

@@ -895,8 +895,9 @@ static struct backend *open_file(const struct store *store, const struct store_o
 }
 
 static bool open_database(struct store *store, const struct store_options *options, char *error, size_t error_size) {
-    store->db = options->database == NULL ? open_file(store, options, error, error_size)
-                                          : postgresql_open(options->database, options->durability, error, error_size);
+    store->db = options->database == NULL
+                    ? open_file(store, options, error, error_size)
+                    : postgresql_open(options->database, options->durability, options->holder, error, error_size);
     if (store->db == NULL)
         return false;
     if (lock_file_mark(&store->lock, options->durability == STORE_FULL))
@@ -943,10 +944,11 @@ struct store *store_open(uv_loop_t *loop, const struct store_options *options, c
     return store;
 }
 
-void store_close(struct store *store) {
+bool store_close(struct store *store) {
     bool clean = writer_close(store->writer);
     store->db->ops->close(store->db);
     lock_file_release(&store->lock, clean);
     uv_mutex_destroy(&store->db_mutex);
     free(store);
+    return clean;
 }

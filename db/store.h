@@ -173,6 +173,7 @@ struct store_options {
     const char *database;  /* a URI of PostgreSQL; NULL: SQLite, in that directory */
     enum store_durability durability;
     size_t queue_bytes; /* bound of the queue; 0 means 32 MiB */
+    uint64_t holder;    /* of a node to which it is given to write into `database` (node.h); 0: it is no node */
 };
 
 /* Whether `uri` can be `database`; else one sentence in `problem`. */
@@ -366,7 +367,8 @@ struct store_counters {
 struct store_counters store_counters(const struct store *store);
 
 /* Commit what is queued, run its completions, mark the end as clean unless the last transaction failed, give the
- * directory free. Not from a completion. The last memory is freed when the loop has run the close callbacks. */
-void store_close(struct store *store);
+ * directory free. Not from a completion. The last memory is freed when the loop has run the close callbacks. False: the
+ * last transaction failed. */
+bool store_close(struct store *store);
 
 #endif

@@ -324,6 +324,7 @@ static bool set_node(struct config *config, const char *value, char problem[PROB
     if (!read_number(value, 0, 255, &number, problem))
         return false;
     config->dtls.node = (uint8_t)number;
+    config->node_given = true;
     return true;
 }
 
@@ -368,6 +369,10 @@ static bool set_close_replaced(struct config *config, const char *value, char pr
 static bool set_database(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     config->database = value;
     return store_check_uri(value, problem, PROBLEM_MAX);
+}
+
+static bool set_cluster(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_bool(value, &config->cluster, problem);
 }
 
 static bool set_durability(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
@@ -660,6 +665,7 @@ static const struct setting settings[] = {
     {"http", "URI", set_http, "serve the HTTP API there (again for more), or off [http://127.0.0.1:8080]"},
     {"data", "DIR", set_data, "where the database lies [./berth-data]"},
     {"database", "URI", set_database, "keep it in PostgreSQL: postgresql://USER@HOST/NAME [SQLite in DATA]"},
+    {"cluster", NULL, set_cluster, "be one of several servers on that database: one serves, the others stand by"},
     {"key-file", "FILE", set_key_file, "seals secrets in the database; made when missing [DATA/berth.key]"},
     {"nosec", "open|known|off", set_nosec, "who may register without security [open]"},
     {"refuse-with", "4.03|4.00", set_refusal, "what an endpoint or identity hears that may not register [4.03]"},
@@ -675,7 +681,7 @@ static const struct setting settings[] = {
     {"hostname", "NAME", set_host, "name or address in the own certificate; several [this machine's]"},
     {"dtls-cookie", "always|under-load|never", set_cookie, "clients prove their address first [always]"},
     {"cid-length", "BYTES", set_cid_length, "of connection IDs that devices send; 0: none [8]"},
-    {"node", "N", set_node, "first byte of connection IDs, for several servers behind one address [0]"},
+    {"node", "N", set_node, "number among several servers, first byte of connection IDs [0; with --cluster: any]"},
     {"handshake-timeout", "DURATION", set_handshake_timeout, "how long a handshake may take [60s]"},
     {"max-handshakes", "N", set_max_handshakes, "handshakes under way at once [2000]"},
     {"max-sessions", "N", set_max_sessions, "DTLS sessions; then the one quiet longest goes [1000000]"},
@@ -913,6 +919,10 @@ static enum config_action finish(struct config *config) {
     if (config->require_api_key && config->api_key == NULL && config_is_reached_by_others(config)) {
         fprintf(stderr, "berth-server: --http names an address that others can reach, and --require-api-key is given: "
                         "--api-key is needed\n");
+        return CONFIG_EXIT_USAGE;
+    }
+    if (config->cluster && (config->database == NULL || config->key_file == NULL)) {
+        fprintf(stderr, "berth-server: --cluster needs --database, and --key-file with the same key for all nodes\n");
         return CONFIG_EXIT_USAGE;
     }
     return CONFIG_RUN;

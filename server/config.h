@@ -66,6 +66,8 @@ struct config {
     bool close_replaced;  /* sessions of a credential that was replaced end at once */
     const char *objects;  /* directory of object definitions; NULL: none */
     const char *database; /* URI; NULL: in `data` */
+    bool cluster;         /* one of several nodes on the database (db/cluster.h) … */
+    bool node_given;      /* … with the number in `dtls`; else any that is free */
     enum store_durability durability;
     const char *user; /* to become, after the start as root; NULL: none */
     enum seccomp_use seccomp;

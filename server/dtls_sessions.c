@@ -56,7 +56,7 @@ struct dtls_sessions {
     struct window_journal *journal;
     uint32_t *written_s; /* by slot of the journal: when the session was last written to the database */
     uint32_t written_cap;
-    bool writes_all; /* --durability full */
+    bool writes_all; /* --durability full, or another node goes on, which does not have the journal */
     struct id_list
         moved;          /* whose windows have moved in this turn of the loop, from turn_begin on, and the one before */
     struct id_list due; /* whose windows have moved and are to be written with the next flush (persist.c) */
@@ -740,7 +740,7 @@ struct dtls_sessions *dtls_sessions_new(struct server *server, char *error, size
         return NULL;
     }
     sessions->server = server;
-    sessions->writes_all = server->config->durability == STORE_FULL;
+    sessions->writes_all = server->config->durability == STORE_FULL || server->cluster != NULL;
     sessions->key = hash_key_random();
     if (!derive_identity_key(sessions)) {
         snprintf(error, error_size, "DTLS can't be set up: a key can't be derived");

@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/log.h"
 #include "common/base/text.h"
+#include "db/shared_files.h"
 #include "server/server.h"
 
 enum { DIGEST_TEXT_LEN = 2 * FIRMWARE_DIGEST_LEN };
@@ -30,6 +32,7 @@ struct firmware_images {
 struct firmware_upload {
     uv_work_t work;                 /* first member */
     struct firmware_images *images; /* NULL: the server has ended */
+    const struct config *config;
     struct firmware_upload *next;
     char name[FIRMWARE_NAME_MAX + 1], url[FIRMWARE_URL_MAX + 1], path[32];
     char digest_text[DIGEST_TEXT_LEN + 1];
@@ -325,6 +328,7 @@ struct firmware_upload *firmware_upload_begin(struct firmware_images *images, st
                        : openat(upload->directory, upload->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     mbedtls_sha256_init(&upload->hash);
     upload->images = images;
+    upload->config = images->server->config;
     upload->next = images->uploads;
     images->uploads = upload;
     images->upload_count++;
@@ -363,12 +367,23 @@ enum firmware_refusal firmware_upload_add(struct firmware_upload *upload, struct
     return FIRMWARE_ACCEPTED;
 }
 
+/* Before its row is there: whichever node reads that finds the file. */
+static bool share(const struct firmware_upload *upload) {
+    const struct config *config = upload->config;
+    char name[DIGEST_TEXT_LEN + 16], error[200];
+    snprintf(name, sizeof name, "firmware/%s", upload->digest_text);
+    if (!config->cluster || shared_files_put(config->database, config->data, name, error, sizeof error))
+        return true;
+    log_write(LOG_ERROR, "firmware", "%s", error);
+    return false;
+}
+
 /* In the pool: 64 MiB take their time. */
 static void write_through(uv_work_t *work) {
     struct firmware_upload *upload = (struct firmware_upload *)work;
     upload->written = fsync(upload->file) == 0 &&
                       renameat(upload->directory, upload->path, upload->directory, upload->digest_text) == 0 &&
-                      fsync(upload->directory) == 0;
+                      fsync(upload->directory) == 0 && share(upload);
 }
 
 static void end_upload(struct firmware_upload *upload, enum store_result result) {

@@ -8,19 +8,77 @@
 
 #include "common/base/memory_limit.h"
 #include "common/lwm2m/object_file.h"
+#include "db/cluster.h"
 #include "server/confine.h"
 #include "server/pki_command.h"
 #include "server/server.h"
 #include "web/healthcheck.h"
 #include "web/run_command.h"
+#include "web/standby.h"
 #include "web/web.h"
 
 /* berth-server: reads its settings, starts the server and its HTTP side, and ends on SIGTERM or SIGINT with everything
- * committed. Standard output tells where it listens, one line each, then `ready`. */
+ * committed. Standard output tells where it listens, one line each, then `ready`; a node of a cluster that stands by tells
+ * that instead. */
+
+struct process {
+    struct config *config;
+    uv_loop_t loop;
+    uv_signal_t terminate, interrupt;
+    struct cluster *cluster; /* NULL: this is no node of one */
+    bool is_turn;            /* of this node to serve */
+    bool is_watching;        /* signals */
+    bool is_running;         /* the loop, until something is to change */
+    bool is_ending;
+    bool is_confined;
+    bool is_committed; /* everything, when it served last */
+    char error[512];   /* why it ends; "" when it was told to */
+};
+
+/* While something is being stopped, the loop runs to the end of that. */
+static void change(struct process *process) {
+    if (process->is_running)
+        uv_stop(&process->loop);
+}
 
 static void on_signal(uv_signal_t *signal, int number) {
+    struct process *process = signal->data;
     log_write(LOG_INFO, "server", "%s: ending", number == SIGTERM ? "SIGTERM" : "SIGINT");
-    uv_stop(signal->loop);
+    process->is_ending = true;
+    change(process);
+}
+
+static void on_turn(void *arg, bool serves) {
+    struct process *process = arg;
+    if (!serves)
+        log_write(LOG_WARN, "cluster", "another node serves, or may: this one lets go of everything and stands by");
+    process->is_turn = serves;
+    change(process);
+}
+
+static void watch_signals(struct process *process) {
+    if (process->is_watching)
+        return;
+    process->is_watching = true;
+    uv_signal_init(&process->loop, &process->terminate);
+    uv_signal_init(&process->loop, &process->interrupt);
+    process->terminate.data = process->interrupt.data = process;
+    uv_signal_start(&process->terminate, on_signal, SIGTERM);
+    uv_signal_start(&process->interrupt, on_signal, SIGINT);
+    uv_unref((uv_handle_t *)&process->terminate); /* what is stopped waits for its own handles */
+    uv_unref((uv_handle_t *)&process->interrupt);
+}
+
+/* Until it shall end, or it is this node's turn to serve, or not any more. */
+static void run_until_change(struct process *process, bool is_turn) {
+    process->error[0] = '\0'; /* what went well may have left something there */
+    if (process->is_ending || process->is_turn != is_turn)
+        return;
+    process->is_running = true;
+    uv_ref((uv_handle_t *)&process->terminate);
+    uv_run(&process->loop, UV_RUN_DEFAULT);
+    uv_unref((uv_handle_t *)&process->terminate);
+    process->is_running = false;
 }
 
 static void print_listeners(const struct server *server, const struct web *web) {
@@ -52,58 +110,135 @@ static bool confine(const struct config *config, char *error, size_t error_size)
     return config->seccomp == SECCOMP_TRY;
 }
 
-static int run(const struct config *config, struct catalogue *catalogue) {
-    char error[512];
-    uv_loop_t loop;
-    uv_signal_t terminate, interrupt;
-    if (config->seccomp != SECCOMP_OFF)
-        confine_rings();
-    uv_loop_init(&loop);
-    struct server *server = server_start(&loop, config, catalogue, error, sizeof error);
-    if (server == NULL) {
-        uv_loop_close(&loop);
-        return fail(error);
-    }
-    struct web *web = NULL;
-    if (!config->http_off && (web = web_start(server, error, sizeof error)) == NULL) {
-        server_stop(server);
-        uv_loop_close(&loop);
-        return fail(error);
-    }
-    uv_signal_init(&loop, &terminate);
-    uv_signal_init(&loop, &interrupt);
-    uv_signal_start(&terminate, on_signal, SIGTERM);
-    uv_signal_start(&interrupt, on_signal, SIGINT);
-    warn_of_open_http(config);
-    bool is_confined = confine(config, error, sizeof error);
-    if (is_confined)
-        print_listeners(server, web);
-    else
-        uv_stop(&loop);
-
-    uv_run(&loop, UV_RUN_DEFAULT);
-
-    uv_close((uv_handle_t *)&terminate, NULL);
-    uv_close((uv_handle_t *)&interrupt, NULL);
-    if (web != NULL)
-        web_stop(web);
-    server_stop(server);
-    uv_run(&loop, UV_RUN_DEFAULT);
-    uv_loop_close(&loop);
-    return is_confined ? EXIT_SUCCESS : fail(error);
+/* With the definitions of --objects, which are settings like the others. */
+static bool load_objects(const struct config *config, struct catalogue *catalogue, char *error, size_t error_size) {
+    return config->objects == NULL || object_file_load_directory(catalogue, config->objects, error, error_size);
 }
 
-/* With the definitions of --objects, which are settings like the others: what is wrong with them ends it with 2. */
-static int run_with_objects(const struct config *config) {
+/* Once it has the ports, they are the same the next time. */
+static void keep_ports(struct config *config, const struct server *server) {
+    memcpy(config->listeners, server->listeners, sizeof config->listeners);
+}
+
+/* Until it shall end, or is not to serve any more. What goes wrong is in `error`. */
+static void serve(struct process *process, struct catalogue *catalogue) {
+    struct config *config = process->config;
+    struct web *web = NULL;
+    process->is_committed = false;
+    if (process->cluster != NULL)
+        config->dtls.node = cluster_number(process->cluster);
+    struct server *server =
+        server_start_node(&process->loop, config, catalogue, process->cluster, process->error, sizeof process->error);
+    if (server == NULL)
+        return;
+    if (!config->http_off && (web = web_start(server, process->error, sizeof process->error)) == NULL) {
+        server_stop(server);
+        return;
+    }
+    if (process->cluster != NULL)
+        keep_ports(config, server);
+    warn_of_open_http(config);
+    if (!process->is_confined)
+        process->is_confined = confine(config, process->error, sizeof process->error);
+    watch_signals(process);
+    if (process->is_confined) {
+        print_listeners(server, web);
+        run_until_change(process, process->cluster != NULL);
+    }
+    if (web != NULL)
+        web_stop(web);
+    process->is_committed = server_stop(server);
+}
+
+static void serve_with_objects(struct process *process) {
+    struct catalogue catalogue = {0};
+    if (load_objects(process->config, &catalogue, process->error, sizeof process->error))
+        serve(process, &catalogue);
+    catalogue_free(&catalogue);
+}
+
+/* ---- a node of a cluster ---- */
+
+static void print_standby(const struct process *process, const struct standby *standby) {
+    char uri[128];
+    for (size_t i = 0; !process->config->http_off && i < process->config->http_count; i++) {
+        standby_put_listener(standby, i, uri);
+        printf("standing by %s\n", uri);
+    }
+    printf("standing by\n");
+    fflush(stdout);
+}
+
+/* Until it is this node's turn. The first time it joins, and says at which number it is. */
+static void stand_by(struct process *process) {
+    char api[128];
+    watch_signals(process);
+    struct standby *standby = standby_start(&process->loop, process->config, process->error, sizeof process->error);
+    if (standby == NULL)
+        return;
+    standby_put_uri(standby, api);
+    if (process->cluster == NULL) {
+        const struct cluster_options options = {.uri = process->config->database,
+                                                .number = process->config->node_given ? process->config->dtls.node
+                                                                                      : CLUSTER_ANY_NUMBER,
+                                                .api = api,
+                                                .version = BERTH_VERSION,
+                                                .turn = on_turn,
+                                                .arg = process};
+        process->cluster = cluster_join(&process->loop, &options, process->error, sizeof process->error);
+    } else {
+        cluster_stand_by(process->cluster);
+    }
+    if (process->cluster != NULL) {
+        standby_know(standby, process->cluster);
+        print_standby(process, standby);
+        run_until_change(process, false);
+    }
+    standby_stop(standby);
+}
+
+/* By turns, until it shall end. */
+static void be_a_node(struct process *process) {
+    process->is_committed = true;
+    while (!process->is_ending && process->error[0] == '\0') {
+        if (!process->is_turn)
+            stand_by(process);
+        else
+            serve_with_objects(process);
+    }
+    if (process->cluster != NULL)
+        cluster_leave(process->cluster, process->is_committed && process->error[0] == '\0');
+}
+
+/* ---- the process ---- */
+
+static int run(struct config *config) {
+    struct process process = {.config = config};
+    if (config->seccomp != SECCOMP_OFF)
+        confine_rings();
+    uv_loop_init(&process.loop);
+    if (config->cluster)
+        be_a_node(&process);
+    else
+        serve_with_objects(&process);
+    if (process.is_watching) {
+        uv_close((uv_handle_t *)&process.terminate, NULL);
+        uv_close((uv_handle_t *)&process.interrupt, NULL);
+    }
+    uv_run(&process.loop, UV_RUN_DEFAULT);
+    uv_loop_close(&process.loop);
+    return process.error[0] == '\0' ? EXIT_SUCCESS : fail(process.error);
+}
+
+/* What is wrong with a setting ends it with 2. */
+static bool check_objects(const struct config *config) {
     struct catalogue catalogue = {0};
     char error[512];
-    int code = 2;
-    if (config->objects == NULL || object_file_load_directory(&catalogue, config->objects, error, sizeof error))
-        code = run(config, &catalogue);
-    else
-        fprintf(stderr, "berth-server: --objects: %s\n", error);
+    bool is_sound = load_objects(config, &catalogue, error, sizeof error);
     catalogue_free(&catalogue);
-    return code;
+    if (!is_sound)
+        fprintf(stderr, "berth-server: --objects: %s\n", error);
+    return is_sound;
 }
 
 /* Every connection is a file: as many as this process may have. */
@@ -156,7 +291,7 @@ int main(int argc, char **argv) {
     char error[512];
     if (config.user != NULL && !confine_to_user(config.user, config.data, error, sizeof error))
         return fail(error);
-    int code = run_with_objects(&config);
+    int code = check_objects(&config) ? run(&config) : 2;
     explicit_bzero(config.psks, sizeof config.psks);
     return code;
 }

@@ -330,6 +330,10 @@ static void on_start(struct timer *timer, void *arg) {
     struct queue_entry *head = TAILQ_FIRST(&queue->entries);
     if (server->queues->run == NULL || head == NULL || !awake_is(queue->registration))
         return;
+    if (!cluster_may_serve(server->cluster)) { /* another server may be running it */
+        timer_schedule(&server->wheel, timer, now(server) + RETRY_MS, on_start);
+        return;
+    }
     /* Else it goes on when the one that is under way is over, or in the store. */
     if (head->shown.state == QUEUE_RUNNING || head->is_finishing || !head->is_stored)
         return;

@@ -93,6 +93,10 @@ static bool serves(const struct listener *listener, struct slice first) {
 }
 
 void route_request(struct server *server, const struct coap_request *request) {
+    if (!cluster_may_serve(server->cluster)) {
+        refuse(server, request, COAP_5_03_SERVICE_UNAVAILABLE, "another server may have taken over from this one");
+        return;
+    }
     if (server->provoked && fault_wire_answer(server, request))
         return;
     struct request_path path = read_path(request->message);

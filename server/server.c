@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 #include "common/base/slab.h"
+#include "common/coap/stream.h"
+#include "db/shared_files.h"
 #include "server/announced_observation.h"
 #include "server/bootstrap.h"
 #include "server/connection.h"
@@ -22,6 +24,7 @@
 #include "server/names.h"
 #include "server/objects.h"
 #include "server/oscore_service.h"
+#include "server/own_pki.h"
 #include "server/persist.h"
 #include "server/queue.h"
 #include "server/queue_settings.h"
@@ -101,7 +104,17 @@ void server_receive(struct server *server, struct link *link, struct slice messa
         server_deliver(server, link, message);
 }
 
+/* Of a node whose turn may be over, only requests are looked at, to be refused: nothing else is acknowledged. */
+static bool is_to_be_refused(const struct link *link, struct slice bytes) {
+    struct coap_message message;
+    enum coap_decode_result result =
+        link->framing == LINK_STREAM_8323 ? coap_stream_decode(bytes, &message) : coap_decode(bytes, &message);
+    return result == COAP_DECODE_OK && message.code >= COAP_GET && message.code >> 5 == 0;
+}
+
 void server_deliver(struct server *server, struct link *link, struct slice message) {
+    if (!cluster_may_serve(server->cluster) && !is_to_be_refused(link, message))
+        return;
     coap_receive(server->coap, link, message);
     struct registration *r = server_owner_of(server, link);
     if (r != NULL)
@@ -320,7 +333,11 @@ static bool start_listening(struct server *server, char *error, size_t error_siz
 
 static bool load_all(struct server *server, char *error, size_t error_size) {
     struct loading loading = {.server = server, .now_ms = clock_now_ms(&server->clock)};
-    if (store_was_unclean(server->store)) {
+    if (server->cluster != NULL) {
+        uint64_t silence_ms = cluster_silence_ms(server->cluster); /* what this process knows of its last run is old */
+        if (silence_ms < loading.now_ms)
+            loading.alive_ms = loading.now_ms - silence_ms;
+    } else if (store_was_unclean(server->store)) {
         loading.alive_ms = store_last_heartbeat_ms(server->store);
         log_write(LOG_INFO, "server", "the last run did not end properly; everything acknowledged is here");
     }
@@ -341,15 +358,36 @@ static bool load_all(struct server *server, char *error, size_t error_size) {
     return true;
 }
 
+/* A node that serves has what the one before had in files… */
+static bool fetch_files(struct server *server, char *error, size_t error_size) {
+    const struct config *config = server->config;
+    struct pki_pair authority;
+    if (server->cluster == NULL)
+        return true;
+    if (!shared_files_fetch(config->database, config->data, error, error_size) ||
+        !own_pki_authority(config->data, server->seal, true, &authority, error, error_size))
+        return false;
+    pki_forget(&authority);
+    return true;
+}
+
+/* … and whoever comes next has its own. */
+static bool send_files(struct server *server, char *error, size_t error_size) {
+    const struct config *config = server->config;
+    return server->cluster == NULL || shared_files_send(config->database, config->data, error, error_size);
+}
+
 static bool start(struct server *server, char *error, size_t error_size) {
     const struct config *config = server->config;
     struct store_options options = {
         .directory = config->data, .database = config->database, .durability = config->durability};
+    if (server->cluster != NULL)
+        options.holder = cluster_holder(server->cluster);
     server->store = store_open(server->loop, &options, error, error_size);
     if (server->store == NULL)
         return false;
     server->seal = key_file_unlock(server->store, config->data, config->key_file, error, error_size);
-    if (server->seal == NULL)
+    if (server->seal == NULL || !fetch_files(server, error, error_size))
         return false;
     clock_init(&server->clock, read_number(server, SETTING_CLOCK_LEAPT));
     timer_wheel_init(&server->wheel, clock_now_ms(&server->clock), server);
@@ -401,7 +439,8 @@ static bool start(struct server *server, char *error, size_t error_size) {
         return false;
     }
     if (!oscore_service_begin(server, error, error_size) || !dtls_service_start(server, error, error_size) ||
-        !start_listening(server, error, error_size) || !load_all(server, error, error_size))
+        !start_listening(server, error, error_size) || !load_all(server, error, error_size) ||
+        !send_files(server, error, error_size))
         return false;
     persist_event_numbers(server);
     persist_registration_ids(server);
@@ -410,7 +449,8 @@ static bool start(struct server *server, char *error, size_t error_size) {
 }
 
 /* Everything in the reverse order of start(), as far as that came. */
-static void stop(struct server *server) {
+static bool stop(struct server *server) {
+    bool is_committed = true;
     faults_stop(server);
     bootstrap_stop(server->bootstrap);
     firmware_updates_end(server->firmware_updates);
@@ -420,9 +460,9 @@ static void stop(struct server *server) {
         coap_end_calls(server->coap);
     if (server->store != NULL && server->directory != NULL) {
         persist_flush(server);
-        store_close(server->store);
+        is_committed = store_close(server->store);
     } else if (server->store != NULL) {
-        store_close(server->store);
+        is_committed = store_close(server->store);
     }
     if (server->directory != NULL) {
         uint32_t slot = 0;
@@ -462,10 +502,16 @@ static void stop(struct server *server) {
     free(server->dirty);
     free(server->unsaved_deletions.ids);
     free(server->unsaved_observation_deletions.ids);
+    return is_committed;
 }
 
 struct server *server_start(uv_loop_t *loop, const struct config *config, struct catalogue *catalogue, char *error,
                             size_t error_size) {
+    return server_start_node(loop, config, catalogue, NULL, error, error_size);
+}
+
+struct server *server_start_node(uv_loop_t *loop, const struct config *config, struct catalogue *catalogue,
+                                 struct cluster *cluster, char *error, size_t error_size) {
     struct server *server = calloc(1, sizeof *server);
     if (server == NULL || (server->listeners = calloc(CONFIG_LISTENERS_MAX, sizeof *server->listeners)) == NULL) {
         free(server);
@@ -475,6 +521,7 @@ struct server *server_start(uv_loop_t *loop, const struct config *config, struct
     server->loop = loop;
     server->config = config;
     server->catalogue = catalogue;
+    server->cluster = cluster;
     memcpy(server->listeners, config->listeners, sizeof config->listeners);
     if (start(server, error, error_size))
         return server;
@@ -486,12 +533,13 @@ struct server *server_start(uv_loop_t *loop, const struct config *config, struct
     return NULL;
 }
 
-void server_stop(struct server *server) {
-    stop(server);
+bool server_stop(struct server *server) {
+    bool is_committed = stop(server);
     uv_run(server->loop, UV_RUN_DEFAULT);
     slab_free(server->traffic);
     free(server->listeners);
     free(server);
+    return is_committed;
 }
 
 /* ---- verbs ---- */
@@ -632,5 +680,7 @@ void server_reset(struct server *server, unsigned scopes, store_done_fn *done, v
 }
 
 const char *server_not_ready(const struct server *server) {
+    if (!cluster_may_serve(server->cluster))
+        return "the database does not confirm that this node serves";
     return store_problem(server->store);
 }

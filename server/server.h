@@ -11,6 +11,7 @@
 #include "common/net/stream.h"
 #include "common/net/ticker.h"
 #include "common/net/udp.h"
+#include "db/cluster.h"
 #include "db/store.h"
 #include "server/config.h"
 #include "server/credential.h"
@@ -55,6 +56,7 @@ struct server {
     struct directory *directory;
     struct event_log *events;
     struct store *store;
+    struct cluster *cluster;     /* NULL: it is no node of one */
     struct observing *observing; /* server/observation.h */
     struct seal *seal;           /* what is secret in the store */
     struct credentials *credentials;
@@ -96,8 +98,13 @@ struct server {
 struct server *server_start(uv_loop_t *loop, const struct config *config, struct catalogue *catalogue, char *error,
                             size_t error_size);
 
-/* Stop listening, commit everything, free everything. Run the loop once more afterwards for close callbacks. */
-void server_stop(struct server *server);
+/* Likewise while it is the turn of this node to serve; NULL: it is none. */
+struct server *server_start_node(uv_loop_t *loop, const struct config *config, struct catalogue *catalogue,
+                                 struct cluster *cluster, char *error, size_t error_size);
+
+/* Stop listening, commit everything, free everything. Run the loop once more afterwards for close callbacks. False: the
+ * last of it could not be committed. */
+bool server_stop(struct server *server);
 
 /* ---- for what brings messages ---- */
 

@@ -553,6 +553,8 @@ static const struct route_answer metrics_answers[] = {
 static const struct route_answer openapi_answers[] = {{200, JSON, "Any", "This document."}, END_ANSWERS};
 static const struct route_answer server_answers[] = {
     {200, JSON, "Server", "`role` is that of the listener that was asked."}, END_ANSWERS};
+static const struct route_answer nodes_answers[] = {
+    {200, JSON, "Nodes", "In the order of their numbers, as the database had them a second ago."}, END_ANSWERS};
 static const struct route_answer counts_answers[] = {
     {200, JSON, "Counts", "The steps of the last hour in which something happened, oldest first."}, END_ANSWERS};
 static const struct route_answer page_answers[] = {
@@ -1391,6 +1393,13 @@ static const struct route routes[] = {
      .operation = "getServer",
      .summary = "What the server is, and where it listens.",
      .answers = server_answers},
+    {.method = "GET",
+     .path = "/v1/nodes",
+     .handler = v1_nodes_get,
+     .stands_by = true,
+     .operation = "getNodes",
+     .summary = "The servers on this database: one serves, the others stand by.",
+     .answers = nodes_answers},
     {.method = "GET",
      .path = "/v1/counts",
      .handler = v1_counts_get,

@@ -56,6 +56,7 @@ struct route {
     const struct route_answer *answers;
     const enum problem_kind *problems; /* those of its own, ended by PROBLEM_KIND_COUNT; NULL: none */
     bool open;                         /* needs no API key */
+    bool stands_by;                    /* is answered also while the server may not be the one that serves */
     route_fn
         *begin; /* called when the head of the request is there, and the call would be allowed: see http_request.take.
                       * Its query is not parsed yet. NULL: the body is awaited */

@@ -2,16 +2,16 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <time.h>
 
 #include "common/base/log.h"
 #include "server/dtls_service.h"
 #include "server/own_pki.h"
-#include "server/private_file.h"
 #include "web/api.h"
+#include "web/authorization.h"
 #include "web/document.h"
 #include "web/http.h"
+#include "web/http_certificate.h"
 #include "web/http_tls.h"
 #include "web/inner.h"
 #include "web/leshan/leshan.h"
@@ -22,33 +22,8 @@
 #include "web/v1/scenarios.h"
 
 enum {
-    DECODED_MAX = 8192,      /* decoding never makes a target longer */
-    CERTIFICATE_MAX = 65536, /* a file of --http-cert or --http-key */
+    DECODED_MAX = 8192, /* decoding never makes a target longer */
 };
-
-/* Compares every byte, so that how long it takes tells nothing about the key. */
-static bool same_secret(struct slice given, struct slice key) {
-    unsigned difference = given.len != key.len;
-    for (size_t i = 0; i < given.len; i++)
-        difference |= given.data[i] ^ (unsigned)key.data[key.len == 0 ? 0 : i % key.len];
-    return difference == 0;
-}
-
-static bool is_authorized(const struct web *web, const struct http_request *request) {
-    static const char scheme[] = "Bearer ";
-    const char *key = web->server->config->api_key;
-    struct slice header = http_header(request, "authorization");
-    if (key == NULL || request->internal != NULL) /* it was authorized when it was queued */
-        return true;
-    if (header.len < sizeof scheme - 1 || strncasecmp((const char *)header.data, scheme, sizeof scheme - 1) != 0)
-        return false;
-    return same_secret(slice_from(header, sizeof scheme - 1), slice_str(key));
-}
-
-static void send_unauthorized(struct http_request *request) {
-    problem_send_with(request, PROBLEM_UNAUTHORIZED, NULL, "WWW-Authenticate: Bearer realm=\"berth\"\r\n",
-                      "This server was started with an API key: send it as \"Authorization: Bearer KEY\".");
-}
 
 static void send_options(struct http_request *request, const char *allow) {
     char headers[ROUTE_ALLOW_MAX + 16];
@@ -104,12 +79,17 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
     }
     struct route_table table = leshan_has(&path) ? leshan_routes : api_routes;
     enum route_result found = route_find(table, request->method, &path, &route, call.args);
-    if (!(found == ROUTE_FOUND && route->open) && !is_authorized(call.web, request)) {
-        send_unauthorized(request);
+    if (!(found == ROUTE_FOUND && route->open) && !authorization_is_good(call.web->server->config, request)) {
+        authorization_refuse(request);
         return;
     }
     if (origin_is_foreign(request)) {
         problem_send(request, PROBLEM_CROSS_ORIGIN, "The Origin header names another host than the Host header.");
+        return;
+    }
+    if (found == ROUTE_FOUND && !route->open && !route->stands_by && request->internal == NULL &&
+        !cluster_may_serve(web->server->cluster)) { /* what is here may be old, and what is asked for another's to do */
+        problem_send(request, PROBLEM_NOT_READY, "%s.", server_not_ready(web->server));
         return;
     }
     if (found == ROUTE_FOUND) {
@@ -165,7 +145,7 @@ static void begin(void *arg, struct http_request *request) {
     if (call.role != LISTENER_BOOTSTRAP && pelion_has(&path))
         pelion_begin(&call, &path);
     else if (route_find(api_routes, request->method, &path, &route, call.args) == ROUTE_FOUND && route->begin != NULL &&
-             (route->open || is_authorized(call.web, request)))
+             (route->open || authorization_is_good(call.web->server->config, request)))
         route->begin(&call);
 }
 
@@ -182,35 +162,6 @@ static struct http_tls *make_own_tls(struct server *server, char *error, size_t 
         pki_forget(&own);
     }
     pki_forget(&authority);
-    return tls;
-}
-
-/* The file, with a NUL behind it when it is PEM, as Mbed TLS wants it. */
-static bool read_certificate_file(const char *path, uint8_t bytes[CERTIFICATE_MAX + 1], struct slice *read, char *error,
-                                  size_t error_size) {
-    size_t len;
-    int result = private_file_read(path, bytes, CERTIFICATE_MAX, &len);
-    if (result != 0) {
-        snprintf(error, error_size, "%s: %s", path, strerror(-result));
-        return false;
-    }
-    bytes[len] = '\0';
-    *read = slice_of(bytes, memmem(bytes, len, "-----BEGIN", 10) == NULL ? len : len + 1);
-    return true;
-}
-
-static struct http_tls *make_given_tls(const struct config *config, char *error, size_t error_size) {
-    uint8_t certificate[CERTIFICATE_MAX + 1], key[CERTIFICATE_MAX + 1];
-    struct slice certificate_read, key_read;
-    const char *problem = NULL;
-    struct http_tls *tls = NULL;
-    if (!read_certificate_file(config->http_certificate, certificate, &certificate_read, error, error_size) ||
-        !read_certificate_file(config->http_key, key, &key_read, error, error_size))
-        return NULL;
-    tls = http_tls_new(certificate_read, key_read, &problem);
-    if (tls == NULL)
-        snprintf(error, error_size, "%s: %s", config->http_certificate, problem);
-    explicit_bzero(key, sizeof key);
     return tls;
 }
 
@@ -317,7 +268,7 @@ struct web *web_start(struct server *server, char *error, size_t error_size) {
     web->heartbeat.data = web;
     web->handles = 1;
     if (server->config->http_certificate != NULL &&
-        (web->tls = make_given_tls(server->config, error, error_size)) == NULL) {
+        (web->tls = http_certificate_load(server->config, error, error_size)) == NULL) {
         web_end(web);
         return NULL;
     }

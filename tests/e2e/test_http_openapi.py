@@ -342,6 +342,7 @@ def test_answers_are_as_described(berth, document, start_device):
         ("get", "/page/{file}", "/page/page.css", None),
         ("get", "/page/{file}", "/page/none", None),
         ("get", "/v1/server", "/v1/server", None),
+        ("get", "/v1/nodes", "/v1/nodes", None),
         ("get", "/v1/counts", "/v1/counts", None),
         ("get", "/v1/devices", "/v1/devices?traffic=1&transport=udp&security=none&awake=1", None),
         ("get", "/v1/devices", "/v1/devices?transport=x", None),

@@ -31,6 +31,11 @@ CONSTANTS = {
         ("3 s", "db/postgresql.c", "CONNECT_MS"),
     ],
     "what resumes a DTLS or TLS session, looked up": [("100 ms", "db/postgresql.c", "LOOK_UP_MS")],
+    "servers on one database": [
+        ("256", "db/cluster.h", "CLUSTER_NODES_MAX"),
+        ("5 s", "db/cluster.h", "CLUSTER_LEASE_MS"),
+        ("6 s", "db/cluster.h", "CLUSTER_DEAD_MS"),
+    ],
     "datagram": [("1,152", "common/coap/message.h", "COAP_MESSAGE_MAX")],
     "options of a message": [("64", "common/coap/message.h", "COAP_OPTIONS_MAX")],
     "requests on their way to one device": [("64", "common/coap/endpoint.c", "max_calls_per_peer")],
@@ -142,7 +147,7 @@ CONSTANTS = {
         ("16", "server/config.h", "CONFIG_CERTIFICATES_MAX"),
         ("16", "server/config.h", "CONFIG_HOSTS_MAX"),
         ("64 KiB", "server/dtls_service.c", "FILE_MAX"),
-        ("64 KiB", "web/web.c", "CERTIFICATE_MAX"),
+        ("64 KiB", "web/http_certificate.c", "CERTIFICATE_MAX"),
     ],
     "firmware image; name": [
         ("64 MiB", "server/firmware_image.h", "FIRMWARE_IMAGE_BYTES_MAX"),

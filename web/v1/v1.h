@@ -4,7 +4,7 @@
 
 #include "web/route.h"
 
-route_fn v1_server_get, v1_counts_get;
+route_fn v1_server_get, v1_counts_get, v1_nodes_get;
 route_fn v1_devices_list, v1_devices_get, v1_devices_forget;
 route_fn v1_events_get, v1_events_last;
 route_fn v1_wait_post;

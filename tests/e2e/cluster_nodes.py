@@ -1,0 +1,159 @@
+"""Several berth-servers on one database, and the database as a node sees it, which can be cut off."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from berth_process import RUNNING, Berth
+
+PATIENCE = 60  # a node is held for dead after six seconds; machines are slow
+
+
+class Node(Berth):
+    """Told apart by its data directory; `start` returns when it stands by, `await_turn` when it serves."""
+
+    said = b""
+
+    def start(self, timeout: float = 30) -> Node:
+        assert self.process is None
+        RUNNING.add(self)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("BERTH_")}
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env={**environment, **self.env}
+            )
+        self.said = b""
+        self.await_standing_by(timeout)
+        return self
+
+    def await_standing_by(self, timeout: float = PATIENCE) -> None:
+        lines = self._next_lines("standing by", timeout)
+        self._keep_http(line.removeprefix("standing by ") for line in lines if line.startswith("standing by http"))
+
+    def await_turn(self, timeout: float = PATIENCE) -> Node:
+        lines = self._next_lines("ready", timeout)
+        listening = [line.removeprefix("listening ") for line in lines if line.startswith("listening ")]
+        self.listen = self.listeners = tuple(uri for uri in listening if uri.startswith("coap"))
+        self.coap_port = urlsplit(self.listen[0]).port
+        self._keep_http(uri for uri in listening if uri.startswith("http"))
+        return self
+
+    def _keep_http(self, uris) -> None:
+        self.web = next(iter(uris), self.web)
+        self.http_port = urlsplit(self.web).port
+
+    def _next_lines(self, last: str, timeout: float) -> list[str]:
+        """What it says from now on, up to this line."""
+        deadline = time.monotonic() + timeout
+        stdout = self.process.stdout
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            while last not in self.said.decode().split("\n")[:-1]:
+                left = deadline - time.monotonic()
+                chunk = os.read(stdout.fileno(), 65536) if left > 0 and selector.select(left) else b""
+                assert chunk, f"no {last!r} within {timeout} s\n{self.said.decode()}\n{self.log()}"
+                self.said += chunk
+        lines = self.said.decode().split("\n")
+        at = lines.index(last) + 1
+        self.said = "\n".join(lines[at:]).encode()
+        return lines[:at]
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.go_on()
+        super().close()
+
+
+class DatabaseWire:
+    """A socket of its own to a cluster of PostgreSQL: what goes through it can be held up, without a word to either side."""
+
+    def __init__(self, directory: Path, database: Path):
+        directory.mkdir()
+        self.directory, self.database = directory, str(database / ".s.PGSQL.5432")
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(str(directory / ".s.PGSQL.5432"))
+        self.listener.listen(16)
+        self.passes = threading.Event()
+        self.passes.set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        self.passes.clear()
+
+    def mend(self) -> None:
+        self.passes.set()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                front = self.listener.accept()[0]
+                back = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                back.connect(self.database)
+            except OSError:  # it was closed
+                return
+            for pair in ((front, back), (back, front)):
+                threading.Thread(target=self._pass, args=pair, daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                self.passes.wait()
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        self.mend()
+        self.listener.close()
+
+
+@pytest.fixture
+def start_node(tmp_path, postgresql):
+    """start_node("a", *options) -> a Node on the test's database; `wire` stands between it and that."""
+    started, key = [], tmp_path / "key"
+    key.write_bytes(bytes(range(32)))
+    key.chmod(0o600)
+    uri = postgresql.database_for(tmp_path)
+
+    def start(name: str, *options: str, wire: DatabaseWire | None = None, **kwargs: object) -> Node:
+        place = uri if wire is None else uri.replace(f"host={postgresql.directory}", f"host={wire.directory}")
+        node = Node(tmp_path / name, "--cluster", "--database", place, "--key-file", str(key), *options, **kwargs)
+        started.append(node)
+        return node.start()
+
+    yield start
+    errors = []
+    for node in started:
+        try:
+            node.close()
+        except AssertionError as error:
+            errors.append(error)
+    postgresql.drop_for(tmp_path)
+    assert not errors, errors
+
+
+@pytest.fixture
+def database_wire(postgresql, tmp_path_factory):
+    wire = DatabaseWire(Path(tmp_path_factory.mktemp("w")) / "pg", postgresql.directory)
+    yield wire
+    wire.close()

@@ -1,0 +1,159 @@
+"""--cluster: several servers on one database. One serves, the others stand by, and whatever becomes of it, one goes on."""
+
+import hashlib
+import subprocess
+import time
+
+import pytest
+from berth_process import program
+from cluster_nodes import PATIENCE, database_wire, start_node  # noqa: F401
+from coapraw import CONTENT_FORMAT, LINK_FORMAT, MAX_AGE, POST, uint
+from datagram_wire import Wire
+from dtls_peer import DtlsPeer
+from played_device import TEXT, PlayedDevice
+
+KEY = bytes(range(16))
+LISTEN = ("coap://127.0.0.1:0", "coaps://127.0.0.1:0")
+PSK = ("--psk", f"secure:{KEY.hex()}")
+
+
+def register(peer, endpoint, lifetime=300):
+    query = ["lwm2m=1.1", "b=U", f"ep={endpoint}", f"lt={lifetime}"]
+    return peer.request(POST, "/rd", query, b"</1/0>,</3/0>", [(CONTENT_FORMAT, uint(LINK_FORMAT))], timeout=20)
+
+
+def nodes(node):
+    return [(item["number"], item["state"], item["self"]) for item in node.get("/v1/nodes")["items"]]
+
+
+def until_nodes_are(node, expected):
+    """Each node reads the list every second."""
+    for _ in range(200):
+        if nodes(node) == expected:
+            return
+        time.sleep(0.1)
+    assert nodes(node) == expected
+
+
+def handshakes(node):
+    return node.events_after(types="dtls_handshake,dtls_resumed,dtls_failed")
+
+
+@pytest.fixture
+def wire():
+    wire = Wire(0)
+    yield wire
+    wire.close()
+
+
+def port_of(node, number):
+    return int(node.listeners[number].rpartition(":")[2])
+
+
+def test_after_kill_9_another_node_goes_on_with_everything(start_node, wire):
+    a = start_node("a", *PSK, listen=LISTEN).await_turn()
+    b = start_node("b", *PSK, listen=LISTEN)
+    until_nodes_are(b, [(0, "serves", False), (1, "stands_by", True)])
+    until_nodes_are(a, [(0, "serves", True), (1, "stands_by", False)])
+    assert [item["api"] for item in b.get("/v1/nodes")["items"]] == [a.web, b.web]
+
+    # Who stands by says so, and where to ask.
+    assert b.http("GET", "/healthz").status == 200
+    for path in ("/readyz", "/v1/devices"):
+        answer = b.http("GET", path)
+        assert (answer.status, answer.problem) == (503, "not-ready") and f"node 0 serves, at {a.web}" in answer.json["detail"]
+
+    wire.server = ("127.0.0.1", port_of(a, 1))
+    secure = DtlsPeer(wire.port, psk=("secure", KEY), cid=b"")
+    a.peers.append(secure)
+    location = register(secure, "secure").location
+    assert secure.request(POST, location).code_text == "2.04"
+    assert wire.to_client[-1][0] == 23 and handshakes(a)[-1]["cid"].startswith("00")
+    for number in range(20):
+        a.register(f"dev{number}")
+    sleeper = PlayedDevice(a, "sleeper", lifetime=86400, extra=["Q"])
+    a.leap("94s")
+    queued = sleeper.ask("GET", "/3/0/0", headers={"Prefer": "respond-async"}).answer(202).json["id"]
+    assert a.http("PUT", "/v1/credentials/kept", {"mode": "psk", "identity": "kept", "key_hex": KEY.hex()}).status == 201
+    image = bytes(range(256)) * 2000
+    assert a.http("PUT", "/v1/firmware/image.bin", image, {"Content-Type": "application/octet-stream"}).status == 201
+    last = a.last_event()
+
+    a.kill()
+    b.await_turn()
+    devices = {device["endpoint"] for device in b.get("/v1/devices", limit=100)["items"]}
+    assert devices == {f"dev{number}" for number in range(20)} | {"secure", "sleeper"}
+    assert "kept" in {credential["identity"] for credential in b.get("/v1/credentials")["items"]}
+    assert b.last_event() >= last  # numbers are not used twice
+    digest = hashlib.sha256(image).hexdigest()
+    assert hashlib.sha256((b.data / "firmware" / digest).read_bytes()).hexdigest() == digest
+    assert (b.data / "ca.pem").read_bytes() == (a.data / "ca.pem").read_bytes()
+
+    wire.server = ("127.0.0.1", port_of(b, 1))
+    assert secure.request(POST, location, timeout=20).code_text == "2.04"
+    assert handshakes(b) == []
+
+    sleeper.berth, sleeper.peer = b, b.peer()
+    assert sleeper.peer.request(POST, sleeper.registered.location).code_text == "2.04"
+    sleeper.answer(sleeper.expect(1, "/3/0/0"), "2.05", TEXT, b"Berth")
+    assert b.get(f"/v1/requests/{queued}", timeout="30s")["state"] == "completed"
+    sleeper.peer.expect_silence()
+
+    # The one that died comes back as one more.
+    a.start()
+    until_nodes_are(a, [(0, "stands_by", True), (1, "serves", False)])
+
+
+def test_who_stood_still_lets_go_and_can_serve_again(start_node):
+    # LeakSanitizer is not among what the filter of system calls is for.
+    a = start_node("a", "--seccomp", "on", env={"ASAN_OPTIONS": "detect_leaks=0"}).await_turn()
+    b = start_node("b", "--node", "7")
+    device = a.register("dev")
+    a.pause()
+    b.await_turn()
+    peer = b.peer()
+    assert peer.request(POST, device.location).code_text == "2.04"
+    assert register(b.peer(), "new").code_text == "2.01"
+    a.go_on()
+    a.await_standing_by()
+    until_nodes_are(a, [(0, "stands_by", True), (7, "serves", False)])
+    ports = a.coap_port, a.http_port
+    b.stop()  # in good order: nobody waits for it to be dead
+    a.await_turn()
+    assert (a.coap_port, a.http_port) == ports
+    assert {item["endpoint"] for item in a.get("/v1/devices")["items"]} == {"dev", "new"}
+    assert device.update().code_text == "2.04"
+    assert a.await_event("updated", "dev")
+
+
+def test_who_is_cut_off_from_the_database_acknowledges_nothing(start_node, database_wire):
+    a = start_node("a", wire=database_wire).await_turn()
+    b = start_node("b")
+    device = a.register("dev")
+    database_wire.cut()
+    b.await_turn()
+    # Its lease was over before the other one could take its turn.
+    for answer in (device.update(), register(a.peer(), "lost")):
+        assert (answer.code_text, answer.number(MAX_AGE)) == ("5.03", 30)
+    answer = a.http("GET", "/v1/devices")
+    assert (answer.status, answer.problem) == (503, "not-ready")
+    assert b.peer().request(POST, device.location).code_text == "2.04"
+    database_wire.mend()
+    a.await_standing_by()
+    until_nodes_are(a, [(0, "stands_by", True), (1, "serves", False)])
+    assert [item["endpoint"] for item in b.get("/v1/devices")["items"]] == ["dev"]
+
+
+def test_a_number_is_had_once_and_what_is_missing_is_said(start_node, postgresql, tmp_path):
+    a = start_node("a", "--node", "3").await_turn()
+    command = [program("berth-server"), "--listen", "coap://127.0.0.1:0", "--http", "off", "--data", tmp_path / "x"]
+    cluster = ["--database", postgresql.database_for(tmp_path), "--cluster"]
+    key = ["--key-file", tmp_path / "key"]
+    for options, code, words in (
+        ([*cluster, *key, "--node", "3"], 1, "another node has this number"),
+        (cluster, 2, "--cluster needs"),
+        (cluster[:2], 1, "another server uses it"),
+    ):
+        run = subprocess.run([*command, *options], capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert run.returncode == code and words in run.stderr and run.stderr.count("\n") == 1, run
+    assert nodes(a) == [(3, "serves", True)]
