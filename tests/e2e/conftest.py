@@ -7,17 +7,12 @@ report, else its test fails.
 
 import itertools
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
 import berth_process
 from berth_process import RUNNING, Berth
 from coapstream import OVER
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
-import postgresql as postgresql_cluster  # noqa: E402
 
 
 def pytest_configure(config):
@@ -74,16 +69,6 @@ def pytest_collection_modifyitems(config, items):
         seen.add(key)
     items[:] = kept
     config.hook.pytest_deselected(items=left_out)
-
-
-@pytest.fixture(scope="session")
-def postgresql():
-    """A cluster of PostgreSQL."""
-    if postgresql_cluster.programs() is None:
-        pytest.skip("no PostgreSQL here")
-    cluster = postgresql_cluster.Cluster()
-    yield cluster
-    cluster.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

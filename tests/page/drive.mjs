@@ -629,6 +629,19 @@ const scenarios = {
     assert.notEqual(await colour(), light);
   },
 
+  async nodes_are_shown_where_there_are_several() {
+    const page = await tab();
+    await open(page, "devices");
+    await page.getByRole("link", { name: "Nodes" }).click();
+    const row = (number) => page.locator("tbody tr", { has: page.getByRole("rowheader", { name: number, exact: true }) });
+    await row("0").getByText("serves", { exact: true }).waitFor();
+    await row("1").getByText("stands by", { exact: true }).waitFor();
+    await row("0").getByText("(this one)").waitFor();
+    await picture(page, "nodes");
+    process.kill(facts.standby, "SIGKILL");
+    await row("1").getByText("gone", { exact: true }).waitFor();
+  },
+
   async key_is_asked_for_once() {
     const page = await tab();
     await page.goto(`${base}/#/devices`);

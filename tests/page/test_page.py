@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from berth_process import ROOT, Berth, program
+from cluster_nodes import start_node  # noqa: F401
 from crowd import register
 from device_process import DeviceProcess
 
@@ -199,6 +200,13 @@ def test_key_is_asked_for_once(browser_env, start_berth):
 def test_listener_for_bootstrap_begins_with_credentials(browser_env, start_berth):
     berth = start_berth(web="http://127.0.0.1:0?role=bootstrap")
     drive(browser_env, berth, "listener_for_bootstrap_begins_with_credentials")
+
+
+def test_nodes_are_shown_where_there_are_several(browser_env, start_node):
+    one = start_node("a", listen=LISTEN[:1]).await_turn()
+    other = start_node("b", listen=LISTEN[:1])
+    drive(browser_env, one, "nodes_are_shown_where_there_are_several", standby=other.process.pid)
+    other.kill()
 
 
 def test_typical_costs_of_the_page_are_those_of_the_device(tmp_path, start_berth):

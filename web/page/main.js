@@ -10,6 +10,7 @@ const PANELS = {
   messages: () => import("./messages.js"),
   credentials: () => import("./credentials.js"),
   faults: () => import("./faults.js"),
+  nodes: () => import("./nodes.js"),
 };
 
 let leave = null; // what the panel that is shown does when it goes
@@ -110,8 +111,15 @@ async function countKnocks() {
   }
 }
 
+/** Where there are several servers, a panel tells about them. */
+async function offerNodes() {
+  const { items } = await get("/v1/nodes");
+  document.getElementById("nodes").hidden = items.length < 2;
+}
+
 startTheme();
 addEventListener("hashchange", show);
 await show();
 countKnocks();
+offerNodes().catch(() => {}); // the panel that is shown says what is wrong
 setInterval(countKnocks, 15000);
