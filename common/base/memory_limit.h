@@ -1,6 +1,6 @@
 /* How much memory this process may have. Beyond it nothing new begins: registrations of endpoints that are not known,
- * bodies in blocks from strangers, handshakes, connections; what is there goes on. Of the process as a whole, for the thread
- * of the loop. */
+ * handshakes, connections; of bodies in blocks and exchanges there are fewer; what is there goes on. Of the process as a
+ * whole, for the thread of the loop. */
 #ifndef BERTH_BASE_MEMORY_LIMIT_H
 #define BERTH_BASE_MEMORY_LIMIT_H
 

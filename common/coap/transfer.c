@@ -105,9 +105,13 @@ static struct transfer *add(struct coap_peer *peer, enum transfer_kind kind, uin
     return transfer;
 }
 
-static bool may_hold(const struct coap_endpoint *endpoint, size_t more) {
-    return more <= endpoint->params.max_transfer_bytes &&
-           endpoint->counters.transfer_bytes <= endpoint->params.max_transfer_bytes - more;
+/* Where memory ends, strangers share an eighth: who comes back with many objects still can, and a flood takes little. */
+static bool may_hold(const struct coap_peer *peer, size_t more) {
+    enum { SCARCE_PART = 8 };
+    const struct coap_endpoint *endpoint = peer->endpoint;
+    bool is_scarce = !peer_is_proven(peer) && memory_limit_is_reached();
+    size_t most = endpoint->params.max_transfer_bytes / (is_scarce ? SCARCE_PART : 1);
+    return more <= most && endpoint->counters.transfer_bytes <= most - more;
 }
 
 static bool reserve(struct transfer *transfer, size_t len) {
@@ -117,7 +121,7 @@ static bool reserve(struct transfer *transfer, size_t len) {
     size_t cap = transfer->cap == 0 ? 1024 : transfer->cap;
     while (cap < len)
         cap *= 2;
-    if (!may_hold(endpoint, cap - transfer->cap))
+    if (!may_hold(transfer->peer, cap - transfer->cap))
         return false;
     uint8_t *data = realloc(transfer->data, cap);
     if (data == NULL)
@@ -208,8 +212,7 @@ bool transfer_take_block(struct coap_exchange *exchange, const struct coap_messa
             *body = payload;
             return true;
         }
-        bool is_scarce = !peer_is_proven(peer) && memory_limit_is_reached();
-        transfer = is_scarce ? NULL : add(peer, TRANSFER_UPLOAD, key);
+        transfer = add(peer, TRANSFER_UPLOAD, key);
         if (transfer == NULL) {
             refuse_memory(exchange);
             return false;
@@ -366,7 +369,7 @@ void transfer_respond(struct coap_exchange *exchange, const struct coap_message 
     struct transfer *transfer = transfer_find(peer, TRANSFER_DOWNLOAD, request->key);
     if (transfer != NULL)
         drop(transfer);
-    transfer = large && may_hold(peer->endpoint, whole->size) ? add(peer, TRANSFER_DOWNLOAD, request->key) : NULL;
+    transfer = large && may_hold(peer, whole->size) ? add(peer, TRANSFER_DOWNLOAD, request->key) : NULL;
     uint32_t num = granted_num(exchange, szx);
     uint64_t digest = hash_slice(&peer->endpoint->key, whole->payload);
     if (transfer != NULL) {
@@ -433,7 +436,7 @@ bool transfer_begin(struct coap_peer *peer, const struct coap_message *request, 
     if (whole == NULL)
         return false;
     uint64_t digest = hash_slice(&endpoint->key, message->payload);
-    transfer = may_hold(endpoint, whole->size) ? add(peer, TRANSFER_DOWNLOAD, key) : NULL;
+    transfer = may_hold(peer, whole->size) ? add(peer, TRANSFER_DOWNLOAD, key) : NULL;
     if (transfer != NULL) {
         transfer->response = whole;
         transfer->digest = digest;

@@ -204,20 +204,23 @@ static void test_BLK_13_too_many_transfers(void **state) {
                      COAP_2_04_CHANGED); /* the others go on */
 }
 
-static void test_strangers_begin_none_where_memory_ends(void **state) {
+static uint8_t hear_large(uint32_t num) {
+    return hear_part((struct part){.num = num, .more = true, .szx = 6, .payload = bytes_at(num * 1024u, 1024)});
+}
+
+static void test_where_memory_ends_strangers_share_an_eighth(void **state) {
     (void)state;
-    struct part first = {.more = true, .szx = 0, .payload = bytes_at(0, 16)},
-                last = {.num = 1, .payload = bytes_at(16, 1)};
-    assert_int_equal(hear_part(first), COAP_2_31_CONTINUE);
+    uint32_t num = 0;
     memory_limit_set(1);
-    assert_int_equal(hear_part(last), COAP_2_04_CHANGED); /* what has begun goes on */
-    assert_int_equal(hear_part(first), COAP_2_31_CONTINUE);
-    rig.links[0].peer.ip[0] = 10; /* it was loopback, which nobody forges */
-    first.path = "b";
-    uint8_t code = hear_part(first);
+    for (; num <= 64; num++) /* 131,072 bytes are taken then; an eighth is 75,000 */
+        assert_int_equal(hear_large(num), COAP_2_31_CONTINUE);
+    rig.links[0].peer.ip[0] = 10;                          /* it was loopback, which nobody forges */
+    assert_int_equal(hear_large(num), COAP_2_31_CONTINUE); /* it has begun */
+    for (num = 0; hear_large(num) == COAP_2_31_CONTINUE; num++)
+        assert_true(num < 64);
     memory_limit_set(0);
-    assert_int_equal(code, COAP_5_03_SERVICE_UNAVAILABLE);
-    assert_int_equal(hear_part(first), COAP_2_31_CONTINUE);
+    assert_int_equal(num, 64);
+    assert_int_equal(answered.code, COAP_5_03_SERVICE_UNAVAILABLE);
 }
 
 static void test_BLK_30_announced_sizes_allocate_nothing(void **state) {
@@ -644,7 +647,7 @@ int main(void) {
         TEST(test_BLK_11_an_idle_transfer_is_dropped),
         TEST(test_BLK_12_BLK_35_too_large_is_said_early_with_the_limit),
         TEST(test_BLK_13_too_many_transfers),
-        TEST(test_strangers_begin_none_where_memory_ends),
+        TEST(test_where_memory_ends_strangers_share_an_eighth),
         cmocka_unit_test_setup_teardown(test_BLK_14_we_prefer_smaller_blocks, start_small_blocks, stop),
         TEST(test_BLK_30_announced_sizes_allocate_nothing),
         TEST(test_BLK_32_a_retransmitted_block_gets_the_same_answer),
