@@ -9,6 +9,7 @@ enum {
     DATA_MIN = 16 * 1024,
     DONE_MIN = 64,
     SUBMIT_BYTES = 64 * 1024, /* a batch of this size does not wait for the end of the loop's turn */
+    TOLD_AT_ONCE = 256,       /* completions in a turn of the loop, which takes so many datagrams from a socket, too */
     KEEP_BYTES = 1024 * 1024, /* buffers that a burst made larger are given back after it */
 };
 
@@ -41,8 +42,9 @@ struct writer {
     struct batch batches[2];
     struct batch *gathering;  /* the loop's */
     struct batch *running;    /* the thread's, or NULL while it has nothing to do */
-    struct completion *ended; /* completions that are being run; swapped with those of the batch that ended */
-    size_t ended_cap;
+    struct completion *ended; /* of the batch that came back; swapped with its own */
+    size_t ended_cap, ended_count, told;
+    enum store_result ended_result;
     size_t queue_bytes;
     bool stopping; /* set before the last handing over */
     int open_handles;
@@ -99,30 +101,44 @@ static void empty(struct batch *batch) {
     batch->len = batch->writes = batch->done_count = 0;
 }
 
-/* The running batch has come back: start the next one, then tell those who wait for this one. */
-static void finish(struct writer *writer) {
+/* The running batch has come back, and all have been told of the one before: start the next one. */
+static void take_back(struct writer *writer) {
     struct batch *batch = writer->running;
     note_result(writer, batch);
-    enum store_result result = batch->result;
-    struct completion *ended = batch->done;
-    size_t ended_count = batch->done_count, ended_cap = batch->done_cap;
-    batch->done = writer->ended;
-    batch->done_cap = writer->ended_cap;
-    writer->ended = NULL;
-    writer->ended_cap = 0;
+    struct completion *told = writer->ended;
+    size_t told_cap = writer->ended_cap;
+    writer->ended = batch->done;
+    writer->ended_cap = batch->done_cap;
+    writer->ended_count = batch->done_count;
+    writer->ended_result = batch->result;
+    writer->told = 0;
+    batch->done = told;
+    batch->done_cap = told_cap;
     empty(batch);
     writer->running = NULL;
     hand_over(writer);
-    for (size_t i = 0; i < ended_count; i++)
-        ended[i].fn(ended[i].arg, result);
-    writer->ended = ended;
-    writer->ended_cap = ended_cap;
+}
+
+static bool is_telling(const struct writer *writer) {
+    return writer->told < writer->ended_count;
+}
+
+/* Tell so many of those who wait for the batch that came back. */
+static void tell(struct writer *writer, size_t most) {
+    for (; most > 0 && is_telling(writer); most--) {
+        struct completion ended = writer->ended[writer->told++];
+        ended.fn(ended.arg, writer->ended_result);
+    }
 }
 
 static void on_async(uv_async_t *async) {
     struct writer *writer = async->data;
-    if (uv_sem_trywait(&writer->given_back) == 0)
-        finish(writer);
+    bool was_telling = is_telling(writer);
+    if (!was_telling && uv_sem_trywait(&writer->given_back) == 0)
+        take_back(writer);
+    tell(writer, TOLD_AT_ONCE);
+    if (was_telling || is_telling(writer)) /* the bell may have rung for the next batch meanwhile */
+        uv_async_send(async);
 }
 
 static void on_prepare(uv_prepare_t *prepare) {
@@ -235,9 +251,11 @@ static void on_close(uv_handle_t *handle) {
 }
 
 static void stop_thread(struct writer *writer) {
+    tell(writer, SIZE_MAX);
     for (hand_over(writer); writer->running != NULL; hand_over(writer)) {
         uv_sem_wait(&writer->given_back);
-        finish(writer);
+        take_back(writer);
+        tell(writer, SIZE_MAX);
     }
     writer->stopping = true;
     uv_sem_post(&writer->handed_over);

@@ -172,6 +172,38 @@ static void test_a_large_batch_does_not_wait_for_the_end_of_the_turn(void **stat
     assert_int_equal(f->batch_count, 2);
 }
 
+static void test_after_a_large_transaction_the_loop_goes_on_in_between(void **state) {
+    struct fixture *f = *state;
+    size_t before, turns = 0;
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_true(put(f, i));
+    while (f->done_count < 1000) {
+        before = f->done_count;
+        uv_run(&f->loop, UV_RUN_ONCE);
+        assert_true(f->done_count - before <= 256);
+        if (f->done_count > before && turns++ == 0)
+            assert_true(put(f, 1000)); /* the next transaction is over before all have been told of this one */
+    }
+    turn_until_done(f, 1001);
+    assert_int_equal(f->batch_count, 2);
+    assert_true(turns >= 1000 / 256);
+    for (uint64_t i = 0; i <= 1000; i++)
+        assert_int_equal(f->done[i], i);
+}
+
+static void test_at_the_end_everybody_is_told(void **state) {
+    struct fixture *f = *state;
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_true(put(f, i));
+    turn_until_done(f, 1);
+    assert_true(put(f, 1000));
+    writer_close(f->writer);
+    f->writer = NULL;
+    assert_int_equal(f->done_count, 1001);
+    for (uint64_t i = 0; i <= 1000; i++)
+        assert_int_equal(f->done[i], i);
+}
+
 static void test_everyone_in_a_failed_transaction_is_told(void **state) {
     struct fixture *f = *state;
     f->result = STORE_DISK_FULL;
@@ -288,6 +320,8 @@ int main(void) {
         WRITER_TEST(test_what_one_turn_of_the_loop_brings_is_one_transaction),
         WRITER_TEST(test_what_arrives_during_a_transaction_gathers_for_the_next),
         WRITER_TEST(test_a_large_batch_does_not_wait_for_the_end_of_the_turn),
+        WRITER_TEST(test_after_a_large_transaction_the_loop_goes_on_in_between),
+        WRITER_TEST(test_at_the_end_everybody_is_told),
         WRITER_TEST(test_everyone_in_a_failed_transaction_is_told),
         WRITER_TEST(test_the_problem_is_over_with_the_first_transaction_that_succeeds),
         WRITER_TEST(test_a_full_queue_refuses_and_takes_again_later),
