@@ -197,25 +197,31 @@ class Images(Actor):
 
 
 class Queued(Actor):
-    """Requests for a device that sleeps all the time."""
+    """Requests for a device that sleeps all the time; of many one is cancelled before the next."""
 
     def act(self) -> bool:
-        number = self.chance.randrange(10**9)
+        waiting = [number for number, state in self.facts.items() if state == "queued"]
+        return self.cancel(self.chance.choice(waiting)) if len(waiting) > 50 else self.ask_later()
 
-        def put() -> tuple[bool, object]:
-            answer = self.berth.http("PUT", "/v1/devices/sleeper/3/0/14", {"value": "+01"}, {"Prefer": "respond-async"}, within=10)
-            if answer.status == 429:
-                return False, None
-            self.facts[str(answer.json["id"])] = True
-            return answer.status == 202, True
+    def cancel(self, number: str) -> bool:
+        def delete() -> tuple[bool, object]:
+            return self.berth.http("DELETE", f"/v1/requests/{number}", within=10).status == 204, "cancelled"
 
-        try:
-            return self.change(f"asked {number}", put)
-        finally:
-            self.facts.pop(f"asked {number}", None)
+        return self.change(number, delete)
+
+    def ask_later(self) -> bool:
+        answer = self.berth.http("PUT", "/v1/devices/sleeper/3/0/14", {"value": "+01"}, {"Prefer": "respond-async"}, within=10)
+        assert answer.status == 202
+        self.facts[str(answer.json["id"])] = "queued"
+        self.succeeded = self.rounds.number
+        return True
+
+    def check(self) -> None:
+        super().check()
+        self.facts = {number: state for number, state in self.facts.items() if state == "queued"}
 
     def shown(self) -> dict:
-        return {number: self.berth.http("GET", f"/v1/requests/{number}").status == 200 for number in self.facts}
+        return {number: self.berth.get(f"/v1/requests/{number}")["state"] for number in self.facts}
 
 
 class Observations(Actor):
@@ -351,7 +357,7 @@ def assert_sound(berth: Berth, place) -> None:
 @pytest.mark.timeout(100 + 8 * KILLS)
 def test_CID_15_what_was_acknowledged_is_there_after_every_crash(start_berth, tmp_path):
     berth = start_berth(
-        *("--psk", f"secured:{KEY.hex()}", "--queue-limit", "10000"),
+        *("--psk", f"secured:{KEY.hex()}", "--queue-limit", "1000"),
         listen=("coap://127.0.0.1:0", "coaps://127.0.0.1:0"),
         release=True,
     )
