@@ -19,7 +19,7 @@ enum {
     BEAT_MS = 1000,
     ANSWER_MS = 3000,  /* the database is silent when one takes longer */
     CONNECT_MS = 3000, /* likewise */
-    JOIN_MS = 12000,   /* to wait at the start for a number that may become free */
+    JOIN_MS = 8000,    /* to wait at the start for a number that may become free */
     PAUSE_MS = 250,
     PATIENCE_MS = 2500, /* more than two rounds */
     REASON_MAX = 160,
@@ -388,6 +388,43 @@ static bool join_first(struct cluster *cluster, char *error, size_t error_size) 
     }
     snprintf(error, error_size, "--node: %s", reason);
     return false;
+}
+
+/* Nobody has begun with this database when there is no table. */
+static bool peek(const struct asking *a, const char *name, char *value, size_t value_size) {
+    const struct value values[] = {text_value(name)};
+    int64_t is_there = 0;
+    value[0] = '\0';
+    if (!ask(a, "SELECT (to_regclass('setting') IS NOT NULL)::int::bigint", NULL, 0, &is_there))
+        return false;
+    if (is_there == 0)
+        return true;
+    PGresult *result = pg_send_query(a->connection, "SELECT value FROM setting WHERE name = ?", values, 1)
+                           ? pg_last_result(a->connection, pg_after_ms(ANSWER_MS))
+                           : NULL;
+    bool done = result != NULL && pg_is_good(result);
+    if (!done)
+        pg_copy_line(a->reason, REASON_MAX, pg_words_of(a->connection, result));
+    if (done && libpq.ntuples(result) > 0)
+        copy_text(value, value_size, pg_value_in(result, 0, 0));
+    libpq.clear(result);
+    return done;
+}
+
+bool cluster_peek_setting(const char *uri, const char *name, char *value, size_t value_size, char *error,
+                          size_t error_size) {
+    char reason[REASON_MAX] = "";
+    if (!libpq_load(reason, sizeof reason)) {
+        snprintf(error, error_size, "--database %s", reason);
+        return false;
+    }
+    const struct asking a = {pg_connect(uri, pg_after_ms(CONNECT_MS), reason, sizeof reason), reason};
+    bool done = a.connection != NULL && peek(&a, name, value, value_size);
+    if (!done)
+        snprintf(error, error_size, "--database: %s", reason);
+    if (a.connection != NULL)
+        libpq.finish(a.connection);
+    return done;
 }
 
 static void on_close(uv_handle_t *handle) {

@@ -49,6 +49,11 @@ struct cluster_options {
     void *arg;
 };
 
+/* What a setting (store.h) is in the database, before this node joins; "" when there is none. Waits for it. False: one line
+ * in `error`. */
+bool cluster_peek_setting(const char *uri, const char *name, char *value, size_t value_size, char *error,
+                          size_t error_size);
+
 /* Bring the schema up to date, take a number and stand by. Waits for the database, and for a number whose node has died
  * just now. NULL with one line in `error`: the database can't be reached, another node has the number, none is free. */
 struct cluster *cluster_join(uv_loop_t *loop, const struct cluster_options *options, char *error, size_t error_size);

@@ -30,6 +30,15 @@ struct cluster *cluster_join(uv_loop_t *loop, const struct cluster_options *opti
     return NULL;
 }
 
+bool cluster_peek_setting(const char *uri, const char *name, char *value, size_t value_size, char *error,
+                          size_t error_size) {
+    (void)name;
+    (void)value;
+    (void)value_size;
+    postgresql_check_uri(uri, error, error_size);
+    return false;
+}
+
 void cluster_stand_by(struct cluster *cluster) {
     (void)cluster;
 }

@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/base/text.h"
+#include "db/cluster.h"
 #include "server/names.h"
 #include "server/private_file.h"
 
@@ -81,6 +82,23 @@ static bool store_check(struct store *store, struct seal *seal) {
         return false;
     text_put_hex(&text, buffer_slice(&sealed));
     return store_put_setting(store, SETTING_KEY_CHECK, buffer_slice(&text), NULL, NULL) == STORE_OK;
+}
+
+/* A database that nobody has begun with gets the key of the node that serves first. */
+bool key_file_fits_cluster(const char *database, const char *path, char *error, size_t error_size) {
+    char check[CHECK_TEXT_MAX + 1];
+    uint8_t key[SEAL_KEY_BYTES];
+    if (!cluster_peek_setting(database, SETTING_KEY_CHECK, check, sizeof check, error, error_size) ||
+        !key_file_load(path, check[0] == '\0', key, error, error_size))
+        return false;
+    struct seal *seal = seal_new(key);
+    mbedtls_platform_zeroize(key, sizeof key);
+    bool fits = seal != NULL && (check[0] == '\0' || is_its_key(seal, slice_str(check)));
+    if (!fits)
+        snprintf(error, error_size,
+                 "%s: not the key that the cluster's database was sealed with; every node needs that", path);
+    seal_free(seal);
+    return fits;
 }
 
 struct seal *key_file_unlock(struct store *store, const char *directory, const char *path, char *error,

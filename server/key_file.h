@@ -17,4 +17,8 @@ bool key_file_load(const char *path, bool may_make, uint8_t key[SEAL_KEY_BYTES],
 struct seal *key_file_unlock(struct store *store, const char *directory, const char *path, char *error,
                              size_t error_size);
 
+/* Whether the node of a cluster with this key file can serve when its turn comes; made as above when nobody has served yet.
+ * Waits for the database. False: one line in `error`. */
+bool key_file_fits_cluster(const char *database, const char *path, char *error, size_t error_size);
+
 #endif

@@ -10,6 +10,7 @@
 #include "common/lwm2m/object_file.h"
 #include "db/cluster.h"
 #include "server/confine.h"
+#include "server/key_file.h"
 #include "server/pki_command.h"
 #include "server/server.h"
 #include "web/healthcheck.h"
@@ -26,6 +27,7 @@ struct process {
     uv_loop_t loop;
     uv_signal_t terminate, interrupt;
     struct cluster *cluster; /* NULL: this is no node of one */
+    char api[128];           /* where the others are told that its API is */
     bool is_turn;            /* of this node to serve */
     bool is_watching;        /* signals */
     bool is_running;         /* the loop, until something is to change */
@@ -50,7 +52,9 @@ static void on_signal(uv_signal_t *signal, int number) {
 
 static void on_turn(void *arg, bool serves) {
     struct process *process = arg;
-    if (!serves)
+    if (serves)
+        log_write(LOG_INFO, "cluster", "it is this node's turn to serve");
+    else
         log_write(LOG_WARN, "cluster", "another node serves, or may: this one lets go of everything and stands by");
     process->is_turn = serves;
     change(process);
@@ -171,22 +175,22 @@ static void print_standby(const struct process *process, const struct standby *s
 
 /* Until it is this node's turn. The first time it joins, and says at which number it is. */
 static void stand_by(struct process *process) {
-    char api[128];
     watch_signals(process);
     struct standby *standby = standby_start(&process->loop, process->config, process->error, sizeof process->error);
     if (standby == NULL)
         return;
-    standby_put_uri(standby, api);
-    if (process->cluster == NULL) {
+    standby_put_uri(standby, process->api);
+    if (process->cluster == NULL && key_file_fits_cluster(process->config->database, process->config->key_file,
+                                                          process->error, sizeof process->error)) {
         const struct cluster_options options = {.uri = process->config->database,
                                                 .number = process->config->node_given ? process->config->dtls.node
                                                                                       : CLUSTER_ANY_NUMBER,
-                                                .api = api,
+                                                .api = process->api,
                                                 .version = BERTH_VERSION,
                                                 .turn = on_turn,
                                                 .arg = process};
         process->cluster = cluster_join(&process->loop, &options, process->error, sizeof process->error);
-    } else {
+    } else if (process->cluster != NULL) {
         cluster_stand_by(process->cluster);
     }
     if (process->cluster != NULL) {

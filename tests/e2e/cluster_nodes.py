@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -83,7 +85,6 @@ class DatabaseWire:
     """A socket of its own to a cluster of PostgreSQL: what goes through it can be held up, without a word to either side."""
 
     def __init__(self, directory: Path, database: Path):
-        directory.mkdir()
         self.directory, self.database = directory, str(database / ".s.PGSQL.5432")
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(str(directory / ".s.PGSQL.5432"))
@@ -125,10 +126,11 @@ class DatabaseWire:
     def close(self) -> None:
         self.mend()
         self.listener.close()
+        shutil.rmtree(self.directory)
 
 
 @pytest.fixture
-def start_node(tmp_path, postgresql):
+def start_node(tmp_path, postgresql, start_wire):  # whose wires outlive the nodes
     """start_node("a", *options) -> a Node on the test's database; `wire` stands between it and that."""
     started, key = [], tmp_path / "key"
     key.write_bytes(bytes(range(32)))
@@ -153,7 +155,90 @@ def start_node(tmp_path, postgresql):
 
 
 @pytest.fixture
-def database_wire(postgresql, tmp_path_factory):
-    wire = DatabaseWire(Path(tmp_path_factory.mktemp("w")) / "pg", postgresql.directory)
-    yield wire
-    wire.close()
+def start_wire(postgresql):
+    """start_wire() -> a DatabaseWire to the tests' database. Its path must be short: it is a socket's."""
+    started = []
+
+    def start() -> DatabaseWire:
+        started.append(DatabaseWire(Path(tempfile.mkdtemp(prefix="berth-wire.", dir="/tmp")), postgresql.directory))
+        return started[-1]
+
+    yield start
+    for wire in started:
+        wire.close()
+
+
+class Balancer:
+    """Passes datagrams on between any number of clients and whichever server it is told of; when that changes, the clients
+    come from other ports."""
+
+    def __init__(self):
+        self.front = self._socket()
+        self.port = self.front.getsockname()[1]
+        self.server: tuple[str, int] | None = None
+        self.backs: dict[tuple[str, int], socket.socket] = {}  # by client
+        self.clients: dict[socket.socket, tuple[str, int]] = {}
+        self.stopping = False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    @staticmethod
+    def _socket() -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.bind(("127.0.0.1", 0))
+        return made
+
+    def _run(self) -> None:
+        selector = selectors.DefaultSelector()
+        selector.register(self.front, selectors.EVENT_READ)
+        server = None
+        while not self.stopping:
+            if server != self.server:
+                for back in self.clients:
+                    selector.unregister(back)
+                    back.close()
+                self.backs, self.clients, server = {}, {}, self.server
+            for key, _ in selector.select(0.05):
+                try:
+                    self._pass_on(key.fileobj, server, selector)
+                except OSError:  # the server is down
+                    pass
+        selector.close()
+        for open_socket in (self.front, *self.clients):
+            open_socket.close()
+
+    def _pass_on(self, source: socket.socket, server: tuple[str, int], selector: selectors.BaseSelector) -> None:
+        data, client = source.recvfrom(65536)
+        if source is not self.front:
+            self.front.sendto(data, self.clients[source])
+            return
+        if client not in self.backs:
+            self.backs[client] = self._socket()
+            self.clients[self.backs[client]] = client
+            selector.register(self.backs[client], selectors.EVENT_READ)
+        self.backs[client].sendto(data, server)
+
+    def close(self) -> None:
+        self.stopping = True
+        self.thread.join(5)
+
+
+@pytest.fixture
+def balancer():
+    balancer = Balancer()
+    yield balancer
+    balancer.close()
+
+
+def next_to_serve(nodes: list[Node]) -> Node:
+    """The one of these whose turn it becomes."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for node in nodes:
+            try:
+                if node.http("GET", "/readyz").status == 200:
+                    return node.await_turn()
+            except OSError:  # it is about to
+                pass
+        time.sleep(0.1)
+    raise AssertionError(f"none of {[node.data.name for node in nodes]} serves within {PATIENCE} s")

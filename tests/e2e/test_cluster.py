@@ -1,16 +1,18 @@
 """--cluster: several servers on one database. One serves, the others stand by, and whatever becomes of it, one goes on."""
 
 import hashlib
+import signal
 import subprocess
 import time
 
 import pytest
 from berth_process import program
-from cluster_nodes import PATIENCE, database_wire, start_node  # noqa: F401
+from cluster_nodes import PATIENCE, balancer, next_to_serve, start_node, start_wire  # noqa: F401
 from coapraw import CONTENT_FORMAT, LINK_FORMAT, MAX_AGE, POST, uint
 from datagram_wire import Wire
 from dtls_peer import DtlsPeer
 from played_device import TEXT, PlayedDevice
+from test_swarm import provide, start_swarm  # noqa: F401
 
 KEY = bytes(range(16))
 LISTEN = ("coap://127.0.0.1:0", "coaps://127.0.0.1:0")
@@ -33,6 +35,10 @@ def until_nodes_are(node, expected):
             return
         time.sleep(0.1)
     assert nodes(node) == expected
+
+
+def device_count(node):
+    return len(node.get("/v1/devices", limit=1000)["items"])
 
 
 def handshakes(node):
@@ -104,52 +110,15 @@ def test_after_kill_9_another_node_goes_on_with_everything(start_node, wire):
     until_nodes_are(a, [(0, "stands_by", True), (1, "serves", False)])
 
 
-def test_who_stood_still_lets_go_and_can_serve_again(start_node):
-    # LeakSanitizer is not among what the filter of system calls is for.
-    a = start_node("a", "--seccomp", "on", env={"ASAN_OPTIONS": "detect_leaks=0"}).await_turn()
-    b = start_node("b", "--node", "7")
-    device = a.register("dev")
-    a.pause()
-    b.await_turn()
-    peer = b.peer()
-    assert peer.request(POST, device.location).code_text == "2.04"
-    assert register(b.peer(), "new").code_text == "2.01"
-    a.go_on()
-    a.await_standing_by()
-    until_nodes_are(a, [(0, "stands_by", True), (7, "serves", False)])
-    ports = a.coap_port, a.http_port
-    b.stop()  # in good order: nobody waits for it to be dead
-    a.await_turn()
-    assert (a.coap_port, a.http_port) == ports
-    assert {item["endpoint"] for item in a.get("/v1/devices")["items"]} == {"dev", "new"}
-    assert device.update().code_text == "2.04"
-    assert a.await_event("updated", "dev")
-
-
-def test_who_is_cut_off_from_the_database_acknowledges_nothing(start_node, database_wire):
-    a = start_node("a", wire=database_wire).await_turn()
-    b = start_node("b")
-    device = a.register("dev")
-    database_wire.cut()
-    b.await_turn()
-    # Its lease was over before the other one could take its turn.
-    for answer in (device.update(), register(a.peer(), "lost")):
-        assert (answer.code_text, answer.number(MAX_AGE)) == ("5.03", 30)
-    answer = a.http("GET", "/v1/devices")
-    assert (answer.status, answer.problem) == (503, "not-ready")
-    assert b.peer().request(POST, device.location).code_text == "2.04"
-    database_wire.mend()
-    a.await_standing_by()
-    until_nodes_are(a, [(0, "stands_by", True), (1, "serves", False)])
-    assert [item["endpoint"] for item in b.get("/v1/devices")["items"]] == ["dev"]
-
-
 def test_a_number_is_had_once_and_what_is_missing_is_said(start_node, postgresql, tmp_path):
     a = start_node("a", "--node", "3").await_turn()
     command = [program("berth-server"), "--listen", "coap://127.0.0.1:0", "--http", "off", "--data", tmp_path / "x"]
     cluster = ["--database", postgresql.database_for(tmp_path), "--cluster"]
-    key = ["--key-file", tmp_path / "key"]
+    key, other_key = ["--key-file", tmp_path / "key"], tmp_path / "other"
+    other_key.write_bytes(bytes(32))
+    other_key.chmod(0o600)
     for options, code, words in (
+        ([*cluster, "--key-file", other_key], 1, "not the key that the cluster"),
         ([*cluster, *key, "--node", "3"], 1, "another node has this number"),
         (cluster, 2, "--cluster needs"),
         (cluster[:2], 1, "another server uses it"),
@@ -157,3 +126,61 @@ def test_a_number_is_had_once_and_what_is_missing_is_said(start_node, postgresql
         run = subprocess.run([*command, *options], capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert run.returncode == code and words in run.stderr and run.stderr.count("\n") == 1, run
     assert nodes(a) == [(3, "serves", True)]
+
+
+def test_devices_do_not_notice_that_nodes_stand_still_are_cut_off_and_die(start_node, start_wire, balancer, start_swarm):
+    # LeakSanitizer is not among what the filter of system calls is for.
+    options = {"listen": ("coaps://127.0.0.1:0", "coap://127.0.0.1:0"), "env": {"ASAN_OPTIONS": "detect_leaks=0"}}
+    wires = {name: start_wire() for name in "abc"}
+    a = start_node("a", "--seccomp", "on", wire=wires["a"], **options).await_turn()
+    others = [start_node(name, "--seccomp", "on", wire=wires[name], **options) for name in "bc"]
+    count = 40
+    provide(a, count, "psk")
+    plain = a.register("plain", peer=a.peer(port=port_of(a, 1)))
+    balancer.server = ("127.0.0.1", a.coap_port)
+    load = ("--swarm-update", "1s", "--cid", "--psk", "%:000102030405060708090a0b0c0d0e0f", "--ack-timeout", "1s")
+    swarm = start_swarm("--swarm", str(count), "--server", f"coaps://127.0.0.1:{balancer.port}", *load, "--swarm-stay")
+    for number in range(count):
+        a.await_event("registered", f"swarm-{number:06d}", timeout="60s")
+
+    def next_turn(candidates):
+        serving = next_to_serve(candidates)
+        balancer.server = ("127.0.0.1", serving.coap_port)
+        serving.await_event("updated", timeout="60s")
+        assert device_count(serving) == count + 1 and handshakes(serving) == []
+        return serving
+
+    a.pause()
+    second = next_turn(others)
+    third = others[second is others[0]]
+    a.go_on()
+    a.await_standing_by()  # it knows before it does anything else
+    ports = a.coap_port, a.http_port
+
+    wires[second.data.name].cut()
+    third = next_turn([a, third])
+    first_again = a if third is not a else next(node for node in others if node is not second)
+    # Its lease was over before another one could take its turn.
+    device = second.peer(port=port_of(second, 1))
+    for answer in (device.request(POST, plain.location), register(device, "lost")):
+        assert (answer.code_text, answer.number(MAX_AGE)) == ("5.03", 30)
+    answer = second.http("GET", "/v1/devices")
+    assert (answer.status, answer.problem) == (503, "not-ready")
+    wires[second.data.name].mend()
+    second.await_standing_by()
+
+    second.stop()
+    third.kill()
+    last = next_turn([first_again])
+    if last is a:
+        assert (a.coap_port, a.http_port) == ports
+    for number in range(count):
+        last.await_event("updated", f"swarm-{number:06d}", timeout="60s")
+    assert device_count(last) == count + 1
+
+    report = swarm.end(signal.SIGTERM)
+    assert report["swarm"]["registered"] == count
+    assert set(report["kinds"]) == {"handshake", "register", "update"}
+    for kind in ("handshake", "register"):  # once and never again
+        assert (report["kinds"][kind]["begun"], report["kinds"][kind]["good"]) == (count, count), report["kinds"]
+    assert set(report["kinds"]["update"]["outcomes"]) <= {"2.04", "5.03"}, report["kinds"]
