@@ -9,15 +9,19 @@
 enum {
     FLUSH_AFTER_MS = 500,
     RETRY_AFTER_MS = 2000,
+    DELETE_AFTER_MS = 20, /* so that many which end together go together */
     REFRESHES_AT_ONCE = 256,
-    STRIDE = 1 << 20,     /* numbers reserved at once */
-    SECURITY_SHIFT = 24,  /* of a row's flags: two bits */
-    TRANSPORT_SHIFT = 26, /* three bits: one more than the transport, 0 in rows older than them */
+    DELETIONS_UNDER_WAY_MAX = 1024, /* the next batch, and whoever waits for it, comes behind no more than these */
+    STRIDE = 1 << 20,               /* numbers reserved at once */
+    SECURITY_SHIFT = 24,            /* of a row's flags: two bits */
+    TRANSPORT_SHIFT = 26,           /* three bits: one more than the transport, 0 in rows older than them */
 };
+
+static void flush(struct server *server, size_t deletions_max);
 
 static void on_flush(struct timer *timer, void *arg) {
     (void)timer;
-    persist_flush(arg);
+    flush(arg, DELETIONS_UNDER_WAY_MAX);
 }
 
 static void flush_in(struct server *server, uint64_t delay_ms) {
@@ -110,12 +114,12 @@ static void remember_deletion(struct unsaved_ids *unsaved, uint64_t id) {
 
 void persist_deletion(struct server *server, uint64_t id) {
     remember_deletion(&server->unsaved_deletions, id);
-    flush_in(server, 0);
+    flush_in(server, DELETE_AFTER_MS);
 }
 
 void persist_observation_deletion(struct server *server, uint64_t id) {
     remember_deletion(&server->unsaved_observation_deletions, id);
-    flush_in(server, 0);
+    flush_in(server, DELETE_AFTER_MS);
 }
 
 /* What went to the store together, to be marked again if it comes back. */
@@ -142,16 +146,21 @@ static void on_written(void *arg, enum store_result result) {
         if (r != NULL && r->id == written->items[i].id)
             mark(server, r, (enum registration_unsaved)written->items[i].what);
     }
+    if (written->deletions != NULL)
+        written->deletions->under_way -= written->count;
     if (result != STORE_OK)
         flush_in(server, RETRY_AFTER_MS);
+    else if (written->deletions != NULL && written->deletions->count > 0)
+        timer_schedule(&server->wheel, &server->flush, clock_now_ms(&server->clock), on_flush);
     free(written);
 }
 
 typedef enum store_result delete_fn(struct store *store, const uint64_t *ids, size_t count, store_done_fn *done,
                                     void *arg);
 
-static void flush_deletions(struct server *server, struct unsaved_ids *unsaved, delete_fn *delete) {
-    while (unsaved->count > 0) {
+static void flush_deletions(struct server *server, struct unsaved_ids *unsaved, size_t under_way_max,
+                            delete_fn *delete) {
+    while (unsaved->count > 0 && unsaved->under_way < under_way_max) {
         struct written *written = malloc(sizeof *written);
         if (written == NULL)
             return;
@@ -162,6 +171,7 @@ static void flush_deletions(struct server *server, struct unsaved_ids *unsaved, 
             written->items[written->count].id = ids[written->count];
             written->count++;
         }
+        unsaved->under_way += written->count;
         enum store_result result = delete (server->store, ids, written->count, on_written, written);
         if (result != STORE_OK) {
             on_written(written, result);
@@ -199,11 +209,16 @@ static void write_all(struct server *server, struct registration *r) {
         on_written(written, result);
 }
 
-void persist_flush(struct server *server) {
+/* What is under way brings those that wait on, when it ends. */
+static bool waits(const struct unsaved_ids *unsaved) {
+    return unsaved->count > 0 && unsaved->under_way == 0;
+}
+
+static void flush(struct server *server, size_t deletions_max) {
     timer_cancel(&server->wheel, &server->flush);
     dtls_service_write_windows(server);
-    flush_deletions(server, &server->unsaved_deletions, store_delete_registrations);
-    flush_deletions(server, &server->unsaved_observation_deletions, store_delete_observations);
+    flush_deletions(server, &server->unsaved_deletions, deletions_max, store_delete_registrations);
+    flush_deletions(server, &server->unsaved_observation_deletions, deletions_max, store_delete_observations);
     /* What fails at once is marked again while we walk, so walk what is there now. */
     uint32_t *slots = server->dirty;
     size_t count = server->dirty_count;
@@ -250,10 +265,14 @@ void persist_flush(struct server *server) {
     if (store_problem(server->store) != NULL) {
         persist_clock(server); /* nothing else may be waiting to show that it works again */
         flush_in(server, RETRY_AFTER_MS);
-    } else if (server->dirty_count > 0 || server->unsaved_deletions.count > 0 ||
-               server->unsaved_observation_deletions.count > 0) {
+    } else if (server->dirty_count > 0 || waits(&server->unsaved_deletions) ||
+               waits(&server->unsaved_observation_deletions)) {
         flush_in(server, RETRY_AFTER_MS);
     }
+}
+
+void persist_flush(struct server *server) {
+    flush(server, SIZE_MAX);
 }
 
 void persist_until_it_works(struct server *server) {

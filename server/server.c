@@ -354,7 +354,7 @@ static bool load_all(struct server *server, char *error, size_t error_size) {
     if (loading.skipped > 0)
         log_write(LOG_WARN, "server", "%zu registrations cannot be reached through any listener and are left out",
                   loading.skipped);
-    timer_wheel_advance(&server->wheel, loading.now_ms);
+    ticker_turn(&server->ticker);
     return true;
 }
 
@@ -451,6 +451,7 @@ static bool start(struct server *server, char *error, size_t error_size) {
 /* Everything in the reverse order of start(), as far as that came. */
 static bool stop(struct server *server) {
     bool is_committed = true;
+    ticker_end_leaps(&server->ticker);
     faults_stop(server);
     bootstrap_stop(server->bootstrap);
     firmware_updates_end(server->firmware_updates);
@@ -597,21 +598,28 @@ bool server_forget(struct server *server, struct slice endpoint, store_done_fn *
     return true;
 }
 
-/* From due time to due time, so that what happens on the way happens at its own time. */
-size_t server_leap(struct server *server, uint64_t by_ms) {
-    uint64_t end_ms = clock_update(&server->clock) + by_ms;
-    size_t fired = 0;
-    for (;;) {
-        uint64_t now_ms = clock_now_ms(&server->clock), next_ms = timer_wheel_next_ms(&server->wheel);
-        uint64_t to_ms = next_ms < end_ms ? next_ms : end_ms;
-        if (to_ms > now_ms)
-            clock_leap(&server->clock, to_ms - now_ms);
-        fired += timer_wheel_advance(&server->wheel, to_ms);
-        if (to_ms == end_ms)
-            break;
-    }
-    persist_clock(server);
-    return fired;
+struct pending_leap {
+    struct ticker_leap leap; /* first member */
+    struct server *server;
+    server_leapt_fn *done;
+    void *arg;
+};
+
+static void on_leapt(struct ticker_leap *leap, uint64_t fired) {
+    struct pending_leap *pending = (struct pending_leap *)(void *)leap;
+    persist_clock(pending->server);
+    if (pending->done != NULL)
+        pending->done(pending->arg, fired);
+    free(pending);
+}
+
+bool server_leap(struct server *server, uint64_t by_ms, server_leapt_fn *done, void *arg) {
+    struct pending_leap *pending = malloc(sizeof *pending);
+    if (pending == NULL)
+        return false;
+    *pending = (struct pending_leap){.server = server, .done = done, .arg = arg};
+    ticker_leap(&server->ticker, &pending->leap, by_ms, on_leapt);
+    return true;
 }
 
 struct pending_reset {

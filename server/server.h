@@ -22,6 +22,7 @@
 struct unsaved_ids {
     uint64_t *ids;
     size_t count, cap;
+    size_t under_way; /* handed to the store, which has not answered yet */
 };
 
 struct queues;               /* server/queue.h */
@@ -129,8 +130,15 @@ bool server_forget(struct server *server, struct slice endpoint, store_done_fn *
 /* Something was done that leaves a heap full of holes when it is done a thousand times. */
 void server_settle_later(struct server *server);
 
-/* Leap protocol time by `by_ms`, run all timers that are due on the way; returns how many fired. */
-size_t server_leap(struct server *server, uint64_t by_ms);
+/* Leap protocol time by `by_ms`. `done` (it may be NULL) hears how many timers have fired when all that are due on the way
+ * have: within this call when they are few, or else later, as others are served meanwhile. False: out of memory. */
+typedef void server_leapt_fn(void *arg, uint64_t fired);
+bool server_leap(struct server *server, uint64_t by_ms, server_leapt_fn *done, void *arg);
+
+/* A leap is under way, so that what is late may only be late because time is leapt over. */
+static inline bool server_is_leaping(const struct server *server) {
+    return server->ticker.leaps != NULL;
+}
 
 /* Take a registration out of the directory and say so (DEREGISTERED); its deletion is stored or on its way. */
 void server_drop(struct server *server, struct registration *registration, enum event_type type);

@@ -25,7 +25,9 @@ static void on_event(void *arg, const struct event *event) {
 
 static void on_resume(struct http_request *request) {
     struct waiter *waiter = request->arg;
-    if (waiter->late)
+    if (waiter->late && server_is_leaping(waiter->web->server))
+        http_wake(request);
+    else if (waiter->late)
         waiter->handlers->timed_out(waiter);
     else if (waiter->handlers->woken != NULL)
         waiter->handlers->woken(waiter);

@@ -82,7 +82,7 @@ static uint64_t level_next_ms(const struct timer_wheel *wheel, int level) {
 }
 
 uint64_t timer_wheel_next_ms(const struct timer_wheel *wheel) {
-    if (wheel->ready != NULL)
+    if (wheel->ready != NULL || wheel->spreading_levels != 0)
         return wheel->now_ms;
     for (int level = 0; level < TIMER_WHEEL_LEVELS; level++) {
         uint64_t at_ms = level_next_ms(wheel, level);
@@ -92,46 +92,69 @@ uint64_t timer_wheel_next_ms(const struct timer_wheel *wheel) {
     return UINT64_MAX;
 }
 
-/* Move to `at_ms`, the start of an occupied slot of some level, and spread what lies there. */
+/* Move to `at_ms`, the start of an occupied slot of some level; what lies there is to be spread. */
 static void turn_to(struct timer_wheel *wheel, uint64_t at_ms) {
     wheel->now_ms = at_ms;
-    for (int level = TIMER_WHEEL_LEVELS - 1; level >= 0; level--) {
+    for (int level = 0; level < TIMER_WHEEL_LEVELS; level++) {
         unsigned slot = digit(at_ms, level);
         if (!(wheel->occupied[level] >> slot & 1))
             continue;
         wheel->occupied[level] &= ~((uint64_t)1 << slot);
-        struct timer *list = wheel->slots[level][slot];
+        wheel->spreading[level] = wheel->slots[level][slot];
+        wheel->spreading[level]->link = &wheel->spreading[level];
         wheel->slots[level][slot] = NULL;
-        while (list != NULL) {
-            struct timer *timer = list;
-            list = timer->next;
-            place(wheel, timer);
-        }
+        wheel->spreading_levels |= 1u << level;
     }
 }
 
-static size_t fire_ready(struct timer_wheel *wheel) {
-    size_t fired = 0;
-    while (wheel->ready != NULL) {
-        struct timer *timer = wheel->ready;
+/* Put one timer of what is to be spread where it belongs now; the higher levels first. */
+static void spread_one(struct timer_wheel *wheel) {
+    int level = 31 - __builtin_clz(wheel->spreading_levels);
+    struct timer *timer = wheel->spreading[level];
+    if (timer != NULL) {
         unlink_timer(timer);
-        wheel->count--;
-        fired++;
-        timer->fn(timer, wheel->arg);
+        place(wheel, timer);
     }
-    return fired;
+    if (wheel->spreading[level] == NULL)
+        wheel->spreading_levels &= ~(1u << level);
+}
+
+static void fire_one(struct timer_wheel *wheel) {
+    struct timer *timer = wheel->ready;
+    unlink_timer(timer);
+    wheel->count--;
+    wheel->fired++;
+    timer->fn(timer, wheel->arg);
+}
+
+bool timer_wheel_advance_some(struct timer_wheel *wheel, uint64_t now_ms, size_t *work) {
+    for (;;) {
+        if (wheel->spreading_levels == 0 && wheel->ready == NULL) {
+            uint64_t at_ms = timer_wheel_next_ms(wheel);
+            if (at_ms <= now_ms)
+                turn_to(wheel, at_ms);
+            else if (wheel->now_ms < now_ms)
+                turn_to(wheel, now_ms);
+            else
+                return true;
+            continue;
+        }
+        size_t cost = wheel->spreading_levels != 0 ? 1 : TIMER_FIRE_WORK;
+        if (*work < cost)
+            return false;
+        *work -= cost;
+        if (wheel->spreading_levels != 0)
+            spread_one(wheel);
+        else
+            fire_one(wheel);
+    }
 }
 
 size_t timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ms) {
-    size_t fired = fire_ready(wheel);
-    for (;;) {
-        uint64_t at_ms = timer_wheel_next_ms(wheel);
-        if (at_ms > now_ms)
-            break;
-        turn_to(wheel, at_ms);
-        fired += fire_ready(wheel);
-    }
-    if (now_ms > wheel->now_ms)
-        turn_to(wheel, now_ms);
-    return fired + fire_ready(wheel);
+    uint64_t before = wheel->fired;
+    size_t work;
+    do {
+        work = SIZE_MAX;
+    } while (!timer_wheel_advance_some(wheel, now_ms, &work));
+    return (size_t)(wheel->fired - before);
 }

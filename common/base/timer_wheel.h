@@ -30,9 +30,12 @@ struct timer_wheel {
     uint64_t now_ms; /* everything due before or at this time has fired */
     uint64_t occupied[TIMER_WHEEL_LEVELS];
     struct timer *slots[TIMER_WHEEL_LEVELS][TIMER_WHEEL_SLOTS];
-    struct timer *ready; /* due now; emptied by timer_wheel_advance */
+    struct timer *spreading[TIMER_WHEEL_LEVELS]; /* of slots whose time has come, to be put further down … */
+    uint32_t spreading_levels;                   /* … a bit for each level that has some; 0 before anything fires */
+    struct timer *ready;                         /* due now */
     size_t count;
-    void *arg; /* handed to every timer_fn */
+    uint64_t fired; /* since timer_wheel_init */
+    void *arg;      /* handed to every timer_fn */
 };
 
 /* The owner in which `timer` is the member `member`. */
@@ -54,6 +57,12 @@ static inline bool timer_is_scheduled(const struct timer *timer) {
  * runs, wheel->now_ms is the time that timer was due, so what it schedules relative to that and is due before `now_ms`
  * fires in the same call. Returns how many fired. */
 size_t timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ms);
+
+/* The same, a piece at a time, so that a million timers which are due together hold up nobody: each that fires takes
+ * TIMER_FIRE_WORK of *work, each that moves down takes 1. False when there is not enough left to go on; then the wheel may
+ * be before `now_ms`, nothing is out of order, and the next call goes on. */
+enum { TIMER_FIRE_WORK = 32 };
+bool timer_wheel_advance_some(struct timer_wheel *wheel, uint64_t now_ms, size_t *work);
 
 /* A time not after the next timer's due time, or UINT64_MAX when there is none: wake up then and advance. */
 uint64_t timer_wheel_next_ms(const struct timer_wheel *wheel);

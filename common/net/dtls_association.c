@@ -100,11 +100,12 @@ static void watch_quietest(struct dtls *dtls) {
         timer_schedule(dtls->wheel, &dtls->idle, session->used_ms + dtls->params.session_idle_ms, on_idle);
 }
 
+/* One a time: a million of them are to be timers like others, of which each turn of the loop fires some. */
 static void on_idle(struct timer *timer, void *arg) {
     struct dtls *dtls = TIMER_OWNER(timer, struct dtls, idle);
     (void)arg;
-    struct dtls_session *session;
-    while ((session = quietest(dtls)) != NULL && session->used_ms + dtls->params.session_idle_ms <= dtls->wheel->now_ms)
+    struct dtls_session *session = quietest(dtls);
+    if (session != NULL && session->used_ms + dtls->params.session_idle_ms <= dtls->wheel->now_ms)
         association_end(session, DTLS_END_IDLE, NULL);
     watch_quietest(dtls);
 }

@@ -13,7 +13,14 @@
 #include "server/key_file.h"
 #include "tests/bench/process.h"
 
-enum { SHAKING_MAX = 64, FLIGHT_MAX = 8, IDENTITY_TEXT = 32, SHAKE_AGAIN_MS = 2000, SHAKING_FAILURES_MAX = 1000 };
+enum {
+    SHAKING_MAX = 64,
+    FLIGHT_MAX = 8,
+    IDENTITY_TEXT = 32,
+    SHAKE_AGAIN_MS = 2000,
+    SHAKING_FAILURES_MAX = 1000,
+    CREDENTIALS_WAITING = 8192
+};
 
 static const uint8_t secured_psk[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 
@@ -48,6 +55,7 @@ struct secured_devices {
     struct devices net;
     struct outbox out;
     size_t count;
+    size_t first; /* number of the first one's identity */
     struct secured_device *all;
     struct shaking shaking[SHAKING_MAX];
     size_t shaking_count;
@@ -98,7 +106,7 @@ static inline void make_credentials(const char *data, size_t count) {
                                         .key = slice_of(secured_psk, sizeof secured_psk)};
         if (credentials_put(credentials, &credential, on_credential_put, &done) != CREDENTIAL_ACCEPTED)
             fail("a credential is refused");
-        while (i + 1 - done > (i + 1 < count ? 64 : 0))
+        while (i + 1 - done > (i + 1 < count ? CREDENTIALS_WAITING : 0))
             uv_run(&loop, UV_RUN_ONCE);
     }
     store_close(store);
@@ -355,7 +363,7 @@ static inline struct slice encode_secured(const struct secured_devices *devices,
     struct coap_message message;
     struct coap_uint format;
     char lifetime[16], ep[3 + IDENTITY_TEXT] = "ep=";
-    identity_of(device, ep + 3);
+    identity_of(devices->first + device, ep + 3);
     coap_message_init(&message, COAP_CON, COAP_POST, mid, slice_of(token, sizeof token));
     if (request == SECURED_SEND) {
         coap_option_add(&message, COAP_URI_PATH, slice_str("dp"));

@@ -5,60 +5,13 @@
  * device costs more than the aims, unless the number of devices is another: then what every server has weighs more.
  *
  * usage: memory [devices]      default: 100000 */
-#include "tests/bench/dtls_devices.h"
 #include "tests/bench/http_client.h"
+#include "tests/bench/registering.h"
 
-enum { UNDER_WAY = 128, HANDSHAKES_PER_S = 4000, HTTP_PORT = 20000, DEVICES = 100000 };
+enum { HANDSHAKES_PER_S = 4000, HTTP_PORT = 20000, DEVICES = 100000 };
 
 /* Bytes a device. */
 enum { AIM_SECURED = 1000, AIM_PLAIN = 600 };
-
-struct load {
-    struct secured_devices devices;
-    bool *waiting;
-    size_t under_way;
-};
-
-static void on_answer(void *arg, size_t device, struct slice bytes) {
-    struct load *load = arg;
-    struct coap_message answer;
-    if (coap_decode(bytes, &answer) != COAP_DECODE_OK || !load->waiting[device] ||
-        answer.mid != load->devices.all[device].mid)
-        return;
-    if (answer.code != COAP_2_01_CREATED)
-        fail("a device is refused");
-    load->waiting[device] = false;
-    load->under_way--;
-}
-
-static void register_one(struct load *load, size_t device) {
-    uint8_t bytes[DATAGRAM_MAX];
-    uint16_t mid = load->devices.all[device].mid;
-    send_secured(&load->devices, device, encode_secured(&load->devices, device, SECURED_REGISTER, mid, bytes));
-}
-
-static void register_all(struct load *load) {
-    uint64_t last = now_ns(CLOCK_MONOTONIC);
-    for (size_t next = 0; next < load->devices.count || load->under_way > 0;) {
-        for (; next < load->devices.count && load->under_way < UNDER_WAY; next++) {
-            load->devices.all[next].mid = (uint16_t)next;
-            load->waiting[next] = true;
-            load->under_way++;
-            register_one(load, next);
-        }
-        if (turn_secured(&load->devices) > 0) {
-            last = now_ns(CLOCK_MONOTONIC);
-        } else if (now_ns(CLOCK_MONOTONIC) - last > 500000000) { /* what was lost on the way comes again */
-            for (size_t i = 0; i < next; i++) {
-                if (load->waiting[i])
-                    register_one(load, i);
-            }
-            last = now_ns(CLOCK_MONOTONIC);
-        } else {
-            wait_readable(load->devices.net.fd, 10);
-        }
-    }
-}
 
 struct costs {
     double fresh, restored; /* bytes a device */
@@ -67,10 +20,9 @@ struct costs {
 };
 
 static struct costs measure(size_t count, uint16_t port, bool plain) {
-    static struct load load;
+    static struct registering load;
     char data[] = "/tmp/berth-bench-XXXXXX", listen[64], web[64];
     struct costs costs;
-    memset(&load, 0, sizeof load);
     if (mkdtemp(data) == NULL)
         fail("mkdtemp");
     snprintf(listen, sizeof listen, "%s://127.0.0.1:%u", plain ? "coap" : "coaps", port);
@@ -84,17 +36,13 @@ static struct costs measure(size_t count, uint16_t port, bool plain) {
     if (!plain)
         make_credentials(data, count);
     server = start_and_wait(options);
-    open_secured(&load.devices, port, count, on_answer, &load);
+    open_registering(&load, port, count);
     load.devices.plain = plain;
-    load.waiting = calloc(count, sizeof *load.waiting);
-    if (load.waiting == NULL)
-        fail("memory");
     if (!plain)
         shake_all(&load.devices, HANDSHAKES_PER_S);
     register_all(&load);
     costs.handshakes = load.devices.handshakes + load.devices.failures;
-    close_secured(&load.devices);
-    free(load.waiting);
+    close_registering(&load);
 
     costs.fresh = ((double)quiet_bytes_of(server, (uint16_t)(port + HTTP_PORT)) - empty) / (double)count;
 

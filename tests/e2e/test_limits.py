@@ -36,6 +36,8 @@ CONSTANTS = {
         ("5 s", "db/cluster.h", "CLUSTER_LEASE_MS"),
         ("6 s", "db/cluster.h", "CLUSTER_DEAD_MS"),
     ],
+    "timers, a registration that expires": [("256", "common/net/ticker.h", "TICKER_FIRES")],
+    "deletions of what has expired": [("1,024", "server/persist.c", "DELETIONS_UNDER_WAY_MAX")],
     "datagram": [("1,152", "common/coap/message.h", "COAP_MESSAGE_MAX")],
     "options of a message": [("64", "common/coap/message.h", "COAP_OPTIONS_MAX")],
     "requests on their way to one device": [("64", "common/coap/endpoint.c", "max_calls_per_peer")],

@@ -309,6 +309,10 @@ static void on_resume(struct http_request *request) {
     struct asking *asking = request->arg;
     if (!asking->late)
         return;
+    if (server_is_leaping(asking->web->server)) {
+        http_wake(request);
+        return;
+    }
     if (asking->inner != NULL)
         inner_cancel(asking->inner);
     leshan_send_text(end(asking), 504, "Request timeout");

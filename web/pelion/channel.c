@@ -281,6 +281,8 @@ static void on_poll_resume(struct http_request *request) {
     struct pelion_app *app = request->arg;
     if (!STAILQ_EMPTY(&app->queue))
         pelion_send_json(end_poll(app), 200, take_all(app));
+    else if (app->poll_late && server_is_leaping(app->pelion->web->server))
+        http_wake(request);
     else if (app->poll_late)
         pelion_send_text(end_poll(app), 204, "");
 }

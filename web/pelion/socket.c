@@ -77,6 +77,10 @@ static void on_resume(struct http_request *request) {
     struct pelion_socket *socket = request->arg;
     struct server *server = socket->pelion->web->server;
     bool is_open = socket->is_late && socket->app != NULL;
+    if (server_is_leaping(server)) {
+        http_wake(request);
+        return;
+    }
     if (socket->is_late && socket->end != 0) {
         pelion_socket_close(socket, socket->end);
         return;

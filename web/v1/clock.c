@@ -14,14 +14,14 @@ static json_t *seconds_json(uint64_t ms) {
 }
 
 /* With milliseconds as they are: 15 digits have all of them for 30,000 years, and none that a double makes up. */
-static void answer_rounded(const struct call *call, json_t *answer) {
+static void answer_rounded(struct http_request *request, json_t *answer) {
     char *text = json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(answer);
     if (text == NULL)
-        problem_send(call->request, PROBLEM_OVERLOADED, "The server is out of memory.");
+        problem_send(request, PROBLEM_OVERLOADED, "The server is out of memory.");
     else
-        http_respond(call->request, &(struct http_response){
-                                        .status = 200, .content_type = "application/json", .body = slice_str(text)});
+        http_respond(request, &(struct http_response){
+                                  .status = 200, .content_type = "application/json", .body = slice_str(text)});
     free(text);
 }
 
@@ -31,7 +31,23 @@ void v1_clock_get(const struct call *call) {
     json_object_set_new(answer, "now_s", seconds_json(clock_now_ms(clock)));
     json_object_set_new(answer, "now", document_time(clock_now_ms(clock)));
     json_object_set_new(answer, "leapt_s", seconds_json(clock->leapt_ms));
-    answer_rounded(call, answer);
+    answer_rounded(call->request, answer);
+}
+
+struct leap {
+    struct server *server;
+    struct http_request *request;
+    uint64_t by_ms;
+};
+
+static void on_leapt(void *arg, uint64_t fired) {
+    struct leap *leap = arg;
+    json_t *answer = json_object();
+    json_object_set_new(answer, "now_s", seconds_json(clock_now_ms(&leap->server->clock)));
+    json_object_set_new(answer, "advanced_s", seconds_json(leap->by_ms));
+    json_object_set_new(answer, "fired", json_integer((json_int_t)fired));
+    answer_rounded(leap->request, answer);
+    free(leap);
 }
 
 void v1_clock_advance(const struct call *call) {
@@ -49,10 +65,12 @@ void v1_clock_advance(const struct call *call) {
                      "0 to 100 years.");
         return;
     }
-    size_t fired = server_leap(server, by_ms);
-    json_t *answer = json_object();
-    json_object_set_new(answer, "now_s", seconds_json(clock_now_ms(&server->clock)));
-    json_object_set_new(answer, "advanced_s", seconds_json(by_ms));
-    json_object_set_new(answer, "fired", json_integer((json_int_t)fired));
-    answer_rounded(call, answer);
+    struct leap *leap = malloc(sizeof *leap);
+    if (leap != NULL) {
+        *leap = (struct leap){server, call->request, by_ms};
+        if (server_leap(server, by_ms, on_leapt, leap))
+            return;
+        free(leap);
+    }
+    problem_send(call->request, PROBLEM_OVERLOADED, "The server is out of memory.");
 }

@@ -26,6 +26,7 @@ struct model {
     size_t fired;
     size_t wrong; /* told at the end: the wheel is in the middle of something when a callback finds out */
     bool meddle;  /* callbacks schedule and cancel */
+    bool pieces;  /* it advances a piece at a time */
 };
 
 static void schedule(struct model *m, struct entry *e, uint64_t due_ms);
@@ -89,6 +90,25 @@ static void check_against_list(const struct model *m) {
         assert_true(next_ms == m->wheel.now_ms);
 }
 
+/* What comes between two pieces may schedule and cancel, too. */
+static size_t advance_in_pieces(struct model *m, uint64_t to_ms) {
+    bool whole;
+    uint64_t before = m->wheel.fired;
+    do {
+        uint64_t piece = m->wheel.fired;
+        size_t given = random_below(8 * TIMER_FIRE_WORK), work = given;
+        whole = timer_wheel_advance_some(&m->wheel, to_ms, &work);
+        m->wrong += (m->wheel.fired - piece) * TIMER_FIRE_WORK > given - work;
+        if (!whole && timer_wheel_next_ms(&m->wheel) > to_ms)
+            m->wrong++; /* whoever sleeps until then would be late */
+        if (!whole && m->meddle)
+            cancel(m, &m->entries[random_below(TIMERS)]);
+        if (!whole && m->meddle)
+            schedule(m, &m->entries[random_below(TIMERS)], m->wheel.now_ms + some_delay());
+    } while (!whole);
+    return (size_t)(m->wheel.fired - before);
+}
+
 static void advance(struct model *m, uint64_t to_ms) {
     size_t due = 0;
     for (size_t i = 0; i < TIMERS; i++)
@@ -96,7 +116,7 @@ static void advance(struct model *m, uint64_t to_ms) {
     m->advance_to_ms = to_ms;
     m->last_fired_ms = 0;
     m->fired = 0;
-    size_t fired = timer_wheel_advance(&m->wheel, to_ms);
+    size_t fired = m->pieces ? advance_in_pieces(m, to_ms) : timer_wheel_advance(&m->wheel, to_ms);
     assert_int_equal(fired, m->fired);
     assert_int_equal(m->wheel.now_ms, to_ms);
     assert_int_equal(m->wrong, 0);
@@ -106,10 +126,11 @@ static void advance(struct model *m, uint64_t to_ms) {
         assert_true(!m->entries[i].scheduled || m->entries[i].due_ms > to_ms);
 }
 
-static void play(uint64_t start_ms, bool meddle, int steps) {
+static void play_with(uint64_t start_ms, bool meddle, bool pieces, int steps) {
     static struct model m;
     memset(&m, 0, sizeof m);
     m.meddle = meddle;
+    m.pieces = pieces;
     timer_wheel_init(&m.wheel, start_ms, &m);
     for (int step = 0; step < steps; step++) {
         struct entry *e = &m.entries[random_below(TIMERS)];
@@ -135,6 +156,10 @@ static void play(uint64_t start_ms, bool meddle, int steps) {
     assert_int_equal(m.wheel.count, 0);
 }
 
+static void play(uint64_t start_ms, bool meddle, int steps) {
+    play_with(start_ms, meddle, false, steps);
+}
+
 static void test_whatever_is_scheduled_fires_on_its_millisecond(void **state) {
     (void)state;
     play(0, false, 20000);
@@ -150,6 +175,43 @@ static void test_nothing_is_early_where_a_digit_of_time_turns_over(void **state)
     (void)state;
     for (int bits = 6; bits <= 60; bits += 6)
         play((1ull << bits) - 50, bits % 12 == 0, 300);
+}
+
+static void test_in_pieces_nothing_is_out_of_order(void **state) {
+    (void)state;
+    play_with(1780000000000, false, true, 20000);
+    play_with(1780000000000, true, true, 20000);
+    for (int bits = 6; bits <= 60; bits += 6)
+        play_with((1ull << bits) - 50, bits % 12 == 0, true, 300);
+}
+
+static void count_up(struct timer *timer, void *arg) {
+    (void)timer;
+    ++*(size_t *)arg;
+}
+
+/* Due in one millisecond of the day after tomorrow, so that all of them move down together, several times. */
+static void test_of_many_that_are_due_together_each_piece_does_its_share(void **state) {
+    (void)state;
+    enum { MANY = 3000, SHARE = 10 * TIMER_FIRE_WORK };
+    static struct timer timers[MANY];
+    size_t fired = 0, pieces = 0;
+    struct timer_wheel wheel;
+    timer_wheel_init(&wheel, 1780000000000, &fired);
+    memset(timers, 0, sizeof timers);
+    for (size_t i = 0; i < MANY; i++)
+        timer_schedule(&wheel, &timers[i], 1780172800000, count_up);
+    bool whole;
+    do {
+        size_t before = fired, work = SHARE;
+        whole = timer_wheel_advance_some(&wheel, 1780200000000, &work);
+        assert_true(fired - before <= 10);
+        pieces++;
+    } while (!whole);
+    assert_int_equal(fired, MANY);
+    assert_int_equal(wheel.fired, MANY);
+    assert_int_equal(wheel.now_ms, 1780200000000);
+    assert_true(pieces > MANY / 10);
 }
 
 static struct entry one;
@@ -255,6 +317,8 @@ int main(void) {
         cmocka_unit_test(test_whatever_is_scheduled_fires_on_its_millisecond),
         cmocka_unit_test(test_callbacks_may_schedule_and_cancel),
         cmocka_unit_test(test_nothing_is_early_where_a_digit_of_time_turns_over),
+        cmocka_unit_test(test_in_pieces_nothing_is_out_of_order),
+        cmocka_unit_test(test_of_many_that_are_due_together_each_piece_does_its_share),
         cmocka_unit_test(test_a_leap_over_a_year_fires_in_order_in_one_advance),
         cmocka_unit_test(test_scheduling_again_moves_a_timer),
         cmocka_unit_test(test_nothing_wakes_for_a_cancelled_timer),

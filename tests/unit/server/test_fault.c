@@ -153,9 +153,9 @@ static void test_a_fault_ends_with_its_duration(void **state) {
     wanted.times = 0;
     wanted.duration_ms = 60000;
     uint64_t id = order(&wanted);
-    server_leap(f.server, 59000);
+    server_leap(f.server, 59000, NULL, NULL);
     assert_true(picks());
-    server_leap(f.server, 1000);
+    server_leap(f.server, 1000, NULL, NULL);
     assert_false(picks());
     assert_true(fault_find(f.server, id)->has_ended);
     assert_false(f.server->provoked);

@@ -133,7 +133,7 @@ static void flush(void) {
 
 static void leap(uint64_t ms) {
     clock_update(&f.server->clock);
-    server_leap(f.server, ms);
+    server_leap(f.server, ms, NULL, NULL);
     flush();
 }
 
@@ -799,7 +799,7 @@ static void test_an_expiry_is_told_at_once_and_stored_when_that_is_possible(void
     flush();
     limit_file_size(0);
     clock_update(&f.server->clock);
-    server_leap(f.server, 10000);
+    server_leap(f.server, 10000, NULL, NULL);
     assert_int_equal(state_of(id), QUEUE_EXPIRED);
     assert_int_equal(events_of(EVENT_REQUEST_COMPLETED, NULL), 1);
     uint64_t completed_at_ms = queue_find(f.server, id)->completed_at_ms;
