@@ -9,6 +9,7 @@
 #include "common/base/duration.h"
 #include "common/base/manual.h"
 #include "common/base/text.h"
+#include "common/net/udp.h"
 #include "common/net/uri.h"
 #include "server/credential.h"
 
@@ -408,6 +409,10 @@ static bool set_require_api_key(struct config *config, const char *value, char p
     return read_bool(value, &config->require_api_key, problem);
 }
 
+static bool set_workers(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    return read_number(value, 1, UDP_WORKERS_MAX, &config->workers, problem);
+}
+
 static bool set_max_memory(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     return read_size(value, 16 << 20, &config->max_memory, problem);
 }
@@ -662,6 +667,7 @@ struct setting {
 
 static const struct setting settings[] = {
     {"listen", "URI", set_listen, "serve devices there; several [coap(+tcp)://:5683, coaps(+tcp)://:5684]"},
+    {"workers", "N", set_workers, "threads that fetch and send datagrams; 1: the one that does all the rest [1]"},
     {"http", "URI", set_http, "serve the HTTP API there (again for more), or off [http://127.0.0.1:8080]"},
     {"data", "DIR", set_data, "where the database lies [./berth-data]"},
     {"database", "URI", set_database, "keep it in PostgreSQL: postgresql://USER@HOST/NAME [SQLite in DATA]"},
@@ -764,6 +770,7 @@ enum {
 
 static void set_defaults(struct config *config) {
     *config = (struct config){
+        .workers = 1,
         .data = "berth-data",
         .log_level = LOG_INFO,
         .grace_s = 93,

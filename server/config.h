@@ -42,6 +42,7 @@ struct config_psk {
 struct config {
     struct listener listeners[CONFIG_LISTENERS_MAX]; /* default: the four standard ports */
     size_t listener_count;
+    uint32_t workers; /* threads for datagrams (common/net/udp_worker.h); 1: none but the loop's */
     struct http_listener http[CONFIG_HTTP_MAX]; /* default: 127.0.0.1:8080 */
     size_t http_count;
     bool http_off;        /* then there is none */

@@ -34,6 +34,8 @@
 
 enum { SETTLE_AFTER_MS = 300000 };
 
+_Static_assert((int)CONFIG_LISTENERS_MAX <= (int)UDP_WORKER_SOCKETS_MAX, "every worker has a socket of each listener");
+
 /* A storm of handshakes or registrations leaves a heap full of holes. malloc would use them again, and they are many
  * times what a sleeping device costs; so their pages go back to the system, five minutes after the storm has begun and
  * once more five minutes after its end, when also its messages are forgotten (RFC 7252 §4.8.2). */
@@ -328,7 +330,10 @@ static bool start_listening(struct server *server, char *error, size_t error_siz
                      tail);
         }
     }
-    return true;
+    int result = udp_start_workers(server->udp);
+    if (result < 0)
+        snprintf(error, error_size, "--workers: %s", strerror(-result));
+    return result == 0;
 }
 
 static bool load_all(struct server *server, char *error, size_t error_size) {
@@ -425,6 +430,11 @@ static bool start(struct server *server, char *error, size_t error_size) {
         server->credentials == NULL || server->bootstrap_configs == NULL || server->issuer == NULL ||
         server->bootstrap == NULL || !can_fault) {
         snprintf(error, error_size, "out of memory");
+        return false;
+    }
+    int result = udp_set_workers(server->udp, config->workers);
+    if (result < 0) {
+        snprintf(error, error_size, "--workers: %s", strerror(-result));
         return false;
     }
     /* Ids of registrations that were deleted before the last end must not come again either. */

@@ -12,7 +12,7 @@
 #include "web/probes.h"
 #include "web/web.h"
 
-enum { METRICS_BYTES = 64 * 1024 };
+enum { METRICS_BYTES = 128 * 1024 }; /* with UDP_WORKERS_MAX workers */
 
 static void describe(struct buffer *out, const char *name, const char *type, const char *help) {
     buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
@@ -68,7 +68,49 @@ static void put_coap(struct buffer *out, const struct server *server) {
                coap.connections_aborted);
     put_number(out, "berth_tcp_partial_bytes", "gauge", "Bytes of messages that are not complete yet.",
                tcp.partial_bytes);
+    put_number(out, "berth_udp_received_total", "counter", "Datagrams received.", udp.received);
+    put_number(out, "berth_udp_sent_total", "counter", "Datagrams sent.", udp.sent);
     put_number(out, "berth_udp_send_failures_total", "counter", "Datagrams that could not be sent.", udp.send_failed);
+    put_number(out, "berth_udp_dropped_total", "counter", "Datagrams that the system dropped, as nobody fetched them.",
+               udp.dropped);
+}
+
+static void put_of_workers(struct buffer *out, const char *name, const char *help, const uint64_t *values,
+                           size_t count) {
+    describe(out, name, "counter", help);
+    for (size_t i = 0; i < count; i++)
+        buffer_printf(out, "%s{worker=\"%zu\"} %" PRIu64 "\n", name, i + 1, values[i]);
+}
+
+/* What each thread for datagrams has done, and what the one of the loop has taken; nothing without --workers. */
+static void put_workers(struct buffer *out, const struct server *server) {
+    uint64_t received[UDP_WORKERS_MAX], sent[UDP_WORKERS_MAX], dropped[UDP_WORKERS_MAX], full_in[UDP_WORKERS_MAX],
+        full_out[UDP_WORKERS_MAX], cpu_us[UDP_WORKERS_MAX];
+    size_t count = udp_worker_count(server->udp);
+    struct rusage usage = {0};
+    if (count == 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        struct udp_worker_counters worker = udp_counters_of_worker(server->udp, i);
+        received[i] = worker.received;
+        sent[i] = worker.out.sent;
+        dropped[i] = worker.dropped;
+        full_in[i] = worker.full_in;
+        full_out[i] = worker.full_out;
+        cpu_us[i] = worker.cpu_ns / 1000;
+    }
+    put_of_workers(out, "berth_udp_worker_received_total", "Datagrams received.", received, count);
+    put_of_workers(out, "berth_udp_worker_sent_total", "Datagrams sent.", sent, count);
+    put_of_workers(out, "berth_udp_worker_dropped_total", "Datagrams that the system dropped.", dropped, count);
+    put_of_workers(out, "berth_udp_worker_full_arrivals_total", "Times that the loop was too slow for it.", full_in,
+                   count);
+    put_of_workers(out, "berth_udp_worker_full_departures_total", "Times that it was too slow for the loop.", full_out,
+                   count);
+    put_of_workers(out, "berth_udp_worker_cpu_microseconds_total", "CPU time of its thread.", cpu_us, count);
+    getrusage(RUSAGE_THREAD, &usage);
+    put_seconds(out, "berth_loop_cpu_seconds_total", "counter", "CPU time of the thread that does all the rest.",
+                (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                    (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
 }
 
 static void put_tls(struct buffer *out, const struct server *server) {
@@ -197,6 +239,7 @@ void metrics_get(const struct call *call) {
                observation_counters(server).notifications);
     put_queues(&out, server);
     put_coap(&out, server);
+    put_workers(&out, server);
     put_dtls(&out, server);
     put_tls(&out, server);
     put_events(&out, server);

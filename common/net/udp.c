@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,33 +9,32 @@
 #include "common/base/slab.h"
 
 enum {
-    BATCH = 64,          /* datagrams a system call, both ways */
-    DATAGRAM_IN = 65536, /* the largest there is; memory that is never touched is never used */
-    DATAGRAM_OUT = 1408, /* more than we ever send: a message (RFC 7252 §4.6) in a DTLS record */
-    ROUNDS = 4,          /* receive batches before other handles of the loop get a turn */
+    ROUNDS = 4, /* receive batches before other handles of the loop get a turn */
     BUCKETS_MIN = 64,
 };
 
-/* IP_PKTINFO or IPV6_PKTINFO, aligned as cmsg(3) asks. */
-union control {
-    struct cmsghdr header;
-    uint8_t space[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-};
-
+/* Of a listener there is one; with workers, one for each of them. */
 struct socket {
     struct udp *udp;
     struct socket *next;
     struct listener *listener;
+    int family;                /* AF_INET or AF_INET6 */
+    struct udp_worker *worker; /* NULL: the loop fetches and sends. Else what follows is not used */
+    uint32_t worker_socket;    /* its number there */
     uv_poll_t poll;
     int fd;
-    int family; /* AF_INET or AF_INET6 */
-    /* Datagrams that wait for the next sendmmsg. */
-    size_t out_count;
-    struct mmsghdr out[BATCH];
-    struct iovec out_iov[BATCH];
-    struct sockaddr_storage out_peer[BATCH];
-    union control out_control[BATCH];
-    uint8_t (*out_bytes)[DATAGRAM_OUT];
+    struct udp_out *out; /* datagrams that wait for the next sendmmsg */
+};
+
+/* What there is besides when workers fetch and send. */
+struct workers {
+    struct udp_bell bell;
+    uv_check_t check; /* behind each turn of the loop: what has come */
+    uv_idle_t idle;   /* active while something is left, so that the loop does not sleep */
+    size_t count;
+    bool started;
+    struct udp_worker *each[UDP_WORKERS_MAX];
+    struct socket *sockets[UDP_WORKERS_MAX][UDP_WORKER_SOCKETS_MAX]; /* by worker and number there */
 };
 
 struct udp {
@@ -46,8 +44,10 @@ struct udp {
     udp_datagram_fn *handler; /* of listeners that are not LINK_UDP */
     void *handler_arg;
     struct socket *sockets;
+    struct workers *workers; /* NULL: there are none */
     uv_prepare_t prepare;
     struct udp_counters counters;
+    struct udp_out_counters out;
     size_t open_handles;
     bool closing;
     /* Links by listener and address, chained. */
@@ -55,12 +55,7 @@ struct udp {
     struct link **buckets;
     size_t bucket_count; /* a power of two */
     struct slab *slab;
-    /* Receiving. */
-    struct mmsghdr in[BATCH];
-    struct iovec in_iov[BATCH];
-    struct sockaddr_storage in_peer[BATCH];
-    union control in_control[BATCH];
-    uint8_t (*in_bytes)[DATAGRAM_IN];
+    struct udp_in *in;
 };
 
 static void out_of_memory(void) {
@@ -146,65 +141,15 @@ static void udp_link_release(struct link *link) {
 
 /* ---- sending ---- */
 
-static void flush_socket(struct socket *socket) {
-    struct udp *udp = socket->udp;
-    size_t sent = 0;
-    while (sent < socket->out_count) {
-        int n = sendmmsg(socket->fd, socket->out + sent, (unsigned)(socket->out_count - sent), MSG_DONTWAIT);
-        if (n > 0) {
-            for (int i = 0; i < n; i++)
-                udp->counters.sent_bytes += socket->out_iov[sent + (size_t)i].iov_len;
-            udp->counters.sent += (uint64_t)n;
-            sent += (size_t)n;
-        } else if (n < 0 && errno == EINTR) {
-            continue;
-        } else {
-            /* The first one can't go: no route, or no room in the kernel. A lost datagram is CoAP's daily bread. */
-            udp->counters.send_failed++;
-            sent++;
-        }
-    }
-    socket->out_count = 0;
-}
-
-/* The address that the answer must leave from, for a wildcard socket. */
-static size_t put_source(const struct socket *socket, const struct address *local, union control *control,
-                         struct msghdr *header) {
-    memset(control, 0, sizeof *control);
-    control->header.cmsg_level = socket->family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
-    control->header.cmsg_type = socket->family == AF_INET ? IP_PKTINFO : IPV6_PKTINFO;
-    header->msg_control = control;
-    if (socket->family == AF_INET) {
-        struct in_pktinfo info = {0};
-        memcpy(&info.ipi_spec_dst, local->ip, 4);
-        memcpy(CMSG_DATA(&control->header), &info, sizeof info);
-        control->header.cmsg_len = CMSG_LEN(sizeof info);
-        return CMSG_SPACE(sizeof info);
-    }
-    struct sockaddr_storage mapped;
-    address_to_sockaddr(local, AF_INET6, &mapped);
-    struct in6_pktinfo info = {0};
-    info.ipi6_addr = ((struct sockaddr_in6 *)(void *)&mapped)->sin6_addr;
-    info.ipi6_ifindex = local->scope;
-    memcpy(CMSG_DATA(&control->header), &info, sizeof info);
-    control->header.cmsg_len = CMSG_LEN(sizeof info);
-    return CMSG_SPACE(sizeof info);
-}
-
 static int enqueue(struct socket *socket, const struct address *peer, const struct address *local,
                    struct slice datagram) {
-    if (datagram.len > DATAGRAM_OUT)
+    if (socket->worker != NULL)
+        return udp_worker_send(socket->worker, socket->worker_socket, peer, local, datagram);
+    if (datagram.len > UDP_DATAGRAM_OUT)
         return -EMSGSIZE;
-    if (socket->out_count == BATCH)
-        flush_socket(socket);
-    size_t i = socket->out_count++;
-    struct msghdr *header = &socket->out[i].msg_hdr;
-    memcpy(socket->out_bytes[i], datagram.data, datagram.len);
-    socket->out_iov[i] = (struct iovec){socket->out_bytes[i], datagram.len};
-    *header = (struct msghdr){.msg_name = &socket->out_peer[i], .msg_iov = &socket->out_iov[i], .msg_iovlen = 1};
-    header->msg_namelen = address_to_sockaddr(peer, socket->family, &socket->out_peer[i]);
-    if (local != NULL && local->family != ADDRESS_NONE && !address_is_multicast(local))
-        header->msg_controllen = put_source(socket, local, &socket->out_control[i], header);
+    if (udp_out_is_full(socket->out))
+        udp_out_send(socket->out, socket->fd, &socket->udp->out);
+    udp_out_put(socket->out, peer, local, datagram);
     return 0;
 }
 
@@ -215,14 +160,17 @@ static int udp_link_send(struct link *link, struct slice message) {
     return result;
 }
 
-/* NULL when there is none that reaches `peer`. */
+/* Of several, always the same one for a peer: what goes to it stays in order. NULL when there is none that reaches it. */
 static struct socket *socket_of(const struct udp *udp, const struct listener *listener, const struct address *peer) {
-    for (struct socket *socket = udp->sockets; socket != NULL; socket = socket->next) {
-        bool reachable = socket->family == AF_INET6 || peer->family == ADDRESS_IPV4;
-        if (socket->listener == listener && reachable)
-            return socket;
-    }
-    return NULL;
+    struct socket *socket = udp->sockets;
+    while (socket != NULL && socket->listener != listener)
+        socket = socket->next;
+    if (socket == NULL || (socket->family == AF_INET && peer->family != ADDRESS_IPV4))
+        return NULL;
+    if (socket->worker == NULL)
+        return socket;
+    size_t worker = hash_siphash(&udp->key, peer, sizeof *peer) % udp->workers->count;
+    return udp->workers->sockets[worker][socket->worker_socket];
 }
 
 int udp_send(struct udp *udp, struct listener *listener, const struct address *peer, const struct address *local,
@@ -232,56 +180,36 @@ int udp_send(struct udp *udp, struct listener *listener, const struct address *p
 }
 
 void udp_flush(struct udp *udp) {
-    for (struct socket *socket = udp->sockets; socket != NULL; socket = socket->next) {
-        if (socket->out_count > 0)
-            flush_socket(socket);
+    if (udp->workers != NULL) {
+        for (size_t i = 0; i < udp->workers->count; i++)
+            udp_worker_flush(udp->workers->each[i]);
+        return;
     }
-}
-
-static void on_prepare(uv_prepare_t *prepare) {
-    udp_flush(prepare->data);
+    for (struct socket *socket = udp->sockets; socket != NULL; socket = socket->next) {
+        if (!udp_out_is_empty(socket->out))
+            udp_out_send(socket->out, socket->fd, &udp->out);
+    }
 }
 
 /* ---- receiving ---- */
 
-static void read_local(const struct msghdr *header, struct address *local) {
-    memset(local, 0, sizeof *local);
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)header, c)) {
-        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-            struct in_pktinfo info;
-            memcpy(&info, CMSG_DATA(c), sizeof info);
-            struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = info.ipi_addr};
-            address_from_sockaddr(local, (const struct sockaddr *)&in);
-        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-            struct in6_pktinfo info;
-            memcpy(&info, CMSG_DATA(c), sizeof info);
-            struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = info.ipi6_addr};
-            if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
-                in6.sin6_scope_id = (uint32_t)info.ipi6_ifindex;
-            address_from_sockaddr(local, (const struct sockaddr *)&in6);
-        }
-    }
-}
-
-static void deliver(struct socket *socket, size_t i, size_t len) {
+/* `bytes` may be changed. */
+static void deliver(struct socket *socket, const struct address *peer, const struct address *local, uint8_t *bytes,
+                    size_t len) {
     struct udp *udp = socket->udp;
-    struct address peer, local;
-    if (!address_from_sockaddr(&peer, (const struct sockaddr *)&udp->in_peer[i]) || peer.port == 0)
-        return;
-    read_local(&udp->in[i].msg_hdr, &local);
     udp->counters.received++;
     udp->counters.received_bytes += len;
     if (socket->listener->transport != LINK_UDP) {
         if (udp->handler != NULL)
-            udp->handler(udp->handler_arg, socket->listener, &peer, &local, udp->in_bytes[i], len);
+            udp->handler(udp->handler_arg, socket->listener, peer, local, bytes, len);
         return;
     }
-    struct link *link = find_or_add_link(socket, &peer, &local);
+    struct link *link = find_or_add_link(socket, peer, local);
     if (link == NULL)
         return;
-    link->local = local;
-    link_tell_watcher(link, false, slice_of(udp->in_bytes[i], len), len);
-    udp->receive(udp->arg, link, slice_of(udp->in_bytes[i], len));
+    link->local = *local;
+    link_tell_watcher(link, false, slice_of(bytes, len), len);
+    udp->receive(udp->arg, link, slice_of(bytes, len));
     link_unref(link);
 }
 
@@ -292,20 +220,70 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
     if (status < 0)
         return;
     for (int round = 0; round < ROUNDS; round++) {
-        for (size_t i = 0; i < BATCH; i++) {
-            struct msghdr *header = &udp->in[i].msg_hdr;
-            header->msg_namelen = sizeof udp->in_peer[i];
-            header->msg_controllen = sizeof udp->in_control[i];
-            header->msg_flags = 0;
+        size_t n = udp_in_fetch(udp->in, socket->fd);
+        for (size_t i = 0; i < n && !udp->closing; i++) {
+            struct address peer, local;
+            uint8_t *bytes;
+            size_t len;
+            if (udp_in_at(udp->in, i, &peer, &local, &bytes, &len))
+                deliver(socket, &peer, &local, bytes, len);
         }
-        int n = recvmmsg(socket->fd, udp->in, BATCH, MSG_DONTWAIT, NULL);
-        if (n <= 0)
-            break; /* nothing left, or an ICMP error of an earlier datagram, which is nobody's business here */
-        for (int i = 0; i < n && !udp->closing; i++)
-            deliver(socket, (size_t)i, udp->in[i].msg_len);
-        if (n < BATCH || udp->closing)
+        if (n < UDP_BATCH || udp->closing)
             break;
     }
+}
+
+/* ---- receiving by workers ---- */
+
+/* A batch of what a worker has fetched, and its answers on their way. False: there was less. */
+static bool take_batch(struct udp *udp, size_t number) {
+    struct udp_worker *worker = udp->workers->each[number];
+    struct udp_arrival arrival;
+    size_t n = 0;
+    for (; n < UDP_BATCH && !udp->closing && udp_worker_take(worker, &arrival); n++)
+        deliver(udp->workers->sockets[number][arrival.socket], &arrival.peer, &arrival.local, arrival.bytes,
+                arrival.len);
+    if (udp->closing || n == 0)
+        return false;
+    udp_worker_release(worker);
+    udp_flush(udp);
+    return n == UDP_BATCH;
+}
+
+static void on_check(uv_check_t *check) {
+    struct udp *udp = check->data;
+    struct workers *workers = udp->workers;
+    atomic_store(&workers->bell.asleep, false);
+    bool more = true;
+    for (int round = 0; round < ROUNDS && more; round++) {
+        more = false;
+        for (size_t i = 0; i < workers->count && !udp->closing; i++)
+            more |= take_batch(udp, i);
+    }
+}
+
+static void on_idle(uv_idle_t *idle) {
+    (void)idle;
+}
+
+/* The loop is about to sleep: workers ring from now on. What they have brought before that they did not tell. */
+static void listen_for_bell(struct udp *udp) {
+    struct workers *workers = udp->workers;
+    atomic_store(&workers->bell.asleep, true);
+    bool some = false;
+    for (size_t i = 0; i < workers->count && !some; i++)
+        some = udp_worker_has_arrivals(workers->each[i]);
+    if (some)
+        uv_idle_start(&workers->idle, on_idle);
+    else
+        uv_idle_stop(&workers->idle);
+}
+
+static void on_prepare(uv_prepare_t *prepare) {
+    struct udp *udp = prepare->data;
+    udp_flush(udp);
+    if (udp->workers != NULL && !udp->closing)
+        listen_for_bell(udp);
 }
 
 /* ---- life ---- */
@@ -317,17 +295,10 @@ struct udp *udp_new(uv_loop_t *loop, udp_receive_fn *receive, void *arg) {
     *udp = (struct udp){.loop = loop, .receive = receive, .arg = arg, .bucket_count = BUCKETS_MIN};
     udp->key = hash_key_random();
     udp->buckets = calloc(udp->bucket_count, sizeof(struct link *));
-    udp->in_bytes = malloc(sizeof *udp->in_bytes * BATCH);
+    udp->in = udp_in_new();
     udp->slab = slab_new();
-    if (udp->buckets == NULL || udp->in_bytes == NULL || udp->slab == NULL)
+    if (udp->buckets == NULL || udp->slab == NULL)
         out_of_memory();
-    for (size_t i = 0; i < BATCH; i++) {
-        udp->in_iov[i] = (struct iovec){udp->in_bytes[i], DATAGRAM_IN};
-        udp->in[i].msg_hdr = (struct msghdr){.msg_name = &udp->in_peer[i],
-                                             .msg_iov = &udp->in_iov[i],
-                                             .msg_iovlen = 1,
-                                             .msg_control = &udp->in_control[i]};
-    }
     uv_prepare_init(loop, &udp->prepare);
     udp->prepare.data = udp;
     uv_prepare_start(&udp->prepare, on_prepare);
@@ -336,55 +307,91 @@ struct udp *udp_new(uv_loop_t *loop, udp_receive_fn *receive, void *arg) {
     return udp;
 }
 
-static int open_socket(const struct address *address, int *family) {
-    struct sockaddr_storage name;
-    int on = 1, off = 0, buffer_size = 4 << 20;
-    *family = address->family == ADDRESS_IPV6 ? AF_INET6 : AF_INET;
-    int fd = socket(*family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    if (*family == AF_INET6) {
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-        setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
-    } else {
-        setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
-    }
-    /* Bursts wait in the kernel, as far as it lets us. */
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer_size, sizeof buffer_size);
-    socklen_t len = address_to_sockaddr(address, *family, &name);
-    if (bind(fd, (struct sockaddr *)&name, len) != 0) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    return fd;
+static void on_bell(uv_async_t *async) {
+    (void)async; /* it has woken the loop; on_check does the rest */
 }
 
-/* The port that the system has chosen, if it was asked to. */
-static void read_port(int fd, struct listener *listener) {
-    struct sockaddr_storage name;
-    struct address bound;
-    socklen_t len = sizeof name;
-    if (getsockname(fd, (struct sockaddr *)&name, &len) == 0 &&
-        address_from_sockaddr(&bound, (const struct sockaddr *)&name))
-        listener->address.port = bound.port;
+int udp_set_workers(struct udp *udp, size_t count) {
+    if (count <= 1)
+        return 0;
+    struct workers *workers = calloc(1, sizeof *workers);
+    if (workers == NULL)
+        out_of_memory();
+    int error = uv_async_init(udp->loop, &workers->bell.async, on_bell);
+    if (error != 0) {
+        free(workers);
+        return error;
+    }
+    udp->workers = workers;
+    uv_check_init(udp->loop, &workers->check);
+    uv_idle_init(udp->loop, &workers->idle);
+    workers->bell.async.data = workers->check.data = workers->idle.data = udp;
+    uv_check_start(&workers->check, on_check);
+    uv_unref((uv_handle_t *)&workers->check);
+    udp->open_handles += 3;
+    for (; workers->count < count && workers->count < UDP_WORKERS_MAX; workers->count++) {
+        workers->each[workers->count] = udp_worker_new(&workers->bell);
+        if (workers->each[workers->count] == NULL)
+            return -EMFILE;
+    }
+    return 0;
+}
+
+int udp_start_workers(struct udp *udp) {
+    for (size_t i = 0; udp->workers != NULL && i < udp->workers->count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "udp-%zu", i + 1);
+        int error = udp_worker_start(udp->workers->each[i], name);
+        if (error != 0)
+            return error;
+        udp->workers->started = true;
+    }
+    return 0;
+}
+
+static struct socket *add_socket(struct udp *udp, struct listener *listener, int fd, int family) {
+    struct socket *socket = calloc(1, sizeof *socket);
+    if (socket == NULL)
+        out_of_memory();
+    *socket = (struct socket){.udp = udp, .next = udp->sockets, .listener = listener, .family = family, .fd = fd};
+    udp->sockets = socket;
+    return socket;
+}
+
+static void give_to_worker(struct socket *socket, size_t number) {
+    struct workers *workers = socket->udp->workers;
+    socket->worker = workers->each[number];
+    socket->worker_socket = udp_worker_add_socket(socket->worker, socket->fd, socket->family);
+    workers->sockets[number][socket->worker_socket] = socket;
+}
+
+/* `fd` is bound; the others join it. */
+static int listen_by_workers(struct udp *udp, struct listener *listener, int fd, int family) {
+    bool full = udp->workers->sockets[0][UDP_WORKER_SOCKETS_MAX - 1] != NULL;
+    if (full || udp->workers->started) {
+        close(fd);
+        return full ? -EMFILE : -EBUSY;
+    }
+    give_to_worker(add_socket(udp, listener, fd, family), 0);
+    for (size_t i = 1; i < udp->workers->count; i++) {
+        int beside = udp_socket_open_beside(fd, &listener->address);
+        if (beside < 0)
+            return beside;
+        give_to_worker(add_socket(udp, listener, beside, family), i);
+    }
+    return 0;
 }
 
 int udp_listen(struct udp *udp, struct listener *listener) {
     int family;
-    int fd = open_socket(&listener->address, &family);
+    int fd = udp_socket_open(&listener->address, &family);
     if (fd < 0)
         return fd;
-    read_port(fd, listener);
-    struct socket *socket = calloc(1, sizeof *socket);
-    if (socket == NULL || (socket->out_bytes = malloc(sizeof *socket->out_bytes * BATCH)) == NULL)
-        out_of_memory();
-    socket->udp = udp;
-    socket->listener = listener;
-    socket->fd = fd;
-    socket->family = family;
-    socket->next = udp->sockets;
-    udp->sockets = socket;
+    udp_socket_read_port(fd, &listener->address);
+    if (udp->workers != NULL)
+        return listen_by_workers(udp, listener, fd, family);
+    struct socket *socket = add_socket(udp, listener, fd, family);
+    socket->out = udp_out_new(family);
     int error = uv_poll_init(udp->loop, &socket->poll, fd);
     if (error == 0) {
         socket->poll.data = socket;
@@ -399,19 +406,19 @@ int udp_rebind(struct udp *udp, struct listener *listener) {
     struct socket *socket = udp->sockets;
     while (socket != NULL && socket->listener != listener)
         socket = socket->next;
-    if (socket == NULL)
+    if (socket == NULL || socket->worker != NULL)
         return -EDESTADDRREQ;
     struct address address = listener->address;
     int family;
     address.port = 0;
-    int fd = open_socket(&address, &family);
+    int fd = udp_socket_open(&address, &family);
     if (fd < 0)
         return fd;
-    flush_socket(socket);
+    udp_out_send(socket->out, socket->fd, &udp->out);
     uv_poll_stop(&socket->poll);
     int error = dup3(fd, socket->fd, O_CLOEXEC) < 0 ? -errno : 0;
     close(fd);
-    read_port(socket->fd, listener);
+    udp_socket_read_port(socket->fd, &listener->address);
     uv_poll_start(&socket->poll, UV_READABLE, on_readable);
     return error;
 }
@@ -428,35 +435,80 @@ struct link *udp_link(struct udp *udp, struct listener *listener, const struct a
 }
 
 struct udp_counters udp_counters(const struct udp *udp) {
-    return udp->counters;
+    struct udp_counters counters = udp->counters;
+    struct udp_out_counters out = udp->out;
+    for (size_t i = 0; udp->workers != NULL && i < udp->workers->count; i++) {
+        struct udp_worker_counters worker = udp_worker_counters(udp->workers->each[i]);
+        out.sent += worker.out.sent;
+        out.sent_bytes += worker.out.sent_bytes;
+        out.failed += worker.out.failed;
+        counters.dropped += worker.dropped;
+    }
+    for (const struct socket *socket = udp->sockets; socket != NULL; socket = socket->next) {
+        if (socket->worker == NULL)
+            counters.dropped += udp_socket_dropped(socket->fd);
+    }
+    counters.sent = out.sent;
+    counters.sent_bytes = out.sent_bytes;
+    counters.send_failed = out.failed;
+    return counters;
+}
+
+size_t udp_worker_count(const struct udp *udp) {
+    return udp->workers == NULL ? 0 : udp->workers->count;
+}
+
+struct udp_worker_counters udp_counters_of_worker(const struct udp *udp, size_t number) {
+    return udp_worker_counters(udp->workers->each[number]);
 }
 
 static void free_udp(struct udp *udp) {
     while (udp->sockets != NULL) {
         struct socket *socket = udp->sockets;
         udp->sockets = socket->next;
-        free(socket->out_bytes);
+        udp_out_free(socket->out);
         free(socket);
     }
+    free(udp->workers);
     free(udp->buckets);
-    free(udp->in_bytes);
+    udp_in_free(udp->in);
     slab_free(udp->slab);
     free(udp);
 }
 
-static void on_closed(uv_handle_t *handle) {
-    struct udp *udp = handle->type == UV_PREPARE ? handle->data : ((struct socket *)handle->data)->udp;
+static void count_closed(struct udp *udp) {
     if (--udp->open_handles == 0)
         free_udp(udp);
+}
+
+static void on_poll_closed(uv_handle_t *handle) {
+    count_closed(((struct socket *)handle->data)->udp);
+}
+
+static void on_closed(uv_handle_t *handle) {
+    count_closed(handle->data);
+}
+
+static void close_workers(struct udp *udp) {
+    struct workers *workers = udp->workers;
+    while (workers->count > 0)
+        udp_worker_stop(workers->each[--workers->count]);
+    uv_close((uv_handle_t *)&workers->check, on_closed);
+    uv_close((uv_handle_t *)&workers->idle, on_closed);
+    uv_close((uv_handle_t *)&workers->bell.async, on_closed);
 }
 
 void udp_close(struct udp *udp) {
     udp->closing = true;
     udp_flush(udp);
     for (struct socket *socket = udp->sockets; socket != NULL; socket = socket->next) {
+        if (socket->worker != NULL)
+            continue;
         uv_poll_stop(&socket->poll);
         close(socket->fd);
-        uv_close((uv_handle_t *)&socket->poll, on_closed);
+        uv_close((uv_handle_t *)&socket->poll, on_poll_closed);
     }
+    if (udp->workers != NULL)
+        close_workers(udp);
     uv_close((uv_handle_t *)&udp->prepare, on_closed);
 }

@@ -2,6 +2,9 @@
  * with sendmmsg(2); libuv watches the socket, and its own UDP handle is not used because it does not tell which local
  * address a datagram came to, and an answer must leave from there (RFC 7252 §5.3.2).
  *
+ * With workers (udp_set_workers) threads fetch and send, each through sockets of its own (udp_worker.h); what has come is
+ * delivered on the loop's thread all the same, and nobody above sees a difference.
+ *
  * Each peer address that is in use has one struct link, found by a keyed hash of the address. */
 #ifndef BERTH_NET_UDP_H
 #define BERTH_NET_UDP_H
@@ -10,6 +13,9 @@
 
 #include "common/base/hash.h"
 #include "common/net/link.h"
+#include "common/net/udp_worker.h"
+
+enum { UDP_WORKERS_MAX = 64 };
 
 struct udp;
 
@@ -18,6 +24,13 @@ typedef void udp_receive_fn(void *arg, struct link *link, struct slice datagram)
 
 /* Everything of one process: shared receive buffers, and the listeners. Ends the process when out of memory. */
 struct udp *udp_new(uv_loop_t *loop, udp_receive_fn *receive, void *arg);
+
+/* Before the first udp_listen: `count` threads, at most UDP_WORKERS_MAX, fetch and send; with 1 the loop does so itself. 0,
+ * or a negative errno: then only udp_close. */
+int udp_set_workers(struct udp *udp, size_t count);
+
+/* When all listeners listen: they begin. 0, or a negative errno as above. Nothing without workers. */
+int udp_start_workers(struct udp *udp);
 
 /* A datagram has come to a listener of another transport than LINK_UDP. Its bytes may be changed. */
 typedef void udp_datagram_fn(void *arg, struct listener *listener, const struct address *peer,
@@ -40,8 +53,8 @@ int udp_listen(struct udp *udp, struct listener *listener);
 struct link *udp_link(struct udp *udp, struct listener *listener, const struct address *peer,
                       const struct address *local);
 
-/* Another port from now on, drawn by the system, as when a NAT forgets: `listener`, which must have one socket, and its
- * links stay. What has come to the old port and was not read is lost. 0, or a negative errno and nothing has changed. */
+/* Another port from now on, drawn by the system, as when a NAT forgets: `listener`, which must have one socket (no
+ * workers), and its links stay. What has come to the old port and was not read is lost. 0, or a negative errno and nothing has changed. */
 int udp_rebind(struct udp *udp, struct listener *listener);
 
 /* Send what waits in the batches now; happens by itself before the loop sleeps. */
@@ -49,9 +62,15 @@ void udp_flush(struct udp *udp);
 
 struct udp_counters {
     uint64_t received, received_bytes, sent, sent_bytes, send_failed;
-    uint64_t links; /* now */
+    uint64_t dropped; /* by the system, because nobody fetched them in time */
+    uint64_t links;   /* now */
 };
 struct udp_counters udp_counters(const struct udp *udp);
+
+/* 0: the loop does it itself. */
+size_t udp_worker_count(const struct udp *udp);
+/* Of the one at `number`, from 0. */
+struct udp_worker_counters udp_counters_of_worker(const struct udp *udp, size_t number);
 
 /* Close the sockets; the memory is freed when the loop has run their close callbacks. Links must be gone by then. */
 void udp_close(struct udp *udp);

@@ -114,6 +114,7 @@ class Berth:
             "--data",
             str(self.data),
             *self._database(),
+            *self._workers(),
             *self.options,
         ]
 
@@ -122,6 +123,11 @@ class Berth:
         if cluster is None or "--database" in self.options:
             return []
         return ["--database", cluster.database_for(self.data)]
+
+    def _workers(self) -> list[str]:
+        """$BERTH_TEST_WORKERS: every server that does not say has so many."""
+        workers = os.environ.get("BERTH_TEST_WORKERS")
+        return [] if workers is None or "--workers" in self.options else ["--workers", workers]
 
     def start(self, timeout: float = 30) -> Berth:
         """Start it and wait until it says that it is ready."""

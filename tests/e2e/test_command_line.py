@@ -82,6 +82,10 @@ WRONG_VALUES = [
     ("database", "postgresql://localhost/berth?nonsense=1"),
     ("objects", ""),
     ("objects", "/no/such/directory"),
+    ("workers", "0"),
+    ("workers", "-1"),
+    ("workers", "65"),
+    ("workers", "x"),
 ]
 
 

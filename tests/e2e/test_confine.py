@@ -72,8 +72,9 @@ def live_a_life(server: Berth) -> None:
     server.stop()
 
 
-def test_a_life_without_the_system_calls_it_has_no_use_for(place):
-    server = start(place, "--seccomp", "on")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_life_without_the_system_calls_it_has_no_use_for(place, workers):
+    server = start(place, "--seccomp", "on", "--workers", workers)
     assert status(server)["Seccomp"] == "2"
     rings = Path(f"/proc/{server.process.pid}/fd").iterdir()
     assert [ring for ring in rings if "io_uring" in os.readlink(ring)] == []  # no filter sees what is asked of one

@@ -39,6 +39,8 @@ CONSTANTS = {
     "timers, a registration that expires": [("256", "common/net/ticker.h", "TICKER_FIRES")],
     "deletions of what has expired": [("1,024", "server/persist.c", "DELETIONS_UNDER_WAY_MAX")],
     "datagram": [("1,152", "common/coap/message.h", "COAP_MESSAGE_MAX")],
+    "threads for datagrams": [("64", "common/net/udp.h", "UDP_WORKERS_MAX")],
+    "datagrams between such a thread and the loop": [("512 KiB", "common/net/udp_worker.h", "UDP_WORKER_RING")],
     "options of a message": [("64", "common/coap/message.h", "COAP_OPTIONS_MAX")],
     "requests on their way to one device": [("64", "common/coap/endpoint.c", "max_calls_per_peer")],
     "time for the response to one request": [("1 hour", "web/v1/device_call.h", "RESPONSE_TIMEOUT_MAX_MS")],

@@ -1,5 +1,5 @@
-/* Listeners and links over real sockets on loopback. Nothing waits for a clock: each step runs the loop until what was
- * sent has come. */
+/* Listeners and links over real sockets on loopback, by the loop alone and with workers. Nothing waits for a clock: each step
+ * runs the loop until what was sent has come. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "common/net/udp.h"
@@ -35,18 +36,29 @@ static void on_datagram(void *arg, struct link *link, struct slice datagram) {
         assert_int_equal(link_send(link, datagram), 0);
 }
 
-static int start(void **state) {
+static int start_with(void **state, size_t workers) {
     struct fixture *f = calloc(1, sizeof *f);
     uv_loop_init(&f->loop);
     f->udp = udp_new(&f->loop, on_datagram, f);
+    assert_int_equal(udp_set_workers(f->udp, workers), 0);
     f->listeners[0] = (struct listener){.address = {.family = ADDRESS_IPV4, .ip = {0}}};
     f->listeners[1] = (struct listener){.number = 1, .address = {.family = ADDRESS_IPV4, .ip = {127, 0, 0, 1}}};
     f->answers = true;
     assert_int_equal(udp_listen(f->udp, &f->listeners[0]), 0);
     assert_int_equal(udp_listen(f->udp, &f->listeners[1]), 0);
     assert_int_not_equal(f->listeners[0].address.port, 0);
+    assert_int_equal(udp_start_workers(f->udp), 0);
+    assert_int_equal(udp_worker_count(f->udp), workers == 1 ? 0 : workers);
     *state = f;
     return 0;
+}
+
+static int start(void **state) {
+    return start_with(state, 1);
+}
+
+static int start_workers(void **state) {
+    return start_with(state, 3);
 }
 
 static int stop(void **state) {
@@ -82,6 +94,13 @@ static void run_until(struct fixture *f, size_t count) {
     while (f->received < count)
         uv_run(&f->loop, UV_RUN_ONCE);
     udp_flush(f->udp);
+}
+
+/* A worker counts when the system has taken it, which may be after it was received. */
+static void assert_sent(struct fixture *f, uint64_t count) {
+    while (udp_counters(f->udp).sent < count)
+        sched_yield();
+    assert_int_equal(udp_counters(f->udp).sent, count);
 }
 
 static struct sockaddr_in receive_from(int fd) {
@@ -208,7 +227,7 @@ static void test_datagrams_of_other_transports_have_no_link(void **state) {
     run_until(f, 1);
     udp_flush(f->udp);
     assert_int_equal(ntohs(receive_from(fd).sin_port), f->listeners[1].address.port);
-    assert_int_equal(udp_counters(f->udp).sent, 1);
+    assert_sent(f, 1);
     assert_null(f->last);
     assert_int_equal(udp_counters(f->udp).links, 0);
     struct listener unknown = {.number = 7};
@@ -240,7 +259,7 @@ static void test_bursts_go_both_ways(void **state) {
     run_until(f, 200);
     for (int i = 0; i < 200; i++)
         receive_from(fd);
-    assert_int_equal(udp_counters(f->udp).sent, 200);
+    assert_sent(f, 200);
     close(fd);
 }
 
@@ -281,21 +300,154 @@ static void test_an_ipv6_wildcard_takes_ipv4_too(void **state) {
     close(fd);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+/* ---- workers ---- */
+
+enum { PEERS = 24, EACH = 40 };
+
+static void test_datagrams_of_each_peer_stay_in_order_and_every_worker_serves_some(void **state) {
+    struct fixture *f = *state;
+    int fds[PEERS];
+    for (size_t i = 0; i < PEERS; i++)
+        fds[i] = client();
+    for (uint32_t n = 0; n < EACH; n++) {
+        for (size_t i = 0; i < PEERS; i++) {
+            struct sockaddr_in to = {.sin_family = AF_INET,
+                                     .sin_port = htons(f->listeners[1].address.port),
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+            assert_int_equal(sendto(fds[i], &n, sizeof n, 0, (struct sockaddr *)&to, sizeof to), sizeof n);
+        }
+        if (n % 8 == 0) /* the system's buffers are not endless */
+            run_until(f, (n + 1) * PEERS);
+    }
+    run_until(f, PEERS * EACH);
+    for (size_t i = 0; i < PEERS; i++) {
+        for (uint32_t n = 0; n < EACH; n++) {
+            uint32_t answer;
+            assert_int_equal(recv(fds[i], &answer, sizeof answer, 0), sizeof answer);
+            assert_int_equal(answer, n);
+        }
+        close(fds[i]);
+    }
+    assert_sent(f, PEERS * EACH);
+    struct udp_worker_counters all = {0};
+    for (size_t i = 0; i < udp_worker_count(f->udp); i++) {
+        struct udp_worker_counters one = udp_counters_of_worker(f->udp, i);
+        all.received += one.received;
+        all.received_bytes += one.received_bytes;
+        all.out.sent += one.out.sent;
+        all.dropped += one.dropped;
+        assert_true(one.received < PEERS * EACH); /* 3^-23 that one has them all */
+        assert_true(one.cpu_ns > 0);
+    }
+    assert_int_equal(all.received, PEERS * EACH);
+    assert_int_equal(all.received_bytes, PEERS * EACH * sizeof(uint32_t));
+    assert_int_equal(all.out.sent, PEERS * EACH);
+    assert_int_equal(all.dropped, 0);
+}
+
+/* More than the ring of departures holds, before the loop comes to sleep: it waits for the worker, nothing is lost. */
+static void test_a_full_ring_of_departures_loses_nothing(void **state) {
+    struct fixture *f = *state;
+    static uint8_t bytes[UDP_DATAGRAM_OUT];
+    enum { COUNT = 2 * UDP_WORKER_RING / UDP_DATAGRAM_OUT };
+    struct address nobody = {.family = ADDRESS_IPV4, .port = 9, .ip = {127, 0, 0, 1}};
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(udp_send(f->udp, &f->listeners[1], &nobody, NULL, slice_of(bytes, sizeof bytes)), 0);
+    udp_flush(f->udp);
+    for (;;) {
+        struct udp_counters counters = udp_counters(f->udp);
+        if (counters.sent + counters.send_failed == COUNT)
+            break;
+        sched_yield();
+    }
+    uint64_t full = 0;
+    for (size_t i = 0; i < udp_worker_count(f->udp); i++)
+        full += udp_counters_of_worker(f->udp, i).full_out;
+    assert_true(full > 0);
+}
+
+/* The loop does not run while they come: the ring fills, then the system's buffer, which drops what is too much. What is not
+ * dropped is delivered, in order and once. */
+static void test_a_full_ring_of_arrivals_stops_fetching(void **state) {
+    struct fixture *f = *state;
+    enum { LENGTH = 8000 };
+    int fd = client();
+    size_t sent = 0;
+    f->answers = false;
+    while (udp_counters(f->udp).dropped == 0) {
+        for (size_t i = 0; i < 16; i++, sent++)
+            send_to(fd, "127.0.0.1", f->listeners[1].address.port, LENGTH);
+    }
+    assert_true(sent * LENGTH > UDP_WORKER_RING / 2);
+    run_until(f, sent - udp_counters(f->udp).dropped);
+    send_to(fd, "127.0.0.1", f->listeners[1].address.port, 5);
+    while (f->received_len != 5)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_int_equal(f->received + udp_counters(f->udp).dropped, sent + 1);
+    uint64_t full = 0;
+    for (size_t i = 0; i < udp_worker_count(f->udp); i++)
+        full += udp_counters_of_worker(f->udp, i).full_in;
+    assert_true(full > 0);
+    close(fd);
+}
+
+static void test_once_workers_run_no_listener_can_join(void **state) {
+    struct fixture *f = *state;
+    struct listener late = {.number = 2, .address = {.family = ADDRESS_IPV4, .ip = {127, 0, 0, 1}}};
+    assert_int_equal(udp_listen(f->udp, &late), -EBUSY);
+}
+
+static void test_an_address_that_workers_share_is_taken(void **state) {
+    struct fixture *f = *state;
+    struct fixture other = {0};
+    uv_loop_init(&other.loop);
+    other.udp = udp_new(&other.loop, on_datagram, &other);
+    assert_int_equal(udp_set_workers(other.udp, 2), 0);
+    other.listeners[0] = f->listeners[1];
+    assert_int_equal(udp_listen(other.udp, &other.listeners[0]), -EADDRINUSE);
+    udp_close(other.udp);
+    uv_run(&other.loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&other.loop), 0);
+}
+
+static void test_what_was_sent_leaves_before_workers_end(void **state) {
+    struct fixture *f = *state;
+    int fd = client();
+    send_to(fd, "127.0.0.1", f->listeners[1].address.port, 4);
+    f->answers = false;
+    while (f->received < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(link_send(f->last, slice_str("good bye")), 0);
+    stop(state);
+    for (int i = 0; i < 100; i++)
+        receive_from(fd);
+    close(fd);
+}
+
+#define TEST(name)      cmocka_unit_test_setup_teardown(name, start, stop)
+#define WORKERS(name)   cmocka_unit_test_setup_teardown(name, start_workers, stop)
+#define WITH_BOTH(name) TEST(name), WORKERS(name)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_MSG_51_answers_leave_from_the_address_that_was_asked),
-        TEST(test_one_link_for_each_listener_and_peer),
-        TEST(test_links_nobody_keeps_are_freed),
-        TEST(test_a_link_can_be_asked_for),
+        WITH_BOTH(test_MSG_51_answers_leave_from_the_address_that_was_asked),
+        WITH_BOTH(test_one_link_for_each_listener_and_peer),
+        WITH_BOTH(test_links_nobody_keeps_are_freed),
+        WITH_BOTH(test_a_link_can_be_asked_for),
         TEST(test_links_stay_when_the_port_changes),
-        TEST(test_datagrams_of_other_transports_have_no_link),
-        TEST(test_datagrams_of_every_size),
-        TEST(test_bursts_go_both_ways),
-        TEST(test_many_links),
-        TEST(test_an_address_that_is_taken),
+        WITH_BOTH(test_datagrams_of_other_transports_have_no_link),
+        WITH_BOTH(test_datagrams_of_every_size),
+        WITH_BOTH(test_bursts_go_both_ways),
+        WITH_BOTH(test_many_links),
+        WITH_BOTH(test_an_address_that_is_taken),
         TEST(test_an_ipv6_wildcard_takes_ipv4_too),
+        WORKERS(test_datagrams_of_each_peer_stay_in_order_and_every_worker_serves_some),
+        WORKERS(test_a_full_ring_of_departures_loses_nothing),
+        WORKERS(test_a_full_ring_of_arrivals_stops_fetching),
+        WORKERS(test_once_workers_run_no_listener_can_join),
+        WORKERS(test_an_address_that_workers_share_is_taken),
+        cmocka_unit_test_setup(test_what_was_sent_leaves_before_workers_end, start_workers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

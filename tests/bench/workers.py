@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""What `--workers` brings: CPU time of the loop's thread, of those beside it that fetch and send datagrams, and of the pool,
+for one Update over UDP and over DTLS, and for one handshake with a key and its Register. The loop is what there is only one
+of: 1 s by its time for one request is how many a second there can be, given cores for the other threads.
+
+Starts the berth-server and berth-device of $BERTH_BUILD, and prints one JSON line for each number of workers.
+
+usage: workers.py [devices [workers...]]      default: 2000 1 2 3
+"""
+
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+BUILD = Path(os.environ.get("BERTH_BUILD", "build/release"))
+KEY = "000102030405060708090a0b0c0d0e0f"
+
+
+def pin(core):
+    return lambda: os.sched_setaffinity(0, {core % os.cpu_count()})
+
+
+def start_server(scheme, data, workers):
+    server = subprocess.Popen(
+        [BUILD / "berth-server", "--listen", f"{scheme}://127.0.0.1:0", "--http", "http://127.0.0.1:0", "--data", data]
+        + (["--workers", str(workers)] if workers > 1 else []),
+        stdout=subprocess.PIPE, text=True, preexec_fn=pin(0),
+    )  # fmt: skip
+    said = []
+    while "ready" not in (line := server.stdout.readline()):
+        said += re.findall(r"listening (\S+)", line)
+    return server, said[0], said[-1].removeprefix("http://")
+
+
+def provide(web, count):
+    connection = http.client.HTTPConnection(web)
+    for number in range(count):
+        name = f"swarm-{number:06d}"
+        body = {"mode": "psk", "identity": name, "key_hex": KEY}
+        connection.request("PUT", f"/v1/credentials/{name}", json.dumps(body), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 201, answer.status
+
+
+def cpu_of(server):
+    """Microseconds of the loop, of the workers, and of all other threads."""
+    spent = {"loop": 0, "workers": 0, "others": 0}
+    for task in Path(f"/proc/{server.pid}/task").iterdir():
+        kind = "loop" if int(task.name) == server.pid else "others"
+        if re.match(r"udp-\d", (task / "comm").read_text()):
+            kind = "workers"
+        spent[kind] += int((task / "schedstat").read_text().split()[0]) / 1000
+    return spent
+
+
+def run(server, uri, count, options, *load):
+    """The report, and the server's CPU time for it."""
+    before = cpu_of(server)
+    load = ("--swarm-stay", "--lifetime", "86400", *load)
+    done = subprocess.run(
+        [BUILD / "berth-device", "--swarm", str(count), "--server", uri, *load, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=pin(1), check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout), {kind: us - before[kind] for kind, us in cpu_of(server).items()}
+
+
+def measure(scheme, options, count, workers, seconds="3s"):
+    with tempfile.TemporaryDirectory() as data:
+        server, uri, web = start_server(scheme, data, workers)
+        if scheme == "coaps":
+            provide(web, count)
+        report, register = run(server, uri, count, options, "--swarm-for", "1ms")
+        assert report["swarm"]["registered"] == count, report
+        begun = {kind: us / count for kind, us in register.items()}
+        # A second swarm registers anew; that is left out by the difference to one that does nothing else.
+        _, again = run(server, uri, count, options, "--swarm-for", "1ms")
+        report, both = run(server, uri, count, options, "--swarm-for", seconds, "--swarm-update", "closed")
+        server.terminate()
+        server.wait()
+    update = report["kinds"]["update"]
+    updates = {kind: (both[kind] - again[kind]) / update["good"] for kind in both}
+    return begun, updates, update
+
+
+def main():
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    for workers in [int(word) for word in sys.argv[2:]] or [1, 2, 3]:
+        _, plain, rate = measure("coap", (), count, workers)
+        handshake, secure, secure_rate = measure("coaps", ("--psk", f"%:{KEY}", "--cid"), count, workers)
+        print(json.dumps({
+            "bench": "workers", "workers": workers,
+            "us of loop": round(plain["loop"], 2), "us of workers": round(plain["workers"], 2),
+            "most per s": round(1e6 / plain["loop"]), "per s here": round(rate["per_s"]), "p99 ms": rate["latency_ms"]["p99"],
+            "us of loop dtls": round(secure["loop"], 2), "us of workers dtls": round(secure["workers"], 2),
+            "most per s dtls": round(1e6 / secure["loop"]), "per s here dtls": round(secure_rate["per_s"]),
+        }), flush=True)  # fmt: skip
+        print(json.dumps({
+            "bench": "workers", "workers": workers, "devices": count,
+            "us of loop handshake": round(handshake["loop"], 1), "us of workers handshake": round(handshake["workers"], 1),
+            "us of others handshake": round(handshake["others"], 1), "most handshakes per s": round(1e6 / handshake["loop"]),
+        }), flush=True)  # fmt: skip
+
+
+main()
