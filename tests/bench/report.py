@@ -44,13 +44,14 @@ ARGUMENTS = {
     "pelion": (["100000", "1000"], ["5000", "50"]),
     "memory": (["100000"], ["20000"]),
     "swarm.py": (["10000"], ["1000"]),
+    "workers.py": (["10000"], ["2000"]),
     "peers.py": (["20000"], ["2000"]),
 }
 NOT_HERE = {"dtls_crash"}
 
 # What an object is about, and not what was measured.
 ABOUT = {"bench", "devices", "suite", "aead", "format", "transport", "updates_over", "idle_connections", "storm_of", "waiting",
-         "sessions", "server", "reads", "values", "bytes", "listening"}  # fmt: skip
+         "sessions", "server", "reads", "values", "bytes", "listening", "workers", "request"}  # fmt: skip
 
 
 def programs() -> list[Path]:

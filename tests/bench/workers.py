@@ -86,26 +86,25 @@ def measure(scheme, options, count, workers, seconds="3s"):
         server.wait()
     update = report["kinds"]["update"]
     updates = {kind: (both[kind] - again[kind]) / update["good"] for kind in both}
-    return begun, updates, update
+    return begun, updates
+
+
+def told(workers, request, spent, **more):
+    print(json.dumps({
+        "bench": "workers", "workers": workers, "request": request, "cpu_us_loop": round(spent["loop"], 2),
+        "cpu_us_workers": round(spent["workers"], 2), "cpu_us_others": round(spent["others"], 2),
+        "most_per_s": round(1e6 / spent["loop"]), **more,
+    }), flush=True)  # fmt: skip
 
 
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     for workers in [int(word) for word in sys.argv[2:]] or [1, 2, 3]:
-        _, plain, rate = measure("coap", (), count, workers)
-        handshake, secure, secure_rate = measure("coaps", ("--psk", f"%:{KEY}", "--cid"), count, workers)
-        print(json.dumps({
-            "bench": "workers", "workers": workers,
-            "us of loop": round(plain["loop"], 2), "us of workers": round(plain["workers"], 2),
-            "most per s": round(1e6 / plain["loop"]), "per s here": round(rate["per_s"]), "p99 ms": rate["latency_ms"]["p99"],
-            "us of loop dtls": round(secure["loop"], 2), "us of workers dtls": round(secure["workers"], 2),
-            "most per s dtls": round(1e6 / secure["loop"]), "per s here dtls": round(secure_rate["per_s"]),
-        }), flush=True)  # fmt: skip
-        print(json.dumps({
-            "bench": "workers", "workers": workers, "devices": count,
-            "us of loop handshake": round(handshake["loop"], 1), "us of workers handshake": round(handshake["workers"], 1),
-            "us of others handshake": round(handshake["others"], 1), "most handshakes per s": round(1e6 / handshake["loop"]),
-        }), flush=True)  # fmt: skip
+        _, plain = measure("coap", (), count, workers)
+        handshake, secure = measure("coaps", ("--psk", f"%:{KEY}", "--cid"), count, workers)
+        told(workers, "Update", plain)
+        told(workers, "Update, DTLS with CID", secure)
+        told(workers, "handshake with a key, and Register", handshake)
 
 
 main()
