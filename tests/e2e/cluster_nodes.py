@@ -216,7 +216,8 @@ class Balancer:
             self.backs[client] = self._socket()
             self.clients[self.backs[client]] = client
             selector.register(self.backs[client], selectors.EVENT_READ)
-        self.backs[client].sendto(data, server)
+        if server is not None:
+            self.backs[client].sendto(data, server)
 
     def close(self) -> None:
         self.stopping = True
