@@ -29,11 +29,13 @@ enum { USUAL_MAX = 4096 };
 
 static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
 
-/* Length of the well-formed UTF-8 character at `at`, or 0. */
-static size_t character_at(struct slice bytes, size_t at) {
+struct slice document_character(struct slice bytes, size_t at, size_t *len) {
     uint8_t lead = bytes.data[at];
-    size_t len = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    return len <= bytes.len - at && slice_is_utf8(slice_of(bytes.data + at, len)) ? len : 0;
+    *len = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    if (*len <= bytes.len - at && slice_is_utf8(slice_of(bytes.data + at, *len)))
+        return slice_of(bytes.data + at, *len);
+    *len = 1;
+    return slice_str(replacement);
 }
 
 json_t *document_text(struct slice bytes) {
@@ -46,14 +48,8 @@ json_t *document_text(struct slice bytes) {
     if (memory == NULL)
         return NULL;
     struct buffer text = buffer_over(memory, cap);
-    for (size_t at = 0; at < bytes.len;) {
-        size_t len = character_at(bytes, at);
-        if (len == 0)
-            buffer_put_str(&text, replacement);
-        else
-            buffer_put(&text, bytes.data + at, len);
-        at += len == 0 ? 1 : len;
-    }
+    for (size_t at = 0, len; at < bytes.len; at += len)
+        buffer_put_slice(&text, document_character(bytes, at, &len));
     json_t *string = json_stringn(memory, text.len);
     free(memory);
     return string;

@@ -19,6 +19,9 @@ bool document_ran_out(void);
 /* A string of bytes from outside. What is not UTF-8 in it becomes U+FFFD, one for each byte that does not fit. */
 json_t *document_text(struct slice bytes);
 
+/* The character at `at` of such bytes, or U+FFFD for one that does not fit; *len is how many bytes that takes of them. */
+struct slice document_character(struct slice bytes, size_t at, size_t *len);
+
 /* Unix milliseconds as an RFC 3339 string. */
 json_t *document_time(uint64_t unix_ms);
 

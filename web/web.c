@@ -192,6 +192,7 @@ void web_release(struct web *web) {
     http_tls_free(web->tls);
     http_tls_free(web->callback_tls);
     free(web->openapi);
+    free(web->answer.data);
     free(web);
 }
 

@@ -23,6 +23,7 @@ struct web {
         enum listener_role role;
         char uri[128];
     } listeners[CONFIG_HTTP_MAX];
+    struct buffer answer; /* what devices are written into (json_text_grow); used again */
     char *openapi;        /* the document, written for the first who asks; NULL before */
     uint64_t started_s;   /* Unix time of the wall clock */
     uv_timer_t heartbeat; /* runs while there are streams */

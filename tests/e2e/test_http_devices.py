@@ -1,5 +1,6 @@
 """/v1/devices: the list, one device, waiting for one, forgetting one."""
 
+import json
 import re
 import threading
 import time
@@ -117,6 +118,23 @@ def test_bytes_that_are_no_utf8_still_give_json(berth):
         shown = berth.device("dev1")
         assert shown["endpoint"] == "dev1"
         assert "\ufffd" in shown["parameters"]["x"]
+
+
+def once_each(pairs: list[tuple[str, object]]) -> dict:
+    assert len({name for name, _ in pairs}) == len(pairs), f"a name is there twice: {pairs}"
+    return dict(pairs)
+
+
+def test_names_that_come_twice_are_there_once(berth):
+    berth.register("dev1", links='</3/0>;a="x\\"y";a=2;b,</4/0>;b;b', extra=["p=1", "p=2", 'q="\\\n'])
+    body = berth.http("GET", "/v1/devices/dev1").body
+    device = json.loads(body, object_pairs_hook=once_each)
+    assert [entry["attributes"] for entry in device["objects"]] == [{"a": 'x"y', "b": True}, {"b": True}]
+    assert device["parameters"] == {"p": "2", "q": '"\\\n'}
+    page = berth.http("GET", "/v1/devices", traffic=1).body
+    shown = json.loads(page, object_pairs_hook=once_each)["items"][0]
+    assert shown.pop("traffic")["bytes_in"] > 0
+    assert shown == device
 
 
 def test_device_that_is_not_registered_is_404(berth):

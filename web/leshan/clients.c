@@ -45,8 +45,16 @@ static void set_objects(json_t *json, struct slice links) {
     set(json, "availableInstances", available);
 }
 
+static json_t *binding_json(const struct registration *r) {
+    uint8_t memory[8];
+    struct buffer text = buffer_over(memory, sizeof memory);
+    registration_put_binding(&text, r);
+    return document_text(buffer_slice(&text));
+}
+
 json_t *leshan_registration_json(const struct registration *r) {
-    json_t *device = device_json(r), *json = json_object();
+    struct slice root = registration_root(r);
+    json_t *json = json_object();
     set(json, "endpoint", document_text(registration_endpoint(r)));
     set(json, "registrationId", document_text(registration_location(r)));
     set(json, "registrationDate", json_integer((json_int_t)r->registered_at_ms));
@@ -56,15 +64,14 @@ json_t *leshan_registration_json(const struct registration *r) {
         set(json, "smsNumber", document_text(registration_sms(r)));
     set(json, "lwM2mVersion", json_string(registration_version_text(r)));
     set(json, "lifetime", json_integer(r->lifetime_s));
-    set(json, "bindingMode", json_incref(json_object_get(device, "binding")));
-    set(json, "rootPath", json_incref(json_object_get(device, "root_path")));
+    set(json, "bindingMode", binding_json(r));
+    set(json, "rootPath", document_text(root.len == 0 ? slice_str("/") : root));
     set_objects(json, registration_links(r));
     set(json, "secure", json_boolean(r->security != LINK_NO_SECURITY));
-    set(json, "additionalRegistrationAttributes", json_incref(json_object_get(device, "parameters")));
+    set(json, "additionalRegistrationAttributes", device_json_parameters(r));
     set(json, "queuemode", json_boolean(r->queue_mode));
     if (r->queue_mode)
         set(json, "sleeping", json_boolean(!awake_is(r)));
-    json_decref(device);
     return json;
 }
 

@@ -6,7 +6,11 @@
 
 #include "server/registration.h"
 
-json_t *device_json(const struct registration *registration);
+/* Written as text (web/json_text.h): nothing is read so often. */
+void device_json_put(struct buffer *out, const struct registration *registration);
+
+/* Its member `parameters`, as a tree: what a Register said that Berth has no field for. */
+json_t *device_json_parameters(const struct registration *registration);
 
 /* Whether a request would reach it: its connection, if it needs one, is there. */
 bool device_json_reachable(const struct registration *registration);

@@ -5,6 +5,7 @@
 #include "web/document.h"
 #include "web/glob.h"
 #include "web/input.h"
+#include "web/json_text.h"
 #include "web/stored.h"
 #include "web/v1/device_json.h"
 #include "web/v1/device_problem.h"
@@ -20,13 +21,51 @@ enum {
     LIST_MAX = 1000,
     LIST_VISITS_MAX = 20000,          /* registrations looked at for one page */
     LIST_BYTES_MAX = 2 * 1024 * 1024, /* a page that has grown to about so many ends there */
+    ANSWER_KEPT_MAX = 64 * 1024,      /* longer ones give their memory back */
     GLOB_MAX = 256,
 };
 
-/* About how long the JSON of a registration is. */
-static size_t json_estimate(const struct registration *r) {
-    return 600 + 5 * (size_t)r->links_len;
+/* ---- answers as text ---- */
+
+/* Behind what is there already; out->overflow stays when out of memory. */
+static void put_device(struct buffer *out, const struct registration *r, bool with_traffic) {
+    size_t start = out->len;
+    for (;;) {
+        device_json_put(out, r);
+        if (with_traffic && !out->overflow) {
+            out->len--; /* the brace comes after one member more */
+            json_text_name(out, "traffic");
+            json_text_tree(out, traffic_json_total(link_carrier(r->link)));
+            buffer_put_u8(out, '}');
+        }
+        if (!out->overflow || !json_text_grow(out, start))
+            return;
+    }
 }
+
+static void put_short(struct buffer *out, const char *text) {
+    size_t len = out->len;
+    for (buffer_put_str(out, text); out->overflow && json_text_grow(out, len);)
+        buffer_put_str(out, text);
+}
+
+/* What web->answer has; it is empty then. Whoever is answered within the program may ask again at once, so meanwhile it is
+ * nobody's. */
+static void send_answer(struct web *web, struct http_request *request) {
+    struct buffer out = web->answer;
+    web->answer = (struct buffer){0};
+    if (out.overflow)
+        http_respond(request, &(struct http_response){.status = 503});
+    else
+        http_respond(request, &(struct http_response){
+                                  .status = 200, .content_type = "application/json", .body = buffer_slice(&out)});
+    if (web->answer.data == NULL && out.cap <= ANSWER_KEPT_MAX)
+        web->answer = buffer_over(out.data, out.cap);
+    else
+        free(out.data);
+}
+
+/* ---- which ones ---- */
 
 /* Which devices, and what of them. */
 struct list_filter {
@@ -118,40 +157,43 @@ void v1_devices_list(const struct call *call) {
     uint64_t limit = LIST_DEFAULT, cursor = 0;
     if (!list_parameters(call, &limit, &cursor) || !read_filter(call, &filter))
         return;
-    json_t *items = json_array();
+    struct buffer *out = &call->web->answer;
     uint32_t slot = (uint32_t)cursor;
     const struct registration *r = NULL;
-    size_t bytes = 0;
-    for (size_t visits = 0; visits < LIST_VISITS_MAX && json_array_size(items) < limit && bytes < LIST_BYTES_MAX;
+    size_t count = 0;
+    put_short(out, "{\"items\":[");
+    for (size_t visits = 0; visits < LIST_VISITS_MAX && count < limit && out->len < LIST_BYTES_MAX && !out->overflow;
          visits++) {
         r = directory_next(directory, &slot);
         if (r == NULL)
             break;
         if (!passes(&filter, r))
             continue;
-        json_t *device = device_json(r);
-        if (filter.traffic == 1)
-            json_object_set_new(device, "traffic", traffic_json_total(link_carrier(r->link)));
-        json_array_append_new(items, device);
-        bytes += json_estimate(r);
+        if (count++ > 0)
+            put_short(out, ",");
+        put_device(out, r, filter.traffic == 1);
     }
     /* The cursor is the slot to go on with; there is none when the end has been seen. */
     uint32_t ahead = slot;
-    bool more = r != NULL && directory_next(directory, &ahead) != NULL;
-    json_t *page = json_object();
-    json_object_set_new(page, "items", items);
-    json_object_set_new(page, "next", more ? json_sprintf("%" PRIu32, slot) : json_null());
-    document_ok(call->request, page);
+    char end[32];
+    if (r != NULL && directory_next(directory, &ahead) != NULL)
+        snprintf(end, sizeof end, "],\"next\":\"%" PRIu32 "\"}", slot);
+    else
+        snprintf(end, sizeof end, "],\"next\":null}");
+    put_short(out, end);
+    send_answer(call->web, call->request);
 }
 
 /* ---- one device, now ---- */
 
 static void send_device(struct web *web, struct http_request *request, struct slice endpoint) {
     const struct registration *r = directory_find(web->server->directory, endpoint);
-    if (r == NULL)
+    if (r == NULL) {
         problem_send_not_registered(request, endpoint);
-    else
-        document_ok(request, device_json(r));
+        return;
+    }
+    put_device(&web->answer, r, false);
+    send_answer(web, request);
 }
 
 static void send_deregistered(struct http_request *request, struct slice endpoint) {
