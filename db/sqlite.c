@@ -55,8 +55,13 @@ static int known_version(void) {
     return schema_step_count == 0 ? 0 : schema_steps[schema_step_count - 1].version;
 }
 
+/* What can't be read for want of memory may be sound. */
 static void say_damaged(const char *path, const char *what, char *error, size_t error_size) {
     const char *line = strrchr(what, '\n'); /* a check answers with a headline above */
+    if (strcmp(what, sqlite3_errstr(SQLITE_NOMEM)) == 0) {
+        snprintf(error, error_size, "%s: there is not enough memory to read the database", path);
+        return;
+    }
     what = line == NULL ? what : line + 1;
     snprintf(error, error_size, "%s: the database is damaged (%s); restore a copy, or move it away to begin anew", path,
              what);

@@ -123,6 +123,7 @@ void rig_start(struct rig *rig, void (*tune)(struct coap_params *)) {
     if (tune != NULL)
         tune(&params);
     rig->endpoint = coap_endpoint_new(&params, &handlers, rig, &rig->clock, &rig->wheel);
+    assert_non_null(rig->endpoint);
     rig->listener.address = (struct address){.family = ADDRESS_IPV4, .port = 5683};
     for (size_t i = 0; i < RIG_PEERS; i++) {
         rig->links[i].ops = &fake_ops;
@@ -136,6 +137,8 @@ void rig_start(struct rig *rig, void (*tune)(struct coap_params *)) {
 }
 
 void rig_stop(struct rig *rig) {
+    if (rig->endpoint == NULL)
+        return;
     coap_endpoint_free(rig->endpoint);
     assert_int_equal(rig->wheel.count, 0);
     for (size_t i = 0; i < RIG_PEERS; i++) {

@@ -42,16 +42,20 @@ void store_bench_close(struct store_bench *bench) {
 }
 
 int store_bench_start(struct store_bench *bench) {
+    bench->store = NULL;
     strcpy(bench->directory, "/tmp/test_store.XXXXXX");
     if (mkdtemp(bench->directory) == NULL || store_bench_clear_database() != 0)
         return -1;
-    uv_loop_init(&bench->loop);
+    if (uv_loop_init(&bench->loop) != 0)
+        return -1;
     store_bench_open(bench);
     return 0;
 }
 
 int store_bench_stop(struct store_bench *bench) {
     char command[128];
+    if (bench->store == NULL)
+        return -1;
     store_bench_close(bench);
     uv_run(&bench->loop, UV_RUN_DEFAULT);
     snprintf(command, sizeof command, "rm -rf '%s'", bench->directory);

@@ -171,6 +171,7 @@ static void start_side(size_t i, enum link_framing framing) {
                           .elsewhere = {.ops = &fake_ops, .refs = 1, .listener = &listener}};
     side->elsewhere.peer.port = 4711;
     side->endpoint = coap_endpoint_new(&params, &coap_handlers, side, &the_clock, &wheel);
+    assert_non_null(side->endpoint);
     oscore_service_start(&side->service, &handlers, side, side->endpoint, &the_clock);
     side->secrets = kit_secrets(KIT_C1, i == 1);
 }
