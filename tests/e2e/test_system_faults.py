@@ -1,5 +1,7 @@
-"""What the system may do to the server: no descriptors left, a clock that is set, a database that stands still."""
+"""What the system may do to the server: no descriptors left, a clock that is set, a disk that is slow or read-only."""
 
+import errno
+import mmap
 import os
 import resource
 import socket
@@ -9,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from coapraw import CONTENT_FORMAT, LINK_FORMAT, POST, uint
+from coapraw import CONTENT_FORMAT, LINK_FORMAT, MAX_AGE, POST, uint
 from coapstream import tcp_port
 
 LISTEN = ("coap://127.0.0.1:0", "coap+tcp://127.0.0.1:0", "coaps://127.0.0.1:0")
@@ -116,3 +118,77 @@ def test_while_the_database_stands_still_devices_are_served(start_berth):
     if answer.code_text == "5.03":  # it took too long
         answer = berth.register("dev2", peer=waiting)
     assert berth.device("dev2")["state"] == "registered"
+
+
+class BadDisk:
+    """A server, and how to make its disk slow or read-only (tests/e2e/bad_disk.c)."""
+
+    def __init__(self, path):
+        path.write_bytes(bytes(4096))
+        with open(path, "r+b") as file:
+            self.memory = mmap.mmap(file.fileno(), 4096)
+
+    def set(self, sync_ms=0, refusal=0):
+        struct.pack_into("=qq", self.memory, 0, sync_ms, refusal)
+
+    @property
+    def slow(self):
+        return struct.unpack_from("=q", self.memory, 16)[0]
+
+    @property
+    def refused(self):
+        return struct.unpack_from("=q", self.memory, 24)[0]
+
+
+@pytest.fixture
+def bad_disk(start_berth, tmp_path):
+    if os.environ.get("BERTH_TEST_DATABASE") == "postgresql":
+        pytest.skip("the disk is another program's")
+    library, path = tmp_path / "bad_disk.so", tmp_path / "bad_disk"
+    source = Path(__file__).with_name("bad_disk.c")
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, source], check=True, timeout=60)
+    disk = BadDisk(path)
+    asan = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    environment = {"BAD_DISK": str(path), "ASAN_OPTIONS": asan, "LD_PRELOAD": str(library)}
+    disk.server = start_berth("--durability", "full", release=True, env=environment)
+    yield disk
+    disk.set()
+
+
+def test_commits_of_five_seconds_lose_nothing_and_hold_up_nobody_else(bad_disk):
+    berth = bad_disk.server
+    device = berth.register("dev1")
+    bad_disk.set(sync_ms=5000)
+    peer = berth.peer()
+    message = peer.message(POST, "/rd", ["ep=dev2", "lwm2m=1.1"], b"</3/0>", [(CONTENT_FORMAT, uint(LINK_FORMAT))])
+    peer.send(message)
+    for _ in range(20):
+        assert device.update().code_text == "2.04"
+        assert berth.http("GET", "/healthz").status == 200
+    answer = peer.response(message, 60)
+    assert answer.code_text == "2.01" and bad_disk.slow > 0
+    berth.kill()
+    bad_disk.set()
+    berth.start()
+    assert berth.device("dev2")["location"] == answer.location
+
+
+def test_a_disk_that_becomes_read_only_is_told_and_nothing_is_promised(bad_disk):
+    berth = bad_disk.server
+    device = berth.register("dev1", lifetime=3600)
+    bad_disk.set(refusal=errno.EROFS)
+    peer = berth.peer()
+    message = peer.message(POST, "/rd", ["ep=dev2", "lwm2m=1.1"], b"</3/0>", [(CONTENT_FORMAT, uint(LINK_FORMAT))])
+    peer.send(message)
+    answer = peer.response(message, 60)
+    assert answer.code_text == "5.03" and answer.number(MAX_AGE) > 0 and bad_disk.refused > 0
+    assert berth.http("GET", "/readyz").status == 503 and berth.http("GET", "/healthz").status == 200
+    assert berth.http("GET", "/v1/devices/dev2").status == 404
+    assert berth.http("PUT", "/v1/credentials/dev3", {"mode": "psk", "identity": "me", "key_hex": "0b" * 16}).status == 503
+    assert device.update().code_text == "2.04"
+    bad_disk.set()
+    location = berth.register("dev2").location
+    assert berth.http("GET", "/readyz").status == 200
+    berth.kill()
+    berth.start()
+    assert berth.device("dev2")["location"] == location and berth.device("dev1")["location"] == device.location
