@@ -47,25 +47,12 @@ struct others {
     struct timed timed;
 };
 
-static void acknowledge(struct others *others, size_t device, uint16_t mid) {
-    uint8_t bytes[16];
-    struct coap_message message;
-    struct buffer out = buffer_over(bytes, sizeof bytes);
-    coap_message_init(&message, COAP_ACK, COAP_EMPTY, mid, SLICE_NONE);
-    if (coap_encode(&message, &out))
-        send_secured(&others->devices, device, buffer_slice(&out));
-}
-
 static void on_timed(void *arg, size_t device, struct slice bytes) {
     struct others *others = arg;
     struct coap_message answer;
-    if (coap_decode(bytes, &answer) != COAP_DECODE_OK)
+    uint16_t mid;
+    if (!read_answer(&others->devices, device, bytes, &answer, &mid))
         return;
-    if (answer.type == COAP_CON) /* it took so long that the acknowledgement went ahead (RFC 7252 §5.2.2) */
-        acknowledge(others, device, answer.mid);
-    if (answer.token.len != 2)
-        return;
-    uint16_t mid = (uint16_t)(answer.token.data[0] << 8 | answer.token.data[1]);
     if (others->sent_ns[mid] == 0)
         return;
     if (answer.code != COAP_2_04_CHANGED && answer.code != COAP_2_01_CREATED)

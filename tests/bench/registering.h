@@ -12,11 +12,34 @@ struct registering {
     size_t under_way;
 };
 
+static inline void acknowledge_from(struct secured_devices *devices, size_t device, uint16_t mid) {
+    uint8_t bytes[16];
+    struct coap_message message;
+    struct buffer out = buffer_over(bytes, sizeof bytes);
+    coap_message_init(&message, COAP_ACK, COAP_EMPTY, mid, SLICE_NONE);
+    if (coap_encode(&message, &out))
+        send_secured(devices, device, buffer_slice(&out));
+}
+
+/* The answer to the request of a device whose token is *mid; it may come after its acknowledgement (RFC 7252 §5.2.2). */
+static inline bool read_answer(struct secured_devices *devices, size_t device, struct slice bytes,
+                               struct coap_message *answer, uint16_t *mid) {
+    if (coap_decode(bytes, answer) != COAP_DECODE_OK)
+        return false;
+    if (answer->type == COAP_CON)
+        acknowledge_from(devices, device, answer->mid);
+    if (answer->token.len != 2)
+        return false;
+    *mid = (uint16_t)(answer->token.data[0] << 8 | answer->token.data[1]);
+    return true;
+}
+
 static inline void take_registered(void *arg, size_t device, struct slice bytes) {
     struct registering *load = arg;
     struct coap_message answer;
-    if (coap_decode(bytes, &answer) != COAP_DECODE_OK || !load->waiting[device] ||
-        answer.mid != load->devices.all[device].mid)
+    uint16_t mid;
+    if (!read_answer(&load->devices, device, bytes, &answer, &mid) || !load->waiting[device] ||
+        mid != load->devices.all[device].mid)
         return;
     if (answer.code != COAP_2_01_CREATED)
         fail("a device is refused");
