@@ -18,6 +18,7 @@ enum {
     PLACES_MIN = 1024,
     DROPPED_MAX = 16,
     RESUMPTIONS_MAX = 65536,
+    ROOM_AT_ONCE = 8,
     UNCOMMITTED_MAX = 1024,
     SESSION_ID_BYTES = 32, /* of ours; a client that sends another length has it from elsewhere */
     FLAG_PINNED = 1,       /* the certificate was good because a credential has its fingerprint */
@@ -483,10 +484,11 @@ static void delete_slot(struct dtls_sessions *sessions, uint32_t slot) {
     remove_slot(sessions, slot);
 }
 
-/* Drop those whose time is over, and the oldest one when there is no place. */
+/* Drop those whose time is over, a few at a time since each is a row to delete, and the oldest one when there is no
+ * place. */
 static void make_room(struct dtls_sessions *sessions) {
     uint64_t now_ms = clock_now_ms(&sessions->server->clock);
-    while (sessions->used > 0) {
+    for (size_t i = 0; i < ROOM_AT_ONCE && sessions->used > 0; i++) {
         if (sessions->ring[sessions->oldest].expires_ms > now_ms && sessions->used < RESUMPTIONS_MAX)
             return;
         delete_slot(sessions, sessions->oldest);
@@ -495,14 +497,14 @@ static void make_room(struct dtls_sessions *sessions) {
     }
 }
 
-static bool add_resumption(struct dtls_sessions *sessions, struct slice session_id, uint64_t identity,
-                           uint64_t expires_ms) {
+/* Where there is room. */
+static bool insert_resumption(struct dtls_sessions *sessions, struct slice session_id, uint64_t identity,
+                              uint64_t expires_ms) {
     uint32_t hash = hash_of(sessions, session_id);
     if (session_id.len != SESSION_ID_BYTES || expires_ms == 0)
         return false;
     if (sessions->ring == NULL && (sessions->ring = calloc(RESUMPTIONS_MAX, sizeof *sessions->ring)) == NULL)
         return false;
-    make_room(sessions);
     uint32_t known = find_slot(sessions, session_id);
     if (known != SLOT_NONE)
         remove_slot(sessions, known);
@@ -517,6 +519,12 @@ static bool add_resumption(struct dtls_sessions *sessions, struct slice session_
     slot_table_insert(&sessions->resumptions, hash, slot);
     sessions->resumption_count++;
     return true;
+}
+
+static bool add_resumption(struct dtls_sessions *sessions, struct slice session_id, uint64_t identity,
+                           uint64_t expires_ms) {
+    make_room(sessions);
+    return insert_resumption(sessions, session_id, identity, expires_ms);
 }
 
 static struct slice context_of_resumption(struct slice session_id, uint8_t memory[CONTEXT_MAX]) {
@@ -713,12 +721,14 @@ size_t dtls_sessions_resumable(const struct dtls_sessions *sessions) {
     return sessions->resumption_count;
 }
 
-/* Whether it is good is asked when somebody wants to use it. */
+/* Whether it is good, and its time not over, is asked when somebody wants to use it: so nothing is deleted here, where it
+ * could be all of them, with whoever registers first behind that. */
 static void load_resumption(void *arg, const struct store_resumption *stored) {
     struct loading *loading = arg;
     struct dtls_sessions *sessions = loading->sessions;
-    if (stored->expires_ms <= clock_now_ms(&sessions->server->clock) ||
-        !add_resumption(sessions, stored->session_id, stored->identity, stored->expires_ms))
+    if (sessions->used == RESUMPTIONS_MAX)
+        make_room(sessions);
+    if (!insert_resumption(sessions, stored->session_id, stored->identity, stored->expires_ms))
         store_delete_resumption(sessions->server->store, stored->session_id, NULL, NULL);
 }
 
