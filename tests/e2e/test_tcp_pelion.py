@@ -2,6 +2,8 @@
 Message IDs, acknowledgements, retransmission and copies are as over UDP, and no message may be larger than 1152 bytes."""
 
 import time
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from coapraw import ACK, BLOCK1, CON, CONTENT_FORMAT, EMPTY, GET, NON, POST, RST, Coap, block, code
@@ -62,15 +64,18 @@ def test_T10_an_empty_con_is_answered_with_a_reset_at_once(berth, device):
 
 
 def test_TCP_28_T2_one_write_for_each_message(berth, device):
-    """The client reads once and takes one message: what comes behind the first is lost to it."""
+    """The client reads once and takes one message: what comes behind the first is lost to it. So each has 50 ms for itself,
+    as the server counts time; what this process reads at once depends on how busy the machine is."""
     peer = device.peer
     for _ in range(10):
         peer.send(peer.message(GET, "/.well-known/core"))
-    peer.sock.settimeout(5)
     for _ in range(10):
         berth.leap("50ms")
-        data = peer.sock.recv(1152)
-        assert int.from_bytes(data[:4], "big") == len(data) - 4
+        assert Coap.decode(peer.receive_raw(30)).code_text == "2.05"
+    sent = berth.get("/v1/devices/pelion/messages?kind=request&direction=out&limit=100")["items"]
+    times = [datetime.fromisoformat(message["ts"].replace("Z", "+00:00")) for message in sent]
+    assert len(times) == 10
+    assert all(after - before >= timedelta(milliseconds=45) for before, after in pairwise(times)), times
 
 
 def test_T13_no_message_is_larger_than_the_clients_buffer(berth, device):
