@@ -138,19 +138,19 @@ static void undo(const struct asking *a) {
 static bool take_number(const struct asking *a, const struct cluster *cluster, int64_t own, int64_t *number) {
     int wanted = cluster->options.number;
     const struct value values[] = {pg_number(own), text_value(cluster->options.api),
-                                   text_value(cluster->options.version),
+                                   text_value(cluster->options.version), text_value(cluster->options.relay),
                                    pg_number(wanted == CLUSTER_ANY_NUMBER ? 0 : wanted),
                                    pg_number(wanted == CLUSTER_ANY_NUMBER ? CLUSTER_NODES_MAX - 1 : wanted)};
     return ask(
         a,
-        "INSERT INTO node (number, holder, api, version) SELECT c, ?::bigint, ?::text, ?::text"
+        "INSERT INTO node (number, holder, api, version, relay) SELECT c, ?::bigint, ?::text, ?::text, ?::text"
         " FROM generate_series(?::bigint, ?::bigint) AS c WHERE NOT EXISTS (SELECT 1 FROM node AS n WHERE"
         " n.number = c AND (NOT " IS_DEAD(
             "n") " OR n.holder = (SELECT holder FROM writer))) ORDER BY c LIMIT 1"
                  " ON CONFLICT (number) DO UPDATE SET holder = excluded.holder, api = excluded.api, version ="
-                 " excluded.version, started_at = excluded.started_at, alive_at = excluded.alive_at, deposed = false"
+                 " excluded.version, relay = excluded.relay, started_at = excluded.started_at, alive_at = excluded.alive_at, deposed = false"
                  " RETURNING number",
-        values, 5, number);
+        values, 6, number);
 }
 
 struct joined {
@@ -281,13 +281,14 @@ static void read_node(const PGresult *result, int row, int64_t own, int64_t serv
                                   .alive_ms = (uint64_t)pg_value_in(result, row, 5).number};
     copy_text(node->api, sizeof node->api, pg_value_in(result, row, 6));
     copy_text(node->version, sizeof node->version, pg_value_in(result, row, 7));
+    copy_text(node->relay, sizeof node->relay, pg_value_in(result, row, 8));
 }
 
 static void read_nodes(struct cluster *cluster, const struct asking *a) {
     static const char sql[] =
         "SELECT number, holder, " IS_DEAD("node") "::int::bigint, COALESCE((SELECT holder FROM writer), 0),"
                                                   " (extract(epoch FROM started_at) * 1000)::bigint,"
-                                                  " (extract(epoch FROM alive_at) * 1000)::bigint, api, version"
+                                                  " (extract(epoch FROM alive_at) * 1000)::bigint, api, version, relay"
                                                   " FROM node ORDER BY number";
     PGresult *result =
         pg_send_query(a->connection, sql, NULL, 0) ? pg_last_result(a->connection, pg_after_ms(ANSWER_MS)) : NULL;
@@ -509,6 +510,18 @@ size_t cluster_list(struct cluster *cluster, struct cluster_node *nodes, size_t 
     memcpy(nodes, cluster->nodes, count * sizeof *nodes);
     uv_mutex_unlock(&cluster->lock);
     return count;
+}
+
+bool cluster_serving(struct cluster *cluster, struct cluster_node *node) {
+    bool is_found = false;
+    uv_mutex_lock(&cluster->lock);
+    for (size_t i = 0; !is_found && i < cluster->count; i++) {
+        is_found = cluster->nodes[i].state == CLUSTER_SERVES;
+        if (is_found)
+            *node = cluster->nodes[i];
+    }
+    uv_mutex_unlock(&cluster->lock);
+    return is_found;
 }
 
 void cluster_leave(struct cluster *cluster, bool is_clean) {

@@ -35,6 +35,7 @@ struct cluster_node {
     uint64_t started_ms, alive_ms; /* Unix time of the database */
     char api[128];                 /* its HTTP API, as a URI; "" when it has none */
     char version[32];
+    char relay[128];               /* HOST:PORT of its relay port (server/relay_door.h); "": none */
 };
 
 /* `serves`: from now on this node is the one, nobody else writes any more. Else: it is not any more, whatever it holds is
@@ -44,7 +45,7 @@ typedef void cluster_turn_fn(void *arg, bool serves);
 struct cluster_options {
     const char *uri; /* as in store_check_uri; it and the others outlive the cluster */
     int number;      /* 0–255, or CLUSTER_ANY_NUMBER: the lowest that no living node has */
-    const char *api, *version;
+    const char *api, *version, *relay;
     cluster_turn_fn *turn;
     void *arg;
 };
@@ -76,6 +77,9 @@ bool cluster_may_serve(const struct cluster *cluster);
 
 /* The nodes as they were a second ago, in the order of their numbers; at most `max`. */
 size_t cluster_list(struct cluster *cluster, struct cluster_node *nodes, size_t max);
+
+/* The one that serves, as it was a second ago. False: there is none. */
+bool cluster_serving(struct cluster *cluster, struct cluster_node *node);
 
 /* Leave: the number is free, and with `is_clean` (everything is committed) so is the turn, at once. Waits a few
  * seconds for a database that is silent. The memory is freed when the loop has run the close callbacks. */

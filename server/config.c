@@ -372,6 +372,21 @@ static bool set_database(struct config *config, const char *value, char problem[
     return store_check_uri(value, problem, PROBLEM_MAX);
 }
 
+static bool set_node_listen(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
+    static const char help[] = "must be an address and a port like 10.0.0.1:5690";
+    const char *colon = strrchr(value, ':');
+    if (colon == NULL)
+        return fail(problem, help);
+    struct slice host = slice_of(value, (size_t)(colon - value));
+    uint64_t port;
+    if (host.len > 2 && host.data[0] == '[' && host.data[host.len - 1] == ']')
+        host = slice_of(host.data + 1, host.len - 2);
+    if (!address_parse_ip(host, &config->node_listen) || !slice_to_u64(slice_str(colon + 1), 65535, &port))
+        return fail(problem, help);
+    config->node_listen.port = (uint16_t)port;
+    return true;
+}
+
 static bool set_cluster(struct config *config, const char *value, char problem[PROBLEM_MAX]) {
     return read_bool(value, &config->cluster, problem);
 }
@@ -688,6 +703,8 @@ static const struct setting settings[] = {
     {"dtls-cookie", "always|under-load|never", set_cookie, "clients prove their address first [always]"},
     {"cid-length", "BYTES", set_cid_length, "of connection IDs that devices send; 0: none [8]"},
     {"node", "N", set_node, "number among several servers, first byte of connection IDs [0; with --cluster: any]"},
+    {"node-listen", "ADDRESS:PORT", set_node_listen,
+     "take what came to other nodes there [address of the first --listen, any port]"},
     {"handshake-timeout", "DURATION", set_handshake_timeout, "how long a handshake may take [60s]"},
     {"max-handshakes", "N", set_max_handshakes, "handshakes under way at once [2000]"},
     {"max-sessions", "N", set_max_sessions, "DTLS sessions; then the one quiet longest goes [1000000]"},

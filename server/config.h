@@ -69,6 +69,7 @@ struct config {
     const char *database; /* URI; NULL: in `data` */
     bool cluster;         /* one of several nodes on the database (db/cluster.h) … */
     bool node_given;      /* … with the number in `dtls`; else any that is free */
+    struct address node_listen; /* relay port; ADDRESS_NONE: at the address of the first listener, any port */
     enum store_durability durability;
     const char *user; /* to become, after the start as root; NULL: none */
     enum seccomp_use seccomp;

@@ -12,6 +12,8 @@
 #include "server/confine.h"
 #include "server/key_file.h"
 #include "server/pki_command.h"
+#include "server/relay.h"
+#include "server/relay_door.h"
 #include "server/server.h"
 #include "web/healthcheck.h"
 #include "web/run_command.h"
@@ -27,7 +29,9 @@ struct process {
     uv_loop_t loop;
     uv_signal_t terminate, interrupt;
     struct cluster *cluster; /* NULL: this is no node of one */
-    char api[128];           /* where the others are told that its API is */
+    char api[128];           /* where the others are told that its API is … */
+    char relay[128];         /* … and its relay port */
+    struct relay_door *door; /* NULL: this is no node */
     bool is_turn;            /* of this node to serve */
     bool is_watching;        /* signals */
     bool is_running;         /* the loop, until something is to change */
@@ -124,6 +128,12 @@ static void keep_ports(struct config *config, const struct server *server) {
     memcpy(config->listeners, server->listeners, sizeof config->listeners);
 }
 
+/* What other nodes have brought ends before what it was brought to. */
+static void rest(struct process *process) {
+    if (process->door != NULL)
+        relay_door_rest(process->door);
+}
+
 /* Until it shall end, or is not to serve any more. What goes wrong is in `error`. */
 static void serve(struct process *process, struct catalogue *catalogue) {
     struct config *config = process->config;
@@ -135,7 +145,10 @@ static void serve(struct process *process, struct catalogue *catalogue) {
         server_start_node(&process->loop, config, catalogue, process->cluster, process->error, sizeof process->error);
     if (server == NULL)
         return;
+    if (process->door != NULL && !relay_door_serve(process->door, server, config->dtls.node))
+        log_write(LOG_WARN, "cluster", "out of memory: other nodes can pass nothing on to this one");
     if (!config->http_off && (web = web_start(server, process->error, sizeof process->error)) == NULL) {
+        rest(process);
         server_stop(server);
         return;
     }
@@ -149,6 +162,7 @@ static void serve(struct process *process, struct catalogue *catalogue) {
         print_listeners(server, web);
         run_until_change(process, process->cluster != NULL);
     }
+    rest(process);
     if (web != NULL)
         web_stop(web);
     process->is_committed = server_stop(server);
@@ -163,14 +177,40 @@ static void serve_with_objects(struct process *process) {
 
 /* ---- a node of a cluster ---- */
 
-static void print_standby(const struct process *process, const struct standby *standby) {
+static void print_standby(const struct process *process, const struct standby *standby, const struct relay *relay) {
     char uri[128];
+    for (size_t i = 0; relay != NULL && i < process->config->listener_count; i++)
+        printf("standing by %s\n", process->config->listeners[i].uri);
     for (size_t i = 0; !process->config->http_off && i < process->config->http_count; i++) {
         standby_put_listener(standby, i, uri);
         printf("standing by %s\n", uri);
     }
     printf("standing by\n");
     fflush(stdout);
+}
+
+/* Its port stays the same as long as the process lives. Where it listens at every address, others find it by the host's
+ * name. */
+static bool open_door(struct process *process) {
+    struct config *config = process->config;
+    struct address *address = &config->node_listen;
+    if (address->family == ADDRESS_NONE) {
+        *address = config->listeners[0].address;
+        address->port = 0;
+    }
+    process->door = relay_door_open(&process->loop, address, process->error, sizeof process->error);
+    if (process->door != NULL)
+        standby_put_authority(address, process->relay);
+    return process->door != NULL;
+}
+
+/* A node that can't relay stands by all the same. */
+static struct relay *begin_to_relay(struct process *process) {
+    char error[512];
+    struct relay *relay = relay_start(&process->loop, process->config, process->cluster, error, sizeof error);
+    if (relay == NULL)
+        log_write(LOG_WARN, "cluster", "this node passes nothing on while it stands by: %s", error);
+    return relay;
 }
 
 /* Until it is this node's turn. The first time it joins, and says at which number it is. */
@@ -180,6 +220,10 @@ static void stand_by(struct process *process) {
     if (standby == NULL)
         return;
     standby_put_uri(standby, process->api);
+    if (process->door == NULL && !open_door(process)) {
+        standby_stop(standby);
+        return;
+    }
     if (process->cluster == NULL && key_file_fits_cluster(process->config->database, process->config->key_file,
                                                           process->error, sizeof process->error)) {
         const struct cluster_options options = {.uri = process->config->database,
@@ -187,6 +231,7 @@ static void stand_by(struct process *process) {
                                                                                       : CLUSTER_ANY_NUMBER,
                                                 .api = process->api,
                                                 .version = BERTH_VERSION,
+                                                .relay = process->relay,
                                                 .turn = on_turn,
                                                 .arg = process};
         process->cluster = cluster_join(&process->loop, &options, process->error, sizeof process->error);
@@ -194,9 +239,12 @@ static void stand_by(struct process *process) {
         cluster_stand_by(process->cluster);
     }
     if (process->cluster != NULL) {
-        standby_know(standby, process->cluster);
-        print_standby(process, standby);
+        struct relay *relay = begin_to_relay(process);
+        standby_know(standby, process->cluster, relay);
+        print_standby(process, standby, relay);
         run_until_change(process, false);
+        if (relay != NULL)
+            relay_stop(relay);
     }
     standby_stop(standby);
 }
@@ -210,6 +258,8 @@ static void be_a_node(struct process *process) {
         else
             serve_with_objects(process);
     }
+    if (process->door != NULL)
+        relay_door_close(process->door);
     if (process->cluster != NULL)
         cluster_leave(process->cluster, process->is_committed && process->error[0] == '\0');
 }

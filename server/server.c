@@ -311,24 +311,26 @@ static bool listen_on(struct server *server, struct listener *listener, char *er
     return result == 0;
 }
 
+void server_show_port(struct listener *listener) {
+    uint8_t text[ADDRESS_TEXT_MAX];
+    struct buffer address = buffer_over(text, sizeof text);
+    address_put(&address, &listener->address);
+    const char *authority = strstr(listener->uri, "://") + strlen("://");
+    const char *rest = strpbrk(authority, "/?");
+    char scheme[16], tail[64];
+    snprintf(scheme, sizeof scheme, "%.*s", (int)(authority - listener->uri), listener->uri);
+    snprintf(tail, sizeof tail, "%s", rest == NULL ? "" : rest);
+    snprintf(listener->uri, sizeof listener->uri, "%s%.*s%s", scheme, (int)address.len, (const char *)text, tail);
+}
+
 static bool start_listening(struct server *server, char *error, size_t error_size) {
     for (size_t i = 0; i < server->config->listener_count; i++) {
         struct listener *listener = &server->listeners[i];
         uint16_t asked = listener->address.port;
         if (!listen_on(server, listener, error, error_size))
             return false;
-        if (asked == 0) { /* the URI shows the port that was given */
-            uint8_t text[ADDRESS_TEXT_MAX];
-            struct buffer address = buffer_over(text, sizeof text);
-            address_put(&address, &listener->address);
-            const char *authority = strstr(listener->uri, "://") + strlen("://");
-            const char *rest = strpbrk(authority, "/?");
-            char scheme[16], tail[64];
-            snprintf(scheme, sizeof scheme, "%.*s", (int)(authority - listener->uri), listener->uri);
-            snprintf(tail, sizeof tail, "%s", rest == NULL ? "" : rest);
-            snprintf(listener->uri, sizeof listener->uri, "%s%.*s%s", scheme, (int)address.len, (const char *)text,
-                     tail);
-        }
+        if (asked == 0)
+            server_show_port(listener);
     }
     int result = udp_start_workers(server->udp);
     if (result < 0)

@@ -58,6 +58,7 @@ struct server {
     struct event_log *events;
     struct store *store;
     struct cluster *cluster;     /* NULL: it is no node of one */
+    struct relay_door *relay_door; /* where other nodes bring what came to them; NULL: nowhere */
     struct observing *observing; /* server/observation.h */
     struct seal *seal;           /* what is secret in the store */
     struct credentials *credentials;
@@ -106,6 +107,9 @@ struct server *server_start_node(uv_loop_t *loop, const struct config *config, s
 /* Stop listening, commit everything, free everything. Run the loop once more afterwards for close callbacks. False: the
  * last of it could not be committed. */
 bool server_stop(struct server *server);
+
+/* Have the URI of a listener show the port that the system has given. */
+void server_show_port(struct listener *listener);
 
 /* ---- for what brings messages ---- */
 

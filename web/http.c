@@ -381,7 +381,7 @@ static const llhttp_settings_t parser_settings = {
 
 static void hand_over(struct http_connection *c) {
     c->state = HTTP_ANSWERING;
-    c->keep_alive = llhttp_should_keep_alive(&c->parser) != 0;
+    c->keep_alive = llhttp_should_keep_alive(&c->parser) != 0 && !c->http->options.once;
     c->request.body = pile_slice(&c->body);
     llhttp_resume(&c->parser);
     c->http->options.handle(c->http->options.arg, &c->request);
@@ -724,7 +724,10 @@ struct http *http_listen(uv_loop_t *loop, const struct http_options *options, ch
         return NULL;
     }
     http->options = *options;
-    http->port = tcp_listen(loop, &options->address, &tcp_callbacks, http, error, error_size);
+    if (options->address.family != ADDRESS_NONE)
+        http->port = tcp_listen(loop, &options->address, &tcp_callbacks, http, error, error_size);
+    else if ((http->port = tcp_port_new(loop, &tcp_callbacks, http)) == NULL)
+        snprintf(error, error_size, "out of memory");
     if (http->port == NULL) {
         free(http);
         return NULL;
@@ -733,6 +736,10 @@ struct http *http_listen(uv_loop_t *loop, const struct http_options *options, ch
     http->idle.data = http;
     http->handles = 2;
     return http;
+}
+
+void http_adopt(struct http *http, int fd, const struct address *peer, struct slice ahead) {
+    tcp_adopt(http->port, fd, peer, &(struct address){0}, ahead);
 }
 
 struct address http_address(const struct http *http) {

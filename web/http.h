@@ -57,7 +57,8 @@ struct http_internal {
 
 /* `handle` and `refused` answer a request. A refused one is malformed or over a limit: only its connection is known. */
 struct http_options {
-    struct address address;
+    struct address address; /* ADDRESS_NONE: nowhere, for http_adopt alone */
+    bool once;              /* connections end with their first answer */
     uint32_t max_connections;
     uint32_t idle_s;
     size_t max_body;
@@ -74,6 +75,9 @@ struct http_options {
 
 /* NULL with one line in `error`. */
 struct http *http_listen(uv_loop_t *loop, const struct http_options *options, char *error, size_t error_size);
+
+/* A connection that another one has accepted; `ahead` is what was read from it. The descriptor is taken. */
+void http_adopt(struct http *http, int fd, const struct address *peer, struct slice ahead);
 
 /* Where it listens, with the real port. */
 struct address http_address(const struct http *http);

@@ -8,6 +8,7 @@
 #include "server/dtls_sessions.h"
 #include "server/observation.h"
 #include "server/queue.h"
+#include "server/relay_door.h"
 #include "server/trace.h"
 #include "web/probes.h"
 #include "web/web.h"
@@ -111,6 +112,24 @@ static void put_workers(struct buffer *out, const struct server *server) {
     put_seconds(out, "berth_loop_cpu_seconds_total", "counter", "CPU time of the thread that does all the rest.",
                 (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                     (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+}
+
+/* What other nodes of a cluster bring. */
+static void put_relayed(struct buffer *out, const struct server *server) {
+    if (server->relay_door == NULL)
+        return;
+    struct relay_door_counters relayed = relay_door_counters(server->relay_door);
+    put_number(out, "berth_relay_nodes", "gauge", "Nodes that pass on what comes to them.", relayed.channels);
+    put_number(out, "berth_relay_connections_total", "counter", "Connections that came by way of other nodes.",
+               relayed.connections);
+    put_number(out, "berth_relay_datagrams_received_total", "counter", "Datagrams that came by way of other nodes.",
+               relayed.datagrams_in);
+    put_number(out, "berth_relay_datagrams_sent_total", "counter", "Datagrams that left by way of other nodes.",
+               relayed.datagrams_out);
+    put_number(out, "berth_relay_dropped_total", "counter", "Datagrams that another node did not take in time.",
+               relayed.dropped);
+    put_number(out, "berth_relay_refused_total", "counter", "Connections to --node-listen that proved no key.",
+               relayed.refused);
 }
 
 static void put_tls(struct buffer *out, const struct server *server) {
@@ -241,6 +260,7 @@ void metrics_get(const struct call *call) {
     put_coap(&out, server);
     put_workers(&out, server);
     put_dtls(&out, server);
+    put_relayed(&out, server);
     put_tls(&out, server);
     put_events(&out, server);
     put_trace(&out, server);

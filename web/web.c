@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "server/dtls_service.h"
 #include "server/own_pki.h"
+#include "server/relay_door.h"
 #include "web/api.h"
 #include "web/authorization.h"
 #include "web/document.h"
@@ -238,6 +239,11 @@ static bool listen_at(struct web *web, size_t number, char *error, size_t error_
     return true;
 }
 
+static void adopt(void *arg, uint32_t number, int fd, const struct address *peer) {
+    struct web *web = arg;
+    http_adopt(web->listeners[number].http, fd, peer, SLICE_NONE);
+}
+
 static void close_listeners(struct web *web) {
     for (size_t i = 0; i < CONFIG_HTTP_MAX && web->listeners[i].http != NULL; i++)
         http_close(web->listeners[i].http);
@@ -289,6 +295,8 @@ struct web *web_start(struct server *server, char *error, size_t error_size) {
         return NULL;
     }
     queue_set_runner(server, replay_run, web);
+    if (server->relay_door != NULL)
+        relay_door_serve_http(server->relay_door, adopt, web);
     return web;
 }
 

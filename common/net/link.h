@@ -78,7 +78,7 @@ struct link {
     struct link *carried; /* the first of those peers that this link carries; common/coap owns the list */
     struct link *next_carried;
     struct address peer;
-    struct address local; /* where its messages came to, so that answers leave from there (port unused) */
+    struct address local; /* where its messages came to, so that answers leave from there; the port: by which way (udp.h) */
     uint32_t refs;
     uint32_t owner;    /* for whoever uses the link: the directory slot + 1 of the registration last seen on it, or 0 */
     uint32_t admitted; /* likewise: the generation of credentials with which it may speak for `owner`, or 0 */

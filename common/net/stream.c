@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/base/memory_limit.h"
 #include "common/net/framing.h"
@@ -687,14 +688,13 @@ static struct tcp_connection *on_open(void *arg) {
 }
 
 static void read_addresses(struct connection *connection) {
-    struct sockaddr_storage name;
-    int len = sizeof name;
     struct link *link = &connection->link->link;
-    if (uv_tcp_getpeername(&connection->tcp.handle, (struct sockaddr *)&name, &len) == 0)
-        address_from_sockaddr(&link->peer, (struct sockaddr *)&name);
-    len = sizeof name;
-    if (uv_tcp_getsockname(&connection->tcp.handle, (struct sockaddr *)&name, &len) == 0)
-        address_from_sockaddr(&link->local, (struct sockaddr *)&name);
+    struct address peer, local;
+    tcp_read_addresses(&connection->tcp, &peer, &local);
+    if (peer.family != ADDRESS_NONE)
+        link->peer = peer;
+    if (local.family != ADDRESS_NONE)
+        link->local = local;
 }
 
 static void on_opened(struct tcp_connection *tcp) {
@@ -790,6 +790,16 @@ bool stream_listen(struct streams *streams, struct listener *listener, char *err
     streams->open_ports++;
     listener->address = tcp_port_address(port->tcp);
     return true;
+}
+
+bool stream_adopt(struct streams *streams, struct listener *listener, int fd, const struct address *peer,
+                  const struct address *local) {
+    for (struct port *port = streams->ports; port != NULL; port = port->next) {
+        if (port->listener == listener && !streams->closing)
+            return tcp_adopt(port->tcp, fd, peer, local, SLICE_NONE);
+    }
+    close(fd);
+    return false;
 }
 
 struct link *stream_connect(struct streams *streams, struct listener *listener, const struct address *peer,

@@ -57,6 +57,11 @@ void streams_serve_tls(struct streams *streams, struct tls *tls);
  * line in `error`. */
 bool stream_listen(struct streams *streams, struct listener *listener, char *error, size_t error_size);
 
+/* A connection that another one has accepted for `listener`: as if it had come there from `peer`. The descriptor is taken.
+ * False: it was closed. */
+bool stream_adopt(struct streams *streams, struct listener *listener, int fd, const struct address *peer,
+                  const struct address *local);
+
 /* Connect to `peer`; `listener` is what the link shows. What is sent before it is connected goes out then; `closed` is
  * called when it can't be. The caller gets a reference. NULL when out of memory. */
 struct link *stream_connect(struct streams *streams, struct listener *listener, const struct address *peer,

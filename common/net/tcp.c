@@ -1,9 +1,11 @@
 #include "common/net/tcp.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
     BACKLOG = 1024,
@@ -25,7 +27,8 @@ struct tcp_port {
     bool closing, has_listener;
     bool must_turn_away; /* a connection waits until `spare` has closed */
     bool spare_is_used;
-    uv_tcp_t spare; /* takes a connection when there is no memory for another handle */
+    const struct address *adopted; /* peer and local address, while a connection is taken over */
+    uv_tcp_t spare;                /* takes a connection when there is no memory for another handle */
     char read_buffer[READ_BYTES];
 };
 
@@ -97,6 +100,8 @@ static void peer_ended(struct tcp_connection *connection) {
     if (!connection->finishing)
         connection->port->handlers->ended(connection);
     else if (connection->shut_down)
+        tcp_close(connection);
+    if (connection->output_ended && connection->shut_down)
         tcp_close(connection);
 }
 
@@ -201,6 +206,17 @@ static void shut_down(uv_shutdown_t *request, int status) {
         tcp_close(connection);
 }
 
+void tcp_end_output(struct tcp_connection *connection) {
+    if (connection->closing || connection->finishing || connection->output_ended)
+        return;
+    uv_shutdown_t *request = malloc(sizeof *request);
+    connection->output_ended = true;
+    if (request == NULL || uv_shutdown(request, stream_of(connection), shut_down) != 0) {
+        free(request);
+        tcp_close(connection);
+    }
+}
+
 void tcp_finish(struct tcp_connection *connection) {
     if (connection->closing || connection->finishing)
         return;
@@ -226,7 +242,7 @@ static void sweep_connection(struct tcp_connection *connection, uint64_t now_ms)
     const struct tcp_handlers *handlers = connection->port->handlers;
     if (queued > 0 && still_ms > STALL_MS)
         close_with(connection, UV_ETIMEDOUT);
-    else if (connection->shut_down && still_ms > LINGER_MS)
+    else if (connection->finishing && connection->shut_down && still_ms > LINGER_MS)
         tcp_close(connection);
     else if (handlers->swept != NULL && !connection->finishing)
         handlers->swept(connection, now_ms);
@@ -330,6 +346,62 @@ static void accept_connection(uv_stream_t *listener, int status) {
     set_patience(connection);
     tcp_set_reading(connection, true);
     port->handlers->opened(connection);
+}
+
+/* The socket is ours from now on, whatever becomes of it. */
+static bool open_adopted(struct tcp_port *port, struct tcp_connection *connection, int fd) {
+    add_connection(port, connection);
+    int error = uv_tcp_open(&connection->handle, fd);
+    if (error == 0)
+        return true;
+    close(fd);
+    close_with(connection, error);
+    return false;
+}
+
+bool tcp_adopt(struct tcp_port *port, int fd, const struct address *peer, const struct address *local,
+               struct slice ahead) {
+    const struct address adopted[] = {*peer, *local};
+    struct tcp_connection *connection = port->closing ? NULL : port->handlers->open(port->arg);
+    if (connection == NULL) {
+        close(fd);
+        return false;
+    }
+    if (!open_adopted(port, connection, fd))
+        return false;
+    set_patience(connection);
+    tcp_set_reading(connection, true);
+    port->adopted = adopted;
+    port->handlers->opened(connection);
+    port->adopted = NULL;
+    if (ahead.len > 0 && !connection->closing)
+        port->handlers->received(connection, ahead);
+    return true;
+}
+
+int tcp_hand_over(struct tcp_connection *connection) {
+    int fd, copy = -1;
+    tcp_set_reading(connection, false);
+    if (!connection->closing && uv_fileno((uv_handle_t *)&connection->handle, &fd) == 0)
+        copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    tcp_close(connection);
+    return copy;
+}
+
+void tcp_read_addresses(const struct tcp_connection *connection, struct address *peer, struct address *local) {
+    struct sockaddr_storage name;
+    int len = sizeof name;
+    if (connection->port->adopted != NULL) {
+        *peer = connection->port->adopted[0];
+        *local = connection->port->adopted[1];
+        return;
+    }
+    *peer = *local = (struct address){0};
+    if (uv_tcp_getpeername(&connection->handle, (struct sockaddr *)&name, &len) == 0)
+        address_from_sockaddr(peer, (struct sockaddr *)&name);
+    len = sizeof name;
+    if (uv_tcp_getsockname(&connection->handle, (struct sockaddr *)&name, &len) == 0)
+        address_from_sockaddr(local, (struct sockaddr *)&name);
 }
 
 static void connected(uv_connect_t *request, int status) {
@@ -437,6 +509,10 @@ struct tcp_port *tcp_listen(uv_loop_t *loop, const struct address *address, cons
 
 struct address tcp_port_address(const struct tcp_port *port) {
     return port->address;
+}
+
+void tcp_port_unref(struct tcp_port *port) {
+    uv_unref((uv_handle_t *)&port->listener);
 }
 
 struct tcp_connection *tcp_port_connections(const struct tcp_port *port) {

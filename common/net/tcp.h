@@ -21,6 +21,7 @@ struct tcp_connection {
     size_t seen_queued;                  /* how much was queued then */
     int error;                           /* why it was closed: a negative error of uv, or 0 when it came to its end */
     bool connecting, reading, peer_ended, finishing, shut_down, closing;
+    bool output_ended; /* tcp_end_output */
 };
 
 /* When a peer that has silently gone is noticed; 0: left to the system. */
@@ -57,8 +58,22 @@ struct tcp_port *tcp_port_new(uv_loop_t *loop, const struct tcp_handlers *handle
  * was no memory for the connection. */
 int tcp_connect(struct tcp_port *port, const struct address *peer);
 
+/* Take over a connection that another one has accepted: `peer` and `local` are whose it is, `ahead` what was read from it.
+ * `opened` and `received` are called before this returns. False: it was closed. */
+bool tcp_adopt(struct tcp_port *port, int fd, const struct address *peer, const struct address *local,
+               struct slice ahead);
+
+/* The connection's descriptor for tcp_adopt, the caller's from now on; the connection closes. -1: it can't be had. */
+int tcp_hand_over(struct tcp_connection *connection);
+
+/* Whose it is and where it came to. Zero where that is not known. */
+void tcp_read_addresses(const struct tcp_connection *connection, struct address *peer, struct address *local);
+
 /* Where it listens, with the real port. */
 struct address tcp_port_address(const struct tcp_port *port);
+
+/* Listening alone does not keep the loop running. */
+void tcp_port_unref(struct tcp_port *port);
 
 /* Its connections, linked by `next`; those that are closing are not among them. */
 struct tcp_connection *tcp_port_connections(const struct tcp_port *port);
@@ -78,6 +93,9 @@ void tcp_set_reading(struct tcp_connection *connection, bool reading);
 /* Send what is queued, then the end of the stream, and close when the peer has closed as well, or a moment later: if we
  * closed while bytes of its still came, it would get a reset and lose our last words. */
 void tcp_finish(struct tcp_connection *connection);
+
+/* Send what is queued, then the end of the stream; what comes is heard on. It closes when the peer has ended as well. */
+void tcp_end_output(struct tcp_connection *connection);
 
 /* Close now; `closed` follows from the loop. */
 void tcp_close(struct tcp_connection *connection);

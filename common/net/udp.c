@@ -43,6 +43,9 @@ struct udp {
     void *arg;
     udp_datagram_fn *handler; /* of listeners that are not LINK_UDP */
     void *handler_arg;
+    uint16_t own_way; /* the port of local addresses of our own sockets */
+    udp_way_fn *send_by_way;
+    void *ways_arg;
     struct socket *sockets;
     struct workers *workers; /* NULL: there are none */
     uv_prepare_t prepare;
@@ -153,8 +156,19 @@ static int enqueue(struct socket *socket, const struct address *peer, const stru
     return 0;
 }
 
+/* From here, or by the way that `local` says. */
+static int send_back(struct socket *socket, const struct address *peer, const struct address *local,
+                     struct slice datagram) {
+    struct udp *udp = socket->udp;
+    if (local == NULL || local->port == udp->own_way)
+        return enqueue(socket, peer, local, datagram);
+    if (udp->send_by_way != NULL && udp->send_by_way(udp->ways_arg, socket->listener, peer, local, datagram))
+        return 0;
+    return enqueue(socket, peer, NULL, datagram); /* the address is another machine's */
+}
+
 static int udp_link_send(struct link *link, struct slice message) {
-    int result = enqueue(((struct udp_link *)(void *)link)->socket, &link->peer, &link->local, message);
+    int result = send_back(((struct udp_link *)(void *)link)->socket, &link->peer, &link->local, message);
     if (result == 0)
         link_tell_watcher(link, true, message, message.len);
     return result;
@@ -176,7 +190,7 @@ static struct socket *socket_of(const struct udp *udp, const struct listener *li
 int udp_send(struct udp *udp, struct listener *listener, const struct address *peer, const struct address *local,
              struct slice datagram) {
     struct socket *socket = socket_of(udp, listener, peer);
-    return socket == NULL ? -EDESTADDRREQ : enqueue(socket, peer, local, datagram);
+    return socket == NULL ? -EDESTADDRREQ : send_back(socket, peer, local, datagram);
 }
 
 void udp_flush(struct udp *udp) {
@@ -213,6 +227,26 @@ static void deliver(struct socket *socket, const struct address *peer, const str
     link_unref(link);
 }
 
+/* To one of our own sockets. */
+static void arrive(struct socket *socket, const struct address *peer, struct address *local, uint8_t *bytes,
+                   size_t len) {
+    local->port = socket->udp->own_way;
+    deliver(socket, peer, local, bytes, len);
+}
+
+void udp_set_ways(struct udp *udp, uint16_t own, udp_way_fn *send, void *arg) {
+    udp->own_way = own;
+    udp->send_by_way = send;
+    udp->ways_arg = arg;
+}
+
+void udp_deliver(struct udp *udp, struct listener *listener, const struct address *peer, const struct address *local,
+                 uint8_t *datagram, size_t len) {
+    struct socket *socket = socket_of(udp, listener, peer);
+    if (socket != NULL && !udp->closing)
+        deliver(socket, peer, local, datagram, len);
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events) {
     struct socket *socket = poll->data;
     struct udp *udp = socket->udp;
@@ -226,7 +260,7 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
             uint8_t *bytes;
             size_t len;
             if (udp_in_at(udp->in, i, &peer, &local, &bytes, &len))
-                deliver(socket, &peer, &local, bytes, len);
+                arrive(socket, &peer, &local, bytes, len);
         }
         if (n < UDP_BATCH || udp->closing)
             break;
@@ -241,8 +275,8 @@ static bool take_batch(struct udp *udp, size_t number) {
     struct udp_arrival arrival;
     size_t n = 0;
     for (; n < UDP_BATCH && !udp->closing && udp_worker_take(worker, &arrival); n++)
-        deliver(udp->workers->sockets[number][arrival.socket], &arrival.peer, &arrival.local, arrival.bytes,
-                arrival.len);
+        arrive(udp->workers->sockets[number][arrival.socket], &arrival.peer, &arrival.local, arrival.bytes,
+               arrival.len);
     if (udp->closing || n == 0)
         return false;
     udp_worker_release(worker);

@@ -53,6 +53,21 @@ int udp_listen(struct udp *udp, struct listener *listener);
 struct link *udp_link(struct udp *udp, struct listener *listener, const struct address *peer,
                       const struct address *local);
 
+/* ---- datagrams that come and go by way of other nodes (server/relay_door.h) ----
+ *
+ * The port of a local address, which is of no other use, says which way: 0 before udp_set_ways, `own` for what has come to
+ * our own sockets. Anything else is offered to `send`; when that returns false, and nobody is there to take it, it leaves
+ * from here, whatever address that is. */
+typedef bool udp_way_fn(void *arg, struct listener *listener, const struct address *peer, const struct address *local,
+                        struct slice datagram);
+
+/* `send` NULL: there are no other ways any more. */
+void udp_set_ways(struct udp *udp, uint16_t own, udp_way_fn *send, void *arg);
+
+/* A datagram has come to `listener` by another way, as `local` says. Its bytes may be changed. */
+void udp_deliver(struct udp *udp, struct listener *listener, const struct address *peer, const struct address *local,
+                 uint8_t *datagram, size_t len);
+
 /* Another port from now on, drawn by the system, as when a NAT forgets: `listener`, which must have one socket (no
  * workers), and its links stay. What has come to the old port and was not read is lost. 0, or a negative errno and nothing has changed. */
 int udp_rebind(struct udp *udp, struct listener *listener);

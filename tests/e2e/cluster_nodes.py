@@ -40,6 +40,8 @@ class Node(Berth):
     def await_standing_by(self, timeout: float = PATIENCE) -> None:
         lines = self._next_lines("standing by", timeout)
         self._keep_http(line.removeprefix("standing by ") for line in lines if line.startswith("standing by http"))
+        knocks = [line.removeprefix("standing by ") for line in lines if line.startswith("standing by coap")]
+        self.listen = self.listeners = tuple(knocks) or self.listen  # where it takes devices for the one that serves
 
     def await_turn(self, timeout: float = PATIENCE) -> Node:
         lines = self._next_lines("ready", timeout)
@@ -237,7 +239,7 @@ def next_to_serve(nodes: list[Node]) -> Node:
     while time.monotonic() < deadline:
         for node in nodes:
             try:
-                if node.http("GET", "/readyz").status == 200:
+                if any(item["self"] and item["state"] == "serves" for item in node.get("/v1/nodes")["items"]):
                     return node.await_turn()
             except OSError:  # it is about to
                 pass

@@ -37,6 +37,8 @@ WRONG_VALUES = [
     ("listen", "udp://127.0.0.1:5683"),
     ("listen", "coap+udp://127.0.0.1:5683"),
     ("listen", "127.0.0.1:5683"),
+    ("node-listen", "10.0.0.1"),
+    ("node-listen", "berth:5690"),
     ("listen", "coap://127.0.0.1:65536"),
     ("listen", "coap://127.0.0.1:x"),
     ("listen", "coap://no.such.host.invalid:5683"),

@@ -36,6 +36,15 @@ CONSTANTS = {
         ("5 s", "db/cluster.h", "CLUSTER_LEASE_MS"),
         ("6 s", "db/cluster.h", "CLUSTER_DEAD_MS"),
     ],
+    "what a node passes on": [
+        ("64 KiB", "server/relay.h", "RELAY_PASS_MAX"),
+        ("4 MiB", "server/relay_door.h", "RELAY_QUEUED_MAX"),
+        ("65,471", "common/net/relay.h", "RELAY_DATAGRAM_MAX"),
+    ],
+    "`--node-listen`": [
+        ("256", "server/relay_door.h", "RELAY_DOOR_STRANGERS_MAX"),
+        ("5 s", "server/relay_door.h", "RELAY_HELLO_MS"),
+    ],
     "timers, a registration that expires": [("256", "common/net/ticker.h", "TICKER_FIRES")],
     "deletions of what has expired": [("1,024", "server/persist.c", "DELETIONS_UNDER_WAY_MAX")],
     "datagram": [("1,152", "common/coap/message.h", "COAP_MESSAGE_MAX")],
