@@ -1,5 +1,5 @@
 """Runs the programs of tests/bench one after the other, several times over, and tells the medians: as a table, as
-build/bench/results.json, and (--document) as the tables and plots of docs/performance.md.
+build/bench/results.json, and (--document) as the tables and plots of docs/performance.md and docs/scaling.md.
 
 Every program prints JSON objects, a line each. What is compared (server and echo, DTLS and plain) is measured by turns
 within one program; whole rounds of all programs follow each other, so that what else the machine does meets all of them.
@@ -22,10 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests/bench"
 BUILD = Path(os.environ.get("BERTH_BUILD", ROOT / "build/release"))
 RESULTS = ROOT / "build/bench/results.json"
-DOCUMENT = ROOT / "docs/performance.md"
+DOCUMENTS = [ROOT / "docs/performance.md", ROOT / "docs/scaling.md"]
 PLOTS = ROOT / "docs/performance"
 
-# Whole and quick arguments of those that have some; NOT_HERE is run by itself, since it proves and does not measure.
+# Whole and quick arguments of those that have some; NOT_HERE is run by itself, since it proves or reckons and does not measure.
 ARGUMENTS = {
     "registrations": (["1000", "10000", "100000"], ["1000", "5000"]),
     "dtls_updates": (["100000"], ["3000"]),
@@ -45,13 +45,14 @@ ARGUMENTS = {
     "memory": (["100000"], ["20000"]),
     "swarm.py": (["10000"], ["1000"]),
     "workers.py": (["10000"], ["2000"]),
+    "nodes.py": (["20000", "5"], ["3000", "1"]),
     "peers.py": (["20000"], ["2000"]),
 }
-NOT_HERE = {"dtls_crash"}
+NOT_HERE = {"dtls_crash", "takeover"}
 
 # What an object is about, and not what was measured.
 ABOUT = {"bench", "devices", "suite", "aead", "format", "transport", "updates_over", "idle_connections", "storm_of", "waiting",
-         "sessions", "server", "reads", "values", "bytes", "listening", "workers", "request"}  # fmt: skip
+         "sessions", "server", "reads", "values", "bytes", "listening", "workers", "request", "database", "nodes", "through"}  # fmt: skip
 
 
 def programs() -> list[Path]:
@@ -167,8 +168,8 @@ def document() -> int:
             text = "\n".join(tables(results.get(name, [])))[1:] or "(not measured)"
         return f"<!-- bench: {name} -->\n{text}\n<!-- end -->"
 
-    text = DOCUMENT.read_text()
-    DOCUMENT.write_text(re.sub(r"<!-- bench: (\S+) -->\n.*?<!-- end -->", put, text, flags=re.DOTALL))
+    for path in DOCUMENTS:
+        path.write_text(re.sub(r"<!-- bench: (\S+) -->\n.*?<!-- end -->", put, path.read_text(), flags=re.DOTALL))
     from plots import draw  # needs matplotlib
 
     PLOTS.mkdir(exist_ok=True)
@@ -181,7 +182,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small loads, once")
     parser.add_argument("--rounds", type=int, help="[3, or 1]")
     parser.add_argument("--only", action="append", default=[], help="this program alone, beside what was measured before")
-    parser.add_argument("--document", action="store_true", help="into docs/performance.md")
+    parser.add_argument("--document", action="store_true", help="into docs/performance.md and docs/scaling.md")
     options = parser.parse_args()
     if options.document:
         return document()
