@@ -169,7 +169,11 @@ static void load(void *arg, const struct store_firmware_image *row) {
     struct firmware_image *image = calloc(1, sizeof *image);
     char text[DIGEST_TEXT_LEN + 1];
     struct stat status;
-    if (image == NULL || row->name.len > FIRMWARE_NAME_MAX || row->url.len > FIRMWARE_URL_MAX) {
+    bool is_sound = row->name.len >= 1 && row->name.len <= FIRMWARE_NAME_MAX && row->url.len <= FIRMWARE_URL_MAX &&
+                    row->digest.len == FIRMWARE_DIGEST_LEN;
+    if (image == NULL || !is_sound) {
+        snprintf(loading->error, loading->error_size,
+                 is_sound ? "out of memory" : "the database is damaged: a firmware image has impossible values");
         loading->failed = true;
         free(image);
         return;

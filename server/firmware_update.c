@@ -134,7 +134,8 @@ static struct update *add(struct server *server, struct slice endpoint) {
     update->server = server;
     update->kind = &firmware_kind;
     update->endpoint_len = endpoint.len;
-    memcpy(update->endpoint, endpoint.data, endpoint.len);
+    if (endpoint.len > 0) /* of a row that somebody else has written */
+        memcpy(update->endpoint, endpoint.data, endpoint.len);
     update->next = *bucket;
     *bucket = update;
     updates->count++;
