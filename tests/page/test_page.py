@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from berth_process import ROOT, Berth, program
-from cluster_nodes import start_node  # noqa: F401
+from cluster_nodes import start_node, start_wire  # noqa: F401
 from crowd import register
 from device_process import DeviceProcess
 

@@ -86,6 +86,11 @@ class Berth(Control):
             for device in devices:
                 device.leap(part)
             self.leap(part)
+            # What they sent lies before the server by now: with the next request, at the latest, it has answered, and
+            # then each device has heard it. Else it would leap on with an Update that seems lost.
+            self.clock()
+            for device in devices:
+                device.settle()
             left -= part
 
     # ---- the end ----
