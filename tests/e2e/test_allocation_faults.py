@@ -32,7 +32,7 @@ def test_no_memory_does_no_harm(name):
     if not path.exists():
         pytest.skip(f"{path} is not built")
     environment = {
-        **os.environ,
+        **{key: value for key, value in os.environ.items() if key != "BERTH_TEST_DATABASE"},
         "ASAN_OPTIONS": f"{WATCH}:detect_stack_use_after_return=1",
         "UBSAN_OPTIONS": "exitcode=99:print_stacktrace=1",
         "BERTH_ALLOCATION_POINTS": POINTS,

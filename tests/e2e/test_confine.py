@@ -82,6 +82,7 @@ def test_a_life_without_the_system_calls_it_has_no_use_for(place, workers):
 
 
 @root_only
+@pytest.mark.not_with_postgresql("the cluster's socket is not that user's")
 def test_a_life_as_a_user(place):
     server = start(place, "--user", f"{NOBODY}:{NOBODY}", "--seccomp", "on")
     shown = status(server)
@@ -92,6 +93,7 @@ def test_a_life_as_a_user(place):
 
 
 @root_only
+@pytest.mark.not_with_postgresql("the cluster's socket is not that user's")
 def test_a_user_binds_ports_that_are_roots(place):
     def in_a_network_of_its_own():
         ctypes.CDLL(None).unshare(0x40000000)  # CLONE_NEWNET: there every port is free

@@ -20,6 +20,8 @@ POINTS = int(os.environ.get("BERTH_MEMORY_POINTS", "12"))
 COUNTDOWN, COUNTED, LIVE, FAILED, RUN = range(5)
 OVERLOADED = {429, 500, 502, 503, 504, 507}  # 429: no room for one more request
 
+pytestmark = pytest.mark.not_with_postgresql("an allocation of libpq that fails costs the connection, and that more than one request")
+
 
 class Allocations:
     """What fail_malloc.c has mapped."""

@@ -130,6 +130,7 @@ def test_the_source_of_a_developers_certificate_has_every_global(pelion, tmp_pat
     subprocess.run(["gcc", "-c", "-std=c99", "-Wall", "-Werror", "security.c"], cwd=tmp_path, check=True)
 
 
+@pytest.mark.not_with_postgresql("looks into the file of SQLite")
 def test_developers_certificates_are_kept_and_listed(start_berth):
     berth = start_berth(listen=COAPS, data="developer")
     pelion = PelionClient(berth.http_port)

@@ -124,6 +124,7 @@ def test_nothing_that_is_said_has_a_key(berth):
     assert found(berth, [("log", berth.log_path.read_bytes())]) == []
 
 
+@pytest.mark.not_with_postgresql("looks into the file of SQLite")
 def test_nothing_that_is_kept_has_a_key_in_the_open(berth):
     use_all(berth)
     berth.kill()
