@@ -24,6 +24,8 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from swarm_server import pin
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BERTH_BUILD", ROOT / "build/release"))
 UPDATING = 128
@@ -31,10 +33,6 @@ PATIENCE_S = 60
 
 sys.path.append(str(ROOT / "tests/tools"))
 import postgresql  # noqa: E402
-
-
-def pin(core: int):
-    return lambda: os.sched_setaffinity(0, {core % os.cpu_count()})
 
 
 def cpu_of(pid: int) -> float:

@@ -24,15 +24,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from swarm_server import pin
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BERTH_BUILD", ROOT / "build/release"))
 HERE = Path(__file__).parent
 JARS = ROOT / "build/interop/bench-leshan"
 ROUNDS, UPDATING = 3, 64
-
-
-def pin(core: int):
-    return lambda: os.sched_setaffinity(0, {core % os.cpu_count()})
 
 
 def free_port() -> int:

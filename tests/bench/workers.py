@@ -8,45 +8,14 @@ Starts the berth-server and berth-device of $BERTH_BUILD, and prints one JSON li
 usage: workers.py [devices [workers...]]      default: 2000 1 2 3
 """
 
-import http.client
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-BUILD = Path(os.environ.get("BERTH_BUILD", "build/release"))
-KEY = "000102030405060708090a0b0c0d0e0f"
-
-
-def pin(core):
-    return lambda: os.sched_setaffinity(0, {core % os.cpu_count()})
-
-
-def start_server(scheme, data, workers):
-    server = subprocess.Popen(
-        [BUILD / "berth-server", "--listen", f"{scheme}://127.0.0.1:0", "--http", "http://127.0.0.1:0", "--data", data]
-        + (["--workers", str(workers)] if workers > 1 else []),
-        stdout=subprocess.PIPE, text=True, preexec_fn=pin(0),
-    )  # fmt: skip
-    said = []
-    while "ready" not in (line := server.stdout.readline()):
-        said += re.findall(r"listening (\S+)", line)
-    return server, said[0], said[-1].removeprefix("http://")
-
-
-def provide(web, count):
-    connection = http.client.HTTPConnection(web)
-    for number in range(count):
-        name = f"swarm-{number:06d}"
-        body = {"mode": "psk", "identity": name, "key_hex": KEY}
-        connection.request("PUT", f"/v1/credentials/{name}", json.dumps(body), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == 201, answer.status
+import swarm_server
+from swarm_server import KEY, provide, start_server
 
 
 def cpu_of(server):
@@ -63,19 +32,15 @@ def cpu_of(server):
 def run(server, uri, count, options, *load):
     """The report, and the server's CPU time for it."""
     before = cpu_of(server)
-    load = ("--swarm-stay", "--lifetime", "86400", *load)
-    done = subprocess.run(
-        [BUILD / "berth-device", "--swarm", str(count), "--server", uri, *load, *options],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=pin(1), check=True,
-    )  # fmt: skip
-    return json.loads(done.stdout), {kind: us - before[kind] for kind, us in cpu_of(server).items()}
+    report = swarm_server.run(uri, count, options, *load)
+    return report, {kind: us - before[kind] for kind, us in cpu_of(server).items()}
 
 
 def measure(scheme, options, count, workers, seconds="3s"):
     with tempfile.TemporaryDirectory() as data:
-        server, uri, web = start_server(scheme, data, workers)
+        server, uri, web = start_server(scheme, data, "--workers", str(workers))
         if scheme == "coaps":
-            provide(web, count)
+            provide(web, count, "psk")
         report, register = run(server, uri, count, options, "--swarm-for", "1ms")
         assert report["swarm"]["registered"] == count, report
         begun = {kind: us / count for kind, us in register.items()}
