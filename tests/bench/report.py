@@ -29,7 +29,6 @@ PLOTS = ROOT / "docs/performance"
 ARGUMENTS = {
     "registrations": (["1000", "10000", "100000"], ["1000", "5000"]),
     "dtls_updates": (["100000"], ["3000"]),
-    "memory": ([], ["5000"]),
     "oscore_updates": (["1000", "100000"], ["500", "20000"]),
     "connections": (["1000", "10000", "2000"], ["200", "1000", "200"]),
     "tls": (["50000", "5000", "1000"], ["5000", "200", "50"]),
@@ -44,6 +43,7 @@ ARGUMENTS = {
     "pelion": (["100000", "1000"], ["5000", "50"]),
     "memory": (["100000"], ["20000"]),
     "swarm.py": (["10000"], ["1000"]),
+    "million": (["100000"], ["5000"]),
     "workers.py": (["10000"], ["2000"]),
     "nodes.py": (["20000", "5"], ["3000", "1"]),
     "peers.py": (["20000"], ["2000"]),
@@ -74,8 +74,7 @@ def machine() -> dict:
     }
 
 
-def run(program: Path, quick: bool) -> list[dict] | None:
-    arguments = ARGUMENTS.get(program.name, ([], []))[quick]
+def run(program: Path, arguments: list[str]) -> list[dict] | None:
     done = subprocess.run([program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     if done.returncode != 0:
         print(f"bench: {program.name} has failed:\n{done.stderr[-2000:]}", file=sys.stderr)
@@ -100,7 +99,12 @@ def median_of(lines: list[dict]) -> dict:
     return {**first, **numbers}
 
 
-def measure(rounds: int, quick: bool, only: list[str]) -> int:
+def kept(before: dict, name: str, lines: dict[str, list[dict]]) -> list[dict]:
+    """What was measured before of something else, such as another number of devices."""
+    return [line for line in before.get(name, []) if identity(line) not in lines]
+
+
+def measure(rounds: int, quick: bool, only: list[str], arguments: list[str] | None) -> int:
     lines: dict[str, dict[str, list[dict]]] = {}
     failed = set()
     about = {**machine(), "rounds": rounds, "quick": quick}
@@ -111,12 +115,12 @@ def measure(rounds: int, quick: bool, only: list[str]) -> int:
     for number in range(rounds):
         for program in chosen:
             print(f"--- {program.name}, round {number + 1} of {rounds}", flush=True)
-            found = run(program, quick)
+            found = run(program, ARGUMENTS.get(program.name, ([], []))[quick] if arguments is None else arguments)
             if found is None:
                 failed.add(program.name)
             for line in found or []:
                 lines.setdefault(program.name, {}).setdefault(identity(line), []).append(line)
-            results = before | {name: [median_of(same) for same in of.values()] for name, of in lines.items()}
+            results = before | {name: [*kept(before, name, of), *map(median_of, of.values())] for name, of in lines.items()}
             RESULTS.write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")
     for name in sorted(results):
         print(f"\n{name}\n" + "\n".join(tables(results[name])))
@@ -182,11 +186,13 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small loads, once")
     parser.add_argument("--rounds", type=int, help="[3, or 1]")
     parser.add_argument("--only", action="append", default=[], help="this program alone, beside what was measured before")
+    parser.add_argument("--with", dest="arguments", help="arguments for it, instead of those that it has here")
     parser.add_argument("--document", action="store_true", help="into docs/performance.md and docs/scaling.md")
     options = parser.parse_args()
     if options.document:
         return document()
-    return measure(options.rounds or (1 if options.quick else 3), options.quick, options.only)
+    return measure(options.rounds or (1 if options.quick else 3), options.quick, options.only,
+                   None if options.arguments is None else options.arguments.split())  # fmt: skip
 
 
 if __name__ == "__main__":
