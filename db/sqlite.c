@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "db/schema_steps.h"
+#include "db/sqlite_rows.h"
 
 enum {
     APPLICATION_ID = 0x42727468, /* "Brth" */
@@ -82,8 +83,10 @@ static enum file_kind look_at_file(const char *path, const char *wal_path, char 
     uint8_t header[HEADER_BYTES];
     ssize_t len = fd < 0 ? 0 : pread(fd, header, sizeof header, 0);
     int read_error = errno;
-    if (fd >= 0)
+    if (fd >= 0) {
+        posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED); /* all of it will be read, and not in order */
         close(fd);
+    }
     if (len < 0) {
         snprintf(error, error_size, "%s: %s", path, strerror(read_error));
         return FILE_REFUSED;
@@ -287,28 +290,7 @@ static void bind_all(sqlite3_stmt *statement, const struct value *values, size_t
         bind_value(statement, (int)i + 1, &values[i]);
 }
 
-static struct value value_in(sqlite3_stmt *row, int column) {
-    switch (sqlite3_column_type(row, column)) {
-    case SQLITE_INTEGER:
-        return (struct value){.kind = VALUE_NUMBER, .number = sqlite3_column_int64(row, column)};
-    case SQLITE_NULL:
-        return (struct value){.kind = VALUE_NULL};
-    default: {
-        const void *data = sqlite3_column_blob(row, column);
-        return (struct value){.kind = VALUE_BLOB, .bytes = slice_of(data, (size_t)sqlite3_column_bytes(row, column))};
-    }
-    }
-}
-
 /* ---- reading ---- */
-
-static bool take_row(sqlite3_stmt *row, row_fn *each, void *arg) {
-    struct value values[ROW_VALUES_MAX];
-    int count = sqlite3_column_count(row);
-    for (int i = 0; i < count && i < ROW_VALUES_MAX; i++)
-        values[i] = value_in(row, i);
-    return each(values, arg);
-}
 
 static bool load(struct backend *backend, const struct query *query, row_fn *each, void *arg, char *error,
                  size_t error_size) {
@@ -320,18 +302,16 @@ static bool load(struct backend *backend, const struct query *query, row_fn *eac
         return false;
     }
     bind_all(row, query->values, query->value_count);
-    int result;
-    bool sound = true;
-    while (sound && (result = sqlite3_step(row)) == SQLITE_ROW) {
-        sound = take_row(row, each, arg);
-        if (!sound) {
-            char text[80];
-            snprintf(text, sizeof text, "%s makes no sense", query->what);
-            say_damaged(path, text, error, error_size);
-        }
+    bool sound;
+    int result = sqlite_rows_take_all(row, each, arg, &sound);
+    if (!sound) {
+        char text[80];
+        snprintf(text, sizeof text, "%s makes no sense", query->what);
+        say_damaged(path, text, error, error_size);
     }
     if (sound && result != SQLITE_DONE) {
-        say_damaged(path, sqlite3_errmsg(db->connection), error, error_size);
+        const char *what = result == SQLITE_NOMEM ? sqlite3_errstr(result) : sqlite3_errmsg(db->connection);
+        say_damaged(path, what, error, error_size);
         sound = false;
     }
     sqlite3_finalize(row);
@@ -361,7 +341,7 @@ static bool look_up(struct backend *backend, const struct query *query, row_fn *
     if (db->reader == NULL && !open_reader(db, query))
         return false;
     bind_all(db->wanted, query->values, query->value_count);
-    bool is_there = sqlite3_step(db->wanted) == SQLITE_ROW && take_row(db->wanted, each, arg);
+    bool is_there = sqlite3_step(db->wanted) == SQLITE_ROW && sqlite_rows_take(db->wanted, each, arg);
     sqlite3_reset(db->wanted); /* a read that lasts would keep the log from being moved */
     return is_there;
 }

@@ -1,0 +1,206 @@
+/* Two batches of rows go around: the reading thread fills one while the other is taken. */
+#include "db/sqlite_rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+enum {
+    ALONE_ROWS = 512, /* so many are read before a thread is worth its start */
+    BATCH_ROWS = 256,
+    BATCH_BYTES = 64 * 1024, /* a batch with that much is not added to */
+};
+
+/* The bytes of a value in `values` are at the offset `number` of `bytes`: that moves while it grows. */
+struct batch {
+    struct value *values; /* BATCH_ROWS rows of so many columns as there are */
+    uint8_t *bytes;
+    size_t used, size;
+    size_t rows;
+    int result; /* of the last step: SQLITE_ROW, more rows follow in the other batch */
+    bool is_full;
+};
+
+struct reader {
+    sqlite3_stmt *row;
+    int columns;
+    struct batch batches[2];
+    bool is_over; /* nobody takes any more */
+    uv_mutex_t mutex;
+    uv_cond_t changed;
+    uv_thread_t thread;
+};
+
+static int columns_of(sqlite3_stmt *row) {
+    int count = sqlite3_column_count(row);
+    return count < ROW_VALUES_MAX ? count : ROW_VALUES_MAX;
+}
+
+static struct value value_in(sqlite3_stmt *row, int column) {
+    switch (sqlite3_column_type(row, column)) {
+    case SQLITE_INTEGER:
+        return (struct value){.kind = VALUE_NUMBER, .number = sqlite3_column_int64(row, column)};
+    case SQLITE_NULL:
+        return (struct value){.kind = VALUE_NULL};
+    default: {
+        const void *data = sqlite3_column_blob(row, column);
+        return (struct value){.kind = VALUE_BLOB, .bytes = slice_of(data, (size_t)sqlite3_column_bytes(row, column))};
+    }
+    }
+}
+
+bool sqlite_rows_take(sqlite3_stmt *row, row_fn *each, void *arg) {
+    struct value values[ROW_VALUES_MAX];
+    int count = columns_of(row);
+    for (int i = 0; i < count; i++)
+        values[i] = value_in(row, i);
+    return each(values, arg);
+}
+
+/* ---- the reading thread ---- */
+
+static bool reserve(struct batch *batch, size_t len) {
+    if (batch->size - batch->used >= len)
+        return true;
+    size_t size = batch->used + len > 2 * batch->size ? batch->used + len : 2 * batch->size;
+    uint8_t *bytes = realloc(batch->bytes, size);
+    if (bytes == NULL)
+        return false;
+    batch->bytes = bytes;
+    batch->size = size;
+    return true;
+}
+
+static bool keep_row(struct reader *reader, struct batch *batch) {
+    struct value *values = batch->values + batch->rows * (size_t)reader->columns;
+    for (int i = 0; i < reader->columns; i++) {
+        struct value value = value_in(reader->row, i);
+        if (value.kind == VALUE_BLOB && value.bytes.len > 0) {
+            if (!reserve(batch, value.bytes.len))
+                return false;
+            memcpy(batch->bytes + batch->used, value.bytes.data, value.bytes.len);
+            value.number = (int64_t)batch->used;
+            batch->used += value.bytes.len;
+        }
+        values[i] = value;
+    }
+    batch->rows++;
+    return true;
+}
+
+static void fill(struct reader *reader, struct batch *batch) {
+    batch->rows = batch->used = 0;
+    do {
+        batch->result = sqlite3_step(reader->row);
+        if (batch->result == SQLITE_ROW && !keep_row(reader, batch))
+            batch->result = SQLITE_NOMEM;
+    } while (batch->result == SQLITE_ROW && batch->rows < BATCH_ROWS && batch->used < BATCH_BYTES);
+}
+
+/* False when there is no more to do. */
+static bool wait_for(struct reader *reader, struct batch *batch, bool is_full) {
+    uv_mutex_lock(&reader->mutex);
+    while (batch->is_full != is_full && !reader->is_over)
+        uv_cond_wait(&reader->changed, &reader->mutex);
+    bool goes_on = !reader->is_over;
+    uv_mutex_unlock(&reader->mutex);
+    return goes_on;
+}
+
+static void hand_over(struct reader *reader, struct batch *batch, bool is_full) {
+    uv_mutex_lock(&reader->mutex);
+    batch->is_full = is_full;
+    uv_cond_signal(&reader->changed);
+    uv_mutex_unlock(&reader->mutex);
+}
+
+static void read_ahead(void *arg) {
+    struct reader *reader = arg;
+    int result = SQLITE_ROW;
+    for (int i = 0; result == SQLITE_ROW && wait_for(reader, &reader->batches[i], false); i = 1 - i) {
+        fill(reader, &reader->batches[i]);
+        result = reader->batches[i].result;
+        hand_over(reader, &reader->batches[i], true);
+    }
+}
+
+/* ---- the one that takes ---- */
+
+static bool open_reader(struct reader *reader, sqlite3_stmt *row) {
+    *reader = (struct reader){.row = row, .columns = columns_of(row)};
+    for (int i = 0; i < 2; i++) {
+        struct batch *batch = &reader->batches[i];
+        batch->values = malloc(BATCH_ROWS * (size_t)reader->columns * sizeof *batch->values);
+        batch->bytes = malloc(BATCH_BYTES);
+        batch->size = BATCH_BYTES;
+    }
+    if (reader->batches[0].values == NULL || reader->batches[1].values == NULL || reader->batches[0].bytes == NULL ||
+        reader->batches[1].bytes == NULL || uv_mutex_init(&reader->mutex) != 0)
+        return false;
+    if (uv_cond_init(&reader->changed) == 0) {
+        if (uv_thread_create(&reader->thread, read_ahead, reader) == 0)
+            return true;
+        uv_cond_destroy(&reader->changed);
+    }
+    uv_mutex_destroy(&reader->mutex);
+    return false;
+}
+
+static void free_batches(struct reader *reader) {
+    for (int i = 0; i < 2; i++) {
+        free(reader->batches[i].values);
+        free(reader->batches[i].bytes);
+    }
+}
+
+static void close_reader(struct reader *reader) {
+    uv_mutex_lock(&reader->mutex);
+    reader->is_over = true;
+    uv_cond_signal(&reader->changed);
+    uv_mutex_unlock(&reader->mutex);
+    uv_thread_join(&reader->thread);
+    uv_cond_destroy(&reader->changed);
+    uv_mutex_destroy(&reader->mutex);
+    free_batches(reader);
+}
+
+static bool take_batch(const struct reader *reader, const struct batch *batch, row_fn *each, void *arg) {
+    for (size_t row = 0; row < batch->rows; row++) {
+        struct value *values = batch->values + row * (size_t)reader->columns;
+        for (int i = 0; i < reader->columns; i++) {
+            if (values[i].kind == VALUE_BLOB && values[i].bytes.len > 0)
+                values[i].bytes.data = batch->bytes + values[i].number;
+        }
+        if (!each(values, arg))
+            return false;
+    }
+    return true;
+}
+
+static int take_alone(sqlite3_stmt *row, size_t most, row_fn *each, void *arg, bool *sound) {
+    int result = SQLITE_ROW;
+    for (size_t i = 0; i < most && *sound && (result = sqlite3_step(row)) == SQLITE_ROW; i++)
+        *sound = sqlite_rows_take(row, each, arg);
+    return result;
+}
+
+int sqlite_rows_take_all(sqlite3_stmt *row, row_fn *each, void *arg, bool *sound) {
+    struct reader reader;
+    *sound = true;
+    int result = take_alone(row, ALONE_ROWS, each, arg, sound);
+    if (result != SQLITE_ROW || !*sound)
+        return result;
+    if (!open_reader(&reader, row)) {
+        free_batches(&reader);
+        return take_alone(row, SIZE_MAX, each, arg, sound);
+    }
+    for (int i = 0; result == SQLITE_ROW && *sound; i = 1 - i) {
+        struct batch *batch = &reader.batches[i];
+        wait_for(&reader, batch, true);
+        result = batch->result;
+        *sound = take_batch(&reader, batch, each, arg);
+        hand_over(&reader, batch, false);
+    }
+    close_reader(&reader);
+    return result;
+}
