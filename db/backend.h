@@ -58,6 +58,9 @@ struct backend_ops {
     /* Call after a commit, when nobody waits. */
     void (*tidy)(struct backend *db);
 
+    /* Give caches back, as nothing is expected to be written for a while. NULL: there are none. */
+    void (*settle)(struct backend *db);
+
     void (*close)(struct backend *db);
 };
 

@@ -411,6 +411,10 @@ static void checkpoint(struct backend *backend) {
         db->wal_pages = 0;
 }
 
+static void settle(struct backend *backend) {
+    sqlite3_db_release_memory(((struct sqlite *)backend)->connection);
+}
+
 /* ---- the backend ---- */
 
 static const struct backend_ops operations = {.begin = begin,
@@ -421,6 +425,7 @@ static const struct backend_ops operations = {.begin = begin,
                                               .load = load,
                                               .look_up = look_up,
                                               .tidy = checkpoint,
+                                              .settle = settle,
                                               .close = close_file};
 
 struct backend *sqlite_open(const char *path, enum store_durability durability, bool check, char *error,

@@ -867,6 +867,14 @@ struct store_counters store_counters(const struct store *store) {
     return writer_counters(store->writer);
 }
 
+void store_settle(struct store *store) {
+    writer_settle(store->writer);
+    if (store->db->ops->settle == NULL || uv_mutex_trylock(&store->db_mutex) != 0)
+        return;
+    store->db->ops->settle(store->db);
+    uv_mutex_unlock(&store->db_mutex);
+}
+
 /* ---- opening and closing ---- */
 
 static bool make_directory(const char *path, char *error, size_t error_size) {

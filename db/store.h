@@ -366,6 +366,9 @@ struct store_counters {
 };
 struct store_counters store_counters(const struct store *store);
 
+/* Give memory back that writes have left, when nothing is expected to be written for a while. */
+void store_settle(struct store *store);
+
 /* Commit what is queued, run its completions, mark the end as clean unless the last transaction failed, give the
  * directory free. Not from a completion. The last memory is freed when the loop has run the close callbacks. False: the
  * last transaction failed. */

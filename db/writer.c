@@ -92,12 +92,15 @@ static void note_result(struct writer *writer, const struct batch *batch) {
     memcpy(writer->problem, batch->problem, sizeof writer->problem);
 }
 
+static void free_data(struct batch *batch) {
+    free(batch->data);
+    batch->data = NULL;
+    batch->cap = 0;
+}
+
 static void empty(struct batch *batch) {
-    if (batch->cap > KEEP_BYTES) {
-        free(batch->data);
-        batch->data = NULL;
-        batch->cap = 0;
-    }
+    if (batch->cap > KEEP_BYTES)
+        free_data(batch);
     batch->len = batch->writes = batch->done_count = 0;
 }
 
@@ -223,6 +226,14 @@ uint8_t *writer_put(struct writer *writer, size_t size, store_done_fn *done, voi
     if (done != NULL)
         batch->done[batch->done_count++] = (struct completion){.fn = done, .arg = arg};
     return at;
+}
+
+void writer_settle(struct writer *writer) {
+    for (size_t i = 0; i < 2; i++) {
+        struct batch *batch = &writer->batches[i];
+        if (batch != writer->running && batch->writes == 0)
+            free_data(batch);
+    }
 }
 
 const char *writer_problem(const struct writer *writer) {

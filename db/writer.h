@@ -25,6 +25,9 @@ struct writer *writer_new(uv_loop_t *loop, size_t queue_bytes, writer_run_fn *ru
  * queue takes a record of any size). `done` may be NULL. The place is aligned for uint64_t. */
 uint8_t *writer_put(struct writer *writer, size_t size, store_done_fn *done, void *arg);
 
+/* Free the buffers that nothing waits in; they come again with the next records. */
+void writer_settle(struct writer *writer);
+
 const char *writer_problem(const struct writer *writer);
 
 struct store_counters writer_counters(const struct writer *writer);

@@ -41,6 +41,7 @@ _Static_assert((int)CONFIG_LISTENERS_MAX <= (int)UDP_WORKER_SOCKETS_MAX, "every 
  * once more five minutes after its end, when also its messages are forgotten (RFC 7252 §4.8.2). */
 static void on_settle(struct timer *timer, void *arg) {
     struct server *server = arg;
+    store_settle(server->store);
     malloc_trim(0);
     if (server->settled_ms > server->wheel.now_ms)
         timer_schedule(&server->wheel, timer, server->settled_ms, on_settle);

@@ -821,6 +821,26 @@ static void test_many_writes_are_few_transactions(void **state) {
     assert_int_equal(counters.queued_writes, 0);
 }
 
+static void test_what_writes_have_left_is_given_back_and_writing_goes_on(void **state) {
+    struct fixture *f = *state;
+    open_store(f);
+    sqlite3_int64 before = sqlite3_memory_used();
+    for (uint64_t id = 1; id <= 4000; id++) {
+        put(f, id);
+        if (id % 500 == 0)
+            turn_until_done(f, id);
+    }
+    sqlite3_int64 left = sqlite3_memory_used() - before;
+    store_settle(f->store);
+    assert_true(sqlite3_memory_used() - before < left / 4);
+    put(f, 4001);
+    store_settle(f->store); /* keeps what waits */
+    turn_until_done(f, 4001);
+    assert_int_equal(f->failed, 0);
+    close_store(f);
+    assert_int_equal(number_of(path_of(f, "berth.db"), "SELECT count(*) FROM registration"), 4001);
+}
+
 static void test_a_full_queue_refuses_the_write_and_takes_it_later(void **state) {
     struct fixture *f = *state;
     assert_true(try_open(f, &(struct store_options){.directory = f->directory, .queue_bytes = 10000}));
@@ -1382,6 +1402,7 @@ int main(void) {
         STORE_TEST(test_a_database_of_the_first_schema_keeps_its_rows),
         STORE_TEST(test_nobody_else_can_read_the_files),
         STORE_TEST(test_the_log_is_moved_into_the_database_as_it_grows),
+        STORE_TEST(test_what_writes_have_left_is_given_back_and_writing_goes_on),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return store_bench_database() != NULL ? failed : failed + cmocka_run_group_tests(of_files, NULL, NULL);
