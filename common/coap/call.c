@@ -137,6 +137,9 @@ static void on_transmission_end(void *owner, enum transmission_end end) {
         call->retransmissions += call->peer->endpoint->params.max_retransmit;
         finish(call, COAP_CALL_NO_ACK, NULL);
         return;
+    case TRANSMISSION_CLOSED:
+        finish(call, COAP_CALL_CLOSED, NULL);
+        return;
     }
 }
 

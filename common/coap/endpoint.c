@@ -74,7 +74,7 @@ void coap_endpoint_free(struct coap_endpoint *endpoint) {
     forget_notifications(endpoint);
     while (endpoint->peers != NULL) {
         struct coap_peer *peer = endpoint->peers;
-        peer->busy++;
+        peer->busy = 1; /* nobody else: a test that has failed in a callback came back to none of those who were */
         calls_abandon(peer, true);
         notify_forget_all(peer);
         while (peer->transmissions != NULL)
@@ -83,7 +83,7 @@ void coap_endpoint_free(struct coap_endpoint *endpoint) {
             exchange_forget(peer->newest);
         transfers_drop(peer);
         reliable_free(peer);
-        peer->busy--;
+        peer->busy = 0;
         peer_settle(peer);
     }
     observations_free(endpoint);
@@ -282,8 +282,8 @@ void coap_link_closed(struct coap_endpoint *endpoint, struct link *link) {
     peer->busy++;
     calls_lose_link(peer);
     notify_lose_link(peer);
-    while (peer->transmissions != NULL)
-        transmission_cancel(peer->transmissions);
+    while (peer->transmissions != NULL) /* of what was carried here and is carried elsewhere now: its owner is told */
+        transmission_answered(peer, peer->transmissions->mid, TRANSMISSION_CLOSED);
     transfers_drop(peer);
     reliable_free(peer);
     peer->busy--;

@@ -64,6 +64,7 @@ static void on_transmission_end(void *owner, enum transmission_end end) {
         finish(notification, COAP_NOTIFY_RESET);
         return;
     case TRANSMISSION_TIMED_OUT:
+    case TRANSMISSION_CLOSED:
         finish(notification, COAP_NOTIFY_NO_ACK);
         return;
     }

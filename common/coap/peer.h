@@ -16,7 +16,7 @@ struct reliable;
 struct transmission;
 struct transfer;
 
-enum transmission_end { TRANSMISSION_ACKNOWLEDGED, TRANSMISSION_RESET, TRANSMISSION_TIMED_OUT };
+enum transmission_end { TRANSMISSION_ACKNOWLEDGED, TRANSMISSION_RESET, TRANSMISSION_TIMED_OUT, TRANSMISSION_CLOSED };
 
 struct coap_endpoint {
     struct coap_params params;

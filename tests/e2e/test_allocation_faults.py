@@ -19,6 +19,7 @@ coap/test_stream coap/test_transfer
 db/test_store_credentials db/test_store_documents db/test_window_journal
 lwm2m/test_catalogue lwm2m/test_json lwm2m/test_link_format lwm2m/test_object_file lwm2m/test_object_xml
 lwm2m/test_senml_cbor lwm2m/test_senml_json lwm2m/test_tlv
+oscore/test_channel
 server/test_config
 web/test_condition web/test_glob web/test_leshan_node web/test_matcher web/test_multipart web/test_query
 web/test_route web/test_scenario web/test_websocket

@@ -792,6 +792,20 @@ static void test_an_error_without_protection_is_an_answer_and_a_success_is_not(v
     assert_int_equal(replies, before);
 }
 
+/* What was sent there is not acknowledged any more. */
+static void test_a_call_ends_with_the_link_that_its_channel_has_left(void **state) {
+    (void)state;
+    struct side *side = &sides[0];
+    size_t before = replies;
+    is_lost = true;
+    ask(0, COAP_GET, "3", SLICE_NONE);
+    is_lost = false;
+    coap_link_carry(side->endpoint, &side->channel.link, &side->elsewhere);
+    coap_link_closed(side->endpoint, &side->link);
+    assert_int_equal(replies, before + 1);
+    assert_int_equal(last.result, COAP_CALL_CLOSED);
+}
+
 static void test_a_context_that_has_ended_opens_nothing(void **state) {
     (void)state;
     ask(0, COAP_POST, "rd", SLICE_NONE);
@@ -850,6 +864,7 @@ int main(void) {
         over_datagrams(test_a_call_without_answer_ends),
         over_datagrams(test_the_peer_is_where_its_newest_request_comes_from),
         over_datagrams(test_an_error_without_protection_is_an_answer_and_a_success_is_not),
+        over_datagrams(test_a_call_ends_with_the_link_that_its_channel_has_left),
         over_datagrams(test_a_context_that_has_ended_opens_nothing),
         over_connection(test_OSC_15_the_server_asks_with_the_same_context),
         over_connection(test_OSC_13_the_server_derives_anew_with_the_next_request),
