@@ -768,7 +768,8 @@ static void load(void *arg, const struct store_request *row) {
     e->shown.expires_at_ms = row->expires_at_ms;
     e->shown.completed_at_ms = row->completed_at_ms;
     if (row->state != QUEUE_WAITING) {
-        e->shown.state = row->state <= QUEUE_ENDED ? (enum queue_state)row->state : QUEUE_FAILED;
+        bool is_known = row->state <= QUEUE_ENDED && row->state != QUEUE_RUNNING; /* which is stored as waiting */
+        e->shown.state = is_known ? (enum queue_state)row->state : QUEUE_FAILED;
         e->result = row->result.len == 0 ? NULL : malloc(row->result.len);
         if (e->result != NULL) {
             memcpy(e->result, row->result.data, row->result.len);
