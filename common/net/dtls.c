@@ -242,7 +242,7 @@ void dtls_step_fed(struct dtls *dtls) {
     while (dtls->fed != NULL) {
         struct handshake *hs = dtls->fed;
         dtls_unfeed(dtls, hs);
-        if (hs->state != HANDSHAKE_GATHERING)
+        if (!hs->busy && hs->state != HANDSHAKE_GATHERING) /* what a step is on the pool for is the pool's */
             handshake_step(hs);
     }
 }

@@ -134,7 +134,7 @@ static bool hand_over(struct dtls *dtls, struct dtls_session *session, const str
 
 void association_timed_out(struct dtls *dtls, struct handshake *hs) {
     struct dtls_session *session = hs->session;
-    if (hs->live)
+    if (!hs->busy && hs->live)
         return;
     if (hs->busy || handshake_is_under_way(hs)) {
         timer_schedule(dtls->wheel, &hs->timeout, dtls->wheel->now_ms + RETRY_HAND_OVER_MS, hs->timeout.fn);
@@ -159,7 +159,7 @@ static void make_room(struct dtls *dtls, const struct link_identity *identity) {
     struct dtls_session *oldest = dtls->sessions.live.oldest;
     if (oldest == NULL || dtls->sessions.live.count < dtls->params.live_max)
         return;
-    if (oldest->live->live || oldest->live->busy || handshake_is_under_way(oldest->live)) {
+    if (oldest->live->busy || oldest->live->live || handshake_is_under_way(oldest->live)) {
         association_end(oldest, DTLS_END_IDLE, NULL);
         return;
     }

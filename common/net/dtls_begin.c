@@ -215,7 +215,7 @@ static void gather(struct dtls *dtls, struct handshake *hs, const struct hello_f
 
 static void feed_hello(struct dtls *dtls, struct handshake *hs, const struct arrival *arrival,
                        const struct hello_fragment *fragment) {
-    bool gathering = hs->state == HANDSHAKE_GATHERING && !hs->busy;
+    bool gathering = !hs->busy && hs->state == HANDSHAKE_GATHERING;
     dtls_feed(dtls, hs, arrival);
     if (gathering)
         gather(dtls, hs, fragment);

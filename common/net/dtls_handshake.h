@@ -103,7 +103,8 @@ struct handshake {
     size_t plain_len;
 
     uv_work_t work;
-    bool busy, doomed;
+    bool busy; /* a step is on the pool: only it may look at what comes of steps, the state for one */
+    bool doomed;
     bool suspect; /* for the owner: identities were dropped while it was busy */
 };
 
