@@ -197,6 +197,26 @@ bool rows_load_documents(struct backend *db, store_document_fn *each, void *arg,
                      error, error_size);
 }
 
+struct each_events {
+    store_events_fn *each;
+    void *arg;
+};
+
+static bool load_events(const struct value *row, void *arg) {
+    const struct each_events *to = arg;
+    struct store_events events = {.bytes = row[2].bytes};
+    if (!read_number(&row[0], INT64_MAX, &events.first_id) || !read_number(&row[1], INT64_MAX, &events.last_id))
+        return false;
+    to->each(to->arg, &events);
+    return true;
+}
+
+bool rows_load_events(struct backend *db, store_events_fn *each, void *arg, char *error, size_t error_size) {
+    struct each_events to = {each, arg};
+    return load_rows(db, "SELECT first_id, last_id, events FROM event ORDER BY first_id", "a row of events", load_events,
+                     &to, error, error_size);
+}
+
 struct each_bootstrap {
     store_bootstrap_fn *each;
     void *arg;
@@ -585,6 +605,12 @@ bool rows_put_document(struct backend *db, const struct store_document *document
     if (document->text.len == 0)
         return RUN(db, SQL_DELETE_DOCUMENT, number(document->kind), text(document->id));
     return RUN(db, SQL_PUT_DOCUMENT, number(document->kind), text(document->id), text(document->text));
+}
+
+bool rows_put_events(struct backend *db, const struct store_events *events) {
+    return (events->bytes.len == 0 ||
+            RUN(db, SQL_PUT_EVENTS, number(events->first_id), number(events->last_id), blob(events->bytes))) &&
+           (events->oldest_id == 0 || RUN(db, SQL_TRIM_EVENTS, number(events->oldest_id)));
 }
 
 bool rows_put_session(struct backend *db, const struct store_session *session) {

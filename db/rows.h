@@ -19,6 +19,7 @@ bool rows_load_firmware_updates(struct backend *db, store_firmware_update_fn *ea
                                 size_t error_size);
 bool rows_load_bootstraps(struct backend *db, store_bootstrap_fn *each, void *arg, char *error, size_t error_size);
 bool rows_load_documents(struct backend *db, store_document_fn *each, void *arg, char *error, size_t error_size);
+bool rows_load_events(struct backend *db, store_events_fn *each, void *arg, char *error, size_t error_size);
 bool rows_load_sessions(struct backend *db, store_session_fn *each, void *arg, char *error, size_t error_size);
 bool rows_load_oscore_contexts(struct backend *db, store_oscore_context_fn *each, void *arg, char *error,
                                size_t error_size);
@@ -44,6 +45,7 @@ bool rows_put_credential(struct backend *db, const struct store_credential *cred
 bool rows_put_firmware_image(struct backend *db, const struct store_firmware_image *image);
 bool rows_put_firmware_update(struct backend *db, const struct store_firmware_update *update);
 bool rows_put_document(struct backend *db, const struct store_document *document);
+bool rows_put_events(struct backend *db, const struct store_events *events);
 bool rows_put_bootstrap(struct backend *db, const struct store_bootstrap *bootstrap);
 bool rows_put_session(struct backend *db, const struct store_session *session);
 bool rows_refresh_session(struct backend *db, const struct store_session_state *state);

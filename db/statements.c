@@ -90,6 +90,9 @@ const char *const statement_texts[STATEMENT_COUNT] = {
     [SQL_PUT_DOCUMENT] = "INSERT INTO document (kind, id, text) VALUES (?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET"
                          " text = excluded.text",
     [SQL_DELETE_DOCUMENT] = "DELETE FROM document WHERE kind = ? AND id = ?",
+    [SQL_PUT_EVENTS] = "INSERT INTO event (first_id, last_id, events) VALUES (?, ?, ?) ON CONFLICT (first_id) DO UPDATE"
+                       " SET last_id = excluded.last_id, events = excluded.events",
+    [SQL_TRIM_EVENTS] = "DELETE FROM event WHERE first_id < ?1 AND last_id < ?1",
 };
 
 const char statement_find_resumption[] =

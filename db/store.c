@@ -51,6 +51,7 @@ enum record_kind {
     PUT_FIRMWARE_IMAGE,
     PUT_FIRMWARE_UPDATE,
     PUT_DOCUMENT,
+    PUT_EVENTS,
 };
 
 struct record {
@@ -70,7 +71,8 @@ struct record {
  * `count` struct store_session_state. DELETE_SESSIONS: `count` ids. PUT_RESUMPTION and DELETE_RESUMPTION: a struct
  * store_resumption, likewise; to delete, without what is sealed. PUT_OSCORE_CONTEXT: a struct
  * store_oscore_context, likewise. PUT_FIRMWARE_IMAGE: a struct store_firmware_image, likewise. PUT_FIRMWARE_UPDATE: a
- * struct store_firmware_update, likewise. PUT_DOCUMENT: a struct store_document, likewise. */
+ * struct store_firmware_update, likewise. PUT_DOCUMENT: a struct store_document, likewise. PUT_EVENTS:
+ * a struct store_events, likewise. */
 
 enum { TEXT_COUNT = 9, OBSERVATION_TEXT_COUNT = 4 };
 
@@ -344,6 +346,13 @@ static bool apply_put_document(struct backend *db, const struct record *record) 
     return rows_put_document(db, &document);
 }
 
+static bool apply_put_events(struct backend *db, const struct record *record) {
+    struct store_events events;
+    memcpy(&events, record + 1, sizeof events);
+    events.bytes.data = (const uint8_t *)(record + 1) + sizeof events;
+    return rows_put_events(db, &events);
+}
+
 static bool apply(struct backend *db, struct record *record) {
     switch ((enum record_kind)record->kind) {
     case PUT_SETTING: {
@@ -396,6 +405,8 @@ static bool apply(struct backend *db, struct record *record) {
         return apply_put_firmware_update(db, record);
     case PUT_DOCUMENT:
         return apply_put_document(db, record);
+    case PUT_EVENTS:
+        return apply_put_events(db, record);
     }
     return false;
 }
@@ -739,6 +750,15 @@ enum store_result store_put_document(struct store *store, const struct store_doc
     return put_with_texts(store, PUT_DOCUMENT, &row, sizeof row, texts, DOCUMENT_TEXT_COUNT, done, arg);
 }
 
+enum store_result store_put_events(struct store *store, const struct store_events *events, store_done_fn *done,
+                                   void *arg) {
+    struct record *record = put_alone(store, PUT_EVENTS, 0, sizeof *events + events->bytes.len, done, arg);
+    if (record == NULL)
+        return STORE_QUEUE_FULL;
+    append(append((uint8_t *)(record + 1), events, sizeof *events), events->bytes.data, events->bytes.len);
+    return STORE_OK;
+}
+
 bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
                               size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
@@ -832,6 +852,13 @@ bool store_load_firmware_updates(struct store *store, store_firmware_update_fn *
 bool store_load_documents(struct store *store, store_document_fn *each, void *arg, char *error, size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
     bool loaded = rows_load_documents(store->db, each, arg, error, error_size);
+    uv_mutex_unlock(&store->db_mutex);
+    return loaded;
+}
+
+bool store_load_events(struct store *store, store_events_fn *each, void *arg, char *error, size_t error_size) {
+    uv_mutex_lock(&store->db_mutex);
+    bool loaded = rows_load_events(store->db, each, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }

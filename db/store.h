@@ -168,6 +168,13 @@ struct store_document {
     struct slice text; /* empty: it is to be deleted */
 };
 
+/* Events that follow one another, as server/event_row.c has them. Slices as above. */
+struct store_events {
+    uint64_t first_id, last_id; /* numbers */
+    uint64_t oldest_id;         /* to be put: rows that end before this one are to go; 0: none */
+    struct slice bytes;         /* to be put: nothing is when it is empty */
+};
+
 struct store_options {
     const char *directory; /* made when missing, mode 0700; the files in it are 0600 */
     const char *database;  /* a URI of PostgreSQL; NULL: SQLite, in that directory */
@@ -241,6 +248,10 @@ bool store_load_firmware_updates(struct store *store, store_firmware_update_fn *
 /* Every document, by kind and then by id. Otherwise like the above. */
 typedef void store_document_fn(void *arg, const struct store_document *document);
 bool store_load_documents(struct store *store, store_document_fn *each, void *arg, char *error, size_t error_size);
+
+/* Every row of events, in ascending order of their numbers. Otherwise like the above. */
+typedef void store_events_fn(void *arg, const struct store_events *events);
+bool store_load_events(struct store *store, store_events_fn *each, void *arg, char *error, size_t error_size);
 
 /* Every session, and everything that resumes one, by time of expiry. Otherwise like the above. */
 typedef void store_session_fn(void *arg, const struct store_session *session);
@@ -328,6 +339,10 @@ enum store_result store_put_firmware_update(struct store *store, const struct st
 enum store_result store_put_document(struct store *store, const struct store_document *document, store_done_fn *done,
                                      void *arg);
 
+/* Insert events, or replace those that begin with the same number; and forget old ones. */
+enum store_result store_put_events(struct store *store, const struct store_events *events, store_done_fn *done,
+                                   void *arg);
+
 /* Insert or replace a session. */
 enum store_result store_put_session(struct store *store, const struct store_session *session, store_done_fn *done,
                                     void *arg);
@@ -353,7 +368,7 @@ enum store_result store_put_oscore_context(struct store *store, const struct sto
  * NULL again with the first transaction that succeeds. */
 const char *store_problem(const struct store *store);
 
-/* Called ahead of every write but store_refresh_sessions, from within the call: what it writes is in the same transaction
+/* Called ahead of every write but store_refresh_sessions and store_put_events, from within the call: what it writes is in the same transaction
  * or an earlier one. False: the write is refused, as when the queue is full. NULL: nothing comes before. */
 typedef bool store_before_fn(void *arg);
 void store_set_before(struct store *store, store_before_fn *before, void *arg);

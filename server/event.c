@@ -5,8 +5,9 @@
  *
  * A record is a struct record, the used bytes of the address, the bytes of the five slices and, when there is one, a
  * struct record_observation, a struct record_node and the bytes of its value, and a struct event_request, without
- * padding; it never wraps, so that slices can point at it. Numbers have no gaps, so the offset of event N stands at N
- * modulo the number of offsets. The oldest events go when their bytes or their offset are needed. */
+ * padding; it never wraps, so that slices can point at it. Events have positions without gaps, the offset of the one at
+ * position P stands at P modulo the number of offsets. Where numbers go on above a gap a span begins, within which number
+ * and position differ by the same. The oldest events go when their bytes, their offset or their span are needed. */
 #include "server/event.h"
 
 #include <stddef.h>
@@ -43,6 +44,11 @@ struct record_node {
     uint64_t scalar;
 };
 
+/* Events from `position` up to the next span have number position + skipped. */
+struct span {
+    uint64_t position, skipped;
+};
+
 struct event_subscriber {
     TAILQ_ENTRY(event_subscriber) entry;
     event_fn *fn;
@@ -55,9 +61,10 @@ struct event_log {
     uint8_t *ring;
     uint32_t *offsets;
     size_t ring_bytes, offset_count, mapped_bytes;
-    size_t head; /* where the next record goes */
-    uint64_t last_id;
-    uint64_t oldest_id; /* last_id + 1 when there is none */
+    size_t head;                        /* where the next record goes */
+    uint64_t last, oldest;              /* positions; the oldest one is last + 1 when there is none */
+    struct span spans[EVENT_SPANS_MAX]; /* ascending; the last one may be empty */
+    size_t span_count;                  /* 1 at least */
     uint64_t counts[EVENT_TYPE_COUNT];
     TAILQ_HEAD(, event_subscriber) subscribers;
     struct event_subscriber *next; /* the one to be told next, while event_publish tells them */
@@ -111,8 +118,9 @@ struct event_log *event_log_new(const struct clock *clock, uint64_t first_id, si
     log->ring_bytes = bytes / 16 * 15;
     log->offsets = (uint32_t *)(void *)(log->ring + log->ring_bytes);
     log->offset_count = bytes / 16 / sizeof *log->offsets;
-    log->last_id = first_id - 1;
-    log->oldest_id = first_id;
+    log->oldest = 1;
+    log->spans[0] = (struct span){.position = 1, .skipped = first_id - 1};
+    log->span_count = 1;
     TAILQ_INIT(&log->subscribers);
     return log;
 }
@@ -127,28 +135,84 @@ void event_log_free(struct event_log *log) {
     free(log);
 }
 
-static uint32_t *offset_of(const struct event_log *log, uint64_t id) {
-    return &log->offsets[id % log->offset_count];
+static uint32_t *offset_of(const struct event_log *log, uint64_t position) {
+    return &log->offsets[position % log->offset_count];
 }
 
 static bool is_empty(const struct event_log *log) {
-    return log->oldest_id > log->last_id;
+    return log->oldest > log->last;
+}
+
+/* ---- numbers and positions ---- */
+
+static const struct span *newest_span(const struct event_log *log) {
+    return &log->spans[log->span_count - 1];
+}
+
+static uint64_t id_at(const struct event_log *log, uint64_t position) {
+    const struct span *span = newest_span(log);
+    while (span > log->spans && span->position > position)
+        span--;
+    return position + span->skipped;
+}
+
+/* The position of the first event that is kept with a number greater than `after`, which is less than the last one. */
+static uint64_t position_after(const struct event_log *log, uint64_t after) {
+    uint64_t before = log->last + 1; /* where the span ends */
+    for (const struct span *span = newest_span(log);; span--) {
+        if (after >= span->position + span->skipped) {
+            uint64_t position = after + 1 - span->skipped;
+            position = position < before ? position : before;
+            return position > log->oldest ? position : log->oldest;
+        }
+        if (span == log->spans || span->position <= log->oldest)
+            return span->position > log->oldest ? span->position : log->oldest;
+        before = span->position;
+    }
+}
+
+static void drop_spans(struct event_log *log, size_t count) {
+    log->span_count -= count;
+    memmove(log->spans, log->spans + count, log->span_count * sizeof log->spans[0]);
+}
+
+/* Forget spans whose events are gone; the oldest events, too, when there is no room for one more span. */
+static void make_room_for_span(struct event_log *log) {
+    size_t gone = 0;
+    while (gone + 1 < log->span_count && log->spans[gone + 1].position <= log->oldest)
+        gone++;
+    drop_spans(log, gone);
+    if (log->span_count < EVENT_SPANS_MAX)
+        return;
+    log->oldest = log->spans[1].position;
+    drop_spans(log, 1);
+}
+
+void event_log_go_on(struct event_log *log, uint64_t next_id) {
+    uint64_t position = log->last + 1;
+    if (next_id <= event_last_id(log) + 1)
+        return;
+    if (newest_span(log)->position < position) {
+        make_room_for_span(log);
+        log->spans[log->span_count++].position = position;
+    }
+    log->spans[log->span_count - 1].skipped = next_id - position;
 }
 
 /* Drop the oldest events until `size` bytes at the head and one offset are free. */
 static void make_room(struct event_log *log, size_t size) {
-    if (!is_empty(log) && log->last_id - log->oldest_id + 1 == log->offset_count)
-        log->oldest_id++;
+    if (!is_empty(log) && log->last - log->oldest + 1 == log->offset_count)
+        log->oldest++;
     if (size > log->ring_bytes - log->head) {
-        while (!is_empty(log) && *offset_of(log, log->oldest_id) >= log->head)
-            log->oldest_id++;
+        while (!is_empty(log) && *offset_of(log, log->oldest) >= log->head)
+            log->oldest++;
         log->head = 0;
     }
     while (!is_empty(log)) {
-        size_t oldest = *offset_of(log, log->oldest_id);
+        size_t oldest = *offset_of(log, log->oldest);
         if (oldest < log->head || oldest >= log->head + size)
             break;
-        log->oldest_id++;
+        log->oldest++;
     }
 }
 
@@ -286,12 +350,12 @@ static void decode_observation(const uint8_t **at, struct event *event) {
     event->is_confirmable = record.is_confirmable != 0;
 }
 
-static void decode(const struct event_log *log, uint64_t id, struct event *event) {
-    const uint8_t *at = log->ring + *offset_of(log, id);
+static void decode(const struct event_log *log, uint64_t position, struct event *event) {
+    const uint8_t *at = log->ring + *offset_of(log, position);
     struct record record;
     memcpy(&record, at, sizeof record);
     at += sizeof record;
-    *event = (struct event){.id = id,
+    *event = (struct event){.id = id_at(log, position),
                             .ts_ms = record.ts_ms,
                             .type = (enum event_type)record.type,
                             .lifetime_s = record.lifetime_s,
@@ -314,7 +378,7 @@ static void decode(const struct event_log *log, uint64_t id, struct event *event
 
 static void tell_subscribers(struct event_log *log) {
     struct event event;
-    decode(log, log->last_id, &event);
+    decode(log, log->last, &event);
     struct event_subscriber *subscriber = TAILQ_FIRST(&log->subscribers);
     while (subscriber != NULL) {
         log->next = TAILQ_NEXT(subscriber, entry);
@@ -324,8 +388,9 @@ static void tell_subscribers(struct event_log *log) {
     }
 }
 
-uint64_t event_publish(struct event_log *log, const struct event *event) {
-    struct record record = {.ts_ms = clock_now_ms(log->clock),
+/* Append it, with the next number. */
+static void keep(struct event_log *log, const struct event *event, uint64_t ts_ms) {
+    struct record record = {.ts_ms = ts_ms,
                             .lifetime_s = event->lifetime_s,
                             .type = (uint8_t)event->type,
                             .coap_code = event->coap_code,
@@ -366,32 +431,44 @@ uint64_t event_publish(struct event_log *log, const struct event *event) {
     if (record.has_request)
         put(at, &event->request, sizeof event->request);
 
-    log->last_id++;
-    *offset_of(log, log->last_id) = (uint32_t)log->head;
+    log->last++;
+    *offset_of(log, log->last) = (uint32_t)log->head;
     log->head += size;
+}
+
+uint64_t event_publish(struct event_log *log, const struct event *event) {
+    keep(log, event, clock_now_ms(log->clock));
     log->counts[event->type]++;
     if (!TAILQ_EMPTY(&log->subscribers))
         tell_subscribers(log);
-    return log->last_id;
+    return event_last_id(log);
+}
+
+bool event_restore(struct event_log *log, const struct event *event) {
+    if (event->id <= event_last_id(log))
+        return false;
+    event_log_go_on(log, event->id);
+    keep(log, event, event->ts_ms);
+    return true;
 }
 
 uint64_t event_last_id(const struct event_log *log) {
-    return log->last_id;
+    return log->last + newest_span(log)->skipped;
 }
 
 uint64_t event_oldest_id(const struct event_log *log) {
-    return log->oldest_id;
+    return id_at(log, log->oldest);
 }
 
 bool event_after(const struct event_log *log, uint64_t after, struct event *event) {
-    if (after >= log->last_id || is_empty(log))
+    if (is_empty(log) || after >= id_at(log, log->last))
         return false;
-    decode(log, after + 1 > log->oldest_id ? after + 1 : log->oldest_id, event);
+    decode(log, position_after(log, after), event);
     return true;
 }
 
 void event_log_clear(struct event_log *log) {
-    log->oldest_id = log->last_id + 1;
+    log->oldest = log->last + 1;
     log->head = 0;
     madvise(log->ring, log->mapped_bytes, MADV_DONTNEED); /* only the memory is at stake, not what it holds */
 }
@@ -400,7 +477,7 @@ struct event_subscriber *event_subscribe(struct event_log *log, event_fn *fn, vo
     struct event_subscriber *subscriber = malloc(sizeof *subscriber);
     if (subscriber == NULL)
         return NULL;
-    *subscriber = (struct event_subscriber){.fn = fn, .arg = arg, .since = log->last_id};
+    *subscriber = (struct event_subscriber){.fn = fn, .arg = arg, .since = event_last_id(log)};
     TAILQ_INSERT_TAIL(&log->subscribers, subscriber, entry);
     return subscriber;
 }

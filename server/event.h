@@ -1,6 +1,8 @@
 /* The event log: everything worth knowing, numbered, kept in a ring of bounded bytes, replayed from any number that is
  * still there, and told to subscribers as it happens. Numbers rise from 1 and go on rising over restarts. An event is
- * kept as the bytes of its fields; whoever shows it makes the JSON. */
+ * kept as the bytes of its fields; whoever shows it makes the JSON.
+ *
+ * Numbers of types and facts stand in databases (event_row.h): new ones go to the end. */
 #ifndef BERTH_SERVER_EVENT_H
 #define BERTH_SERVER_EVENT_H
 
@@ -105,6 +107,9 @@ struct event {
     struct event_request request;
 };
 
+/* Numbers have gaps where a node went on from one that had died. */
+enum { EVENT_SPANS_MAX = 64 };
+
 struct event_log;
 struct event_subscriber;
 
@@ -118,12 +123,20 @@ void event_log_free(struct event_log *log);
  * for the log are cut, `detail` first. */
 uint64_t event_publish(struct event_log *log, const struct event *event);
 
-/* The number of the last event, first_id - 1 before there was one; and of the oldest one still kept (last + 1 when none
- * is). */
+/* Numbers go on from `next_id`; one that is not above the last one changes nothing. Events before more than
+ * EVENT_SPANS_MAX - 1 such gaps are forgotten. */
+void event_log_go_on(struct event_log *log, uint64_t next_id);
+
+/* Keep an event of an earlier time, with its own number and time: nobody is told, and it is not counted. False when its
+ * number is not above the last one. Before the first one is published. */
+bool event_restore(struct event_log *log, const struct event *event);
+
+/* The number of the last event, one less than the next one's before there was one; and of the oldest one still kept (last
+ * + 1 when none is). */
 uint64_t event_last_id(const struct event_log *log);
 uint64_t event_oldest_id(const struct event_log *log);
 
-/* The first event with a number greater than `after`. False when there is none. O(1). */
+/* The first event with a number greater than `after`. False when there is none. O(1), but for the gaps behind it. */
 bool event_after(const struct event_log *log, uint64_t after, struct event *event);
 
 /* Forget all events; numbers go on. */

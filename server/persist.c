@@ -300,6 +300,10 @@ void persist_event_numbers(struct server *server) {
         reserve(server, SETTING_EVENT_NUMBERS, event_last_id(server->events), server->reserved_event_id);
 }
 
+void persist_last_event_number(struct server *server) {
+    put_number(server, SETTING_EVENT_NUMBERS, event_last_id(server->events));
+}
+
 void persist_registration_ids(struct server *server) {
     server->reserved_registration_id =
         reserve(server, SETTING_REGISTRATION_IDS, server->next_registration_id, server->reserved_registration_id);

@@ -36,6 +36,9 @@ void persist_flush(struct server *server);
 
 /* Numbers that must not be used twice, over a restart neither: reserve more in the store when few are left. */
 void persist_event_numbers(struct server *server);
+
+/* No numbers of events are used from now on: the next server may begin behind the last one. */
+void persist_last_event_number(struct server *server);
 void persist_registration_ids(struct server *server);
 void persist_observation_ids(struct server *server);
 

@@ -14,6 +14,7 @@
 #include "server/connection.h"
 #include "server/contact.h"
 #include "server/dtls_service.h"
+#include "server/event_keeper.h"
 #include "server/expiry.h"
 #include "server/fault.h"
 #include "server/fault_wire.h"
@@ -401,7 +402,10 @@ static bool start(struct server *server, char *error, size_t error_size) {
     timer_wheel_init(&server->wheel, clock_now_ms(&server->clock), server);
     server->started_at_ms = clock_now_ms(&server->clock);
     server->reserved_event_id = read_number(server, SETTING_EVENT_NUMBERS);
-    server->events = event_log_new(&server->clock, server->reserved_event_id + 1, config->event_bytes);
+    server->events = event_log_new(&server->clock, server->cluster == NULL ? server->reserved_event_id + 1 : 1,
+                                   config->event_bytes);
+    if (server->cluster != NULL && (server->event_keeper = event_keeper_start(server, error, error_size)) == NULL)
+        return false;
     server->directory = directory_new();
     server->credentials = credentials_new(server->store, server->seal, on_credential_gone, server);
     if (server->credentials != NULL)
@@ -474,10 +478,13 @@ static bool stop(struct server *server) {
         coap_end_calls(server->coap);
     if (server->store != NULL && server->directory != NULL) {
         persist_flush(server);
+        if (server->event_keeper != NULL)
+            event_keeper_end(server->event_keeper);
         is_committed = store_close(server->store);
     } else if (server->store != NULL) {
         is_committed = store_close(server->store);
     }
+    event_keeper_free(server->event_keeper);
     if (server->directory != NULL) {
         uint32_t slot = 0;
         struct registration *r;
@@ -691,6 +698,13 @@ void server_reset(struct server *server, unsigned scopes, store_done_fn *done, v
     }
     *pending = (struct pending_reset){server, done, arg, server->next_registration_id, queue_next_id(server), scopes};
     enum store_result result = STORE_OK;
+    bool waits_for_events = server->event_keeper != NULL && (scopes & SERVER_RESET_EVENTS) != 0;
+    if (waits_for_events && (scopes & SERVER_RESET_DEVICES) == 0) {
+        event_keeper_clear(server->event_keeper, on_reset, pending);
+        return;
+    }
+    if (waits_for_events) /* in the same transaction as the devices, or before them */
+        event_keeper_clear(server->event_keeper, NULL, NULL);
     if ((scopes & SERVER_RESET_DEVICES) != 0) {
         mark_leaving(server, pending->before_id, true);
         result = store_clear_registrations(server->store, on_reset, pending);

@@ -56,6 +56,7 @@ struct server {
     struct coap_endpoint *coap;
     struct directory *directory;
     struct event_log *events;
+    struct event_keeper *event_keeper; /* NULL: they are kept in memory only */
     struct store *store;
     struct cluster *cluster;     /* NULL: it is no node of one */
     struct relay_door *relay_door; /* where other nodes bring what came to them; NULL: nowhere */

@@ -6,6 +6,7 @@
 
 #include "common/net/tls.h"
 #include "server/dtls_sessions.h"
+#include "server/event_keeper.h"
 #include "server/observation.h"
 #include "server/queue.h"
 #include "server/relay_door.h"
@@ -200,6 +201,9 @@ static void put_events(struct buffer *out, const struct server *server) {
         buffer_printf(out, "berth_events_total{type=\"%s\"} %" PRIu64 "\n", event_type_name(type),
                       event_count(server->events, type));
     put_number(out, "berth_events_last", "gauge", "Number of the last event.", event_last_id(server->events));
+    if (server->event_keeper != NULL)
+        put_number(out, "berth_events_kept", "gauge", "Number of the last event that the next node would have.",
+                   event_keeper_last_id(server->event_keeper));
 }
 
 static void add_counters(struct http_counters *sum, const struct http_counters *http) {

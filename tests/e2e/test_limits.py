@@ -45,6 +45,10 @@ CONSTANTS = {
         ("256", "server/relay_door.h", "RELAY_DOOR_STRANGERS_MAX"),
         ("5 s", "server/relay_door.h", "RELAY_HELLO_MS"),
     ],
+    "events that a cluster writes": [
+        ("256 KiB", "server/event_keeper.h", "EVENT_KEEPER_ROW_BYTES"),
+        ("50 ms", "server/event_keeper.h", "EVENT_KEEPER_PAUSE_MS"),
+    ],
     "timers, a registration that expires": [("256", "common/net/ticker.h", "TICKER_FIRES")],
     "deletions of what has expired": [("1,024", "server/persist.c", "DELETIONS_UNDER_WAY_MAX")],
     "datagram": [("1,152", "common/coap/message.h", "COAP_MESSAGE_MAX")],
@@ -297,6 +301,7 @@ ELSEWHERE = {
     "memory of all of them": "an option",
     "database (`--database`)": "test_postgresql.py",
     "what resumes a DTLS or TLS session, looked up": "test_postgresql.c",
+    "gaps in the numbers of a cluster": "one less than the spans of a log; test_event.c",
     "counts of what a device costs": "the size of a field; server/traffic.h",
     "bytes to a CoAP peer": "test_amplification.py",
     "bytes to a new address": "RFC 9146 §6: a factor of its own in test_dtls.py",

@@ -1279,7 +1279,7 @@ static void test_a_database_of_the_first_schema_keeps_its_rows(void **state) {
             "DROP TABLE object; DROP TABLE observation; DROP TABLE request; DROP TABLE queue_setting;"
             " DROP TABLE credential; DROP TABLE session; DROP TABLE session_state; DROP TABLE resumption;"
             " DROP TABLE oscore_context; DROP TABLE bootstrap; DROP TABLE firmware_image; DROP TABLE firmware_update;"
-            " DROP TABLE document;"
+            " DROP TABLE document; DROP TABLE event;"
             " ALTER TABLE registration DROP COLUMN session; PRAGMA user_version = 1",
             false);
     open_store(f);

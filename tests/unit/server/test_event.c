@@ -417,6 +417,114 @@ static void test_facts_come_back_in_their_order_and_long_ones_are_cut(void **sta
     event_log_free(log);
 }
 
+/* ---- gaps in the numbers ---- */
+
+static void restore(struct event_log *log, uint64_t id, bool is_taken) {
+    struct event event = registered("old");
+    event.id = id;
+    event.ts_ms = 1000 + id;
+    assert_int_equal(event_restore(log, &event), is_taken);
+}
+
+/* Every number that is there, one after the other. */
+static void assert_numbers(const struct event_log *log, uint64_t after, const uint64_t *ids, size_t count) {
+    struct event event;
+    for (size_t i = 0; i < count; i++) {
+        assert_true(event_after(log, after, &event));
+        assert_int_equal(event.id, ids[i]);
+        after = event.id;
+    }
+    assert_false(event_after(log, after, &event));
+}
+
+static void test_events_of_earlier_runs_have_their_numbers(void **state) {
+    (void)state;
+    struct event_log *log = new_log(1, 65536);
+    restore(log, 3, true);
+    restore(log, 4, true);
+    restore(log, 4, false);
+    restore(log, 10, true);
+    restore(log, 2, false);
+    event_log_go_on(log, 1001);
+    assert_int_equal(event_last_id(log), 1000);
+    assert_int_equal(event_oldest_id(log), 3);
+    assert_numbers(log, 0, (const uint64_t[]){3, 4, 10}, 3);
+    assert_int_equal(event_count(log, EVENT_REGISTERED), 0);
+    struct event event = registered("new");
+    assert_int_equal(event_publish(log, &event), 1001);
+    assert_int_equal(event_publish(log, &event), 1002);
+    const uint64_t all[] = {3, 4, 10, 1001, 1002};
+    for (uint64_t after = 0; after < 1003; after++) {
+        size_t first = 0;
+        while (first < 5 && all[first] <= after)
+            first++;
+        assert_numbers(log, after, all + first, 5 - first);
+    }
+    assert_true(event_after(log, 4, &event));
+    assert_int_equal(event.ts_ms, 1010);
+    assert_true(event_after(log, 500, &event));
+    assert_slice(event.endpoint, "new");
+    event_log_clear(log);
+    assert_int_equal(event_last_id(log), 1002);
+    assert_int_equal(event_oldest_id(log), 1003);
+    assert_int_equal(event_publish(log, &event), 1003);
+    assert_numbers(log, 0, (const uint64_t[]){1003}, 1);
+    event_log_free(log);
+}
+
+static void test_numbers_do_not_go_back(void **state) {
+    (void)state;
+    struct event_log *log = new_log(41, 65536);
+    struct event event = registered("a");
+    event_log_go_on(log, 7);
+    assert_int_equal(event_publish(log, &event), 41);
+    event_log_go_on(log, 42);
+    event_log_go_on(log, 41);
+    assert_int_equal(event_publish(log, &event), 42);
+    event_log_free(log);
+}
+
+static void test_with_too_many_gaps_the_oldest_events_go(void **state) {
+    (void)state;
+    enum { RUNS = EVENT_SPANS_MAX * 2 };
+    struct event_log *log = new_log(1, 1 << 20);
+    struct event event = registered("a");
+    for (uint64_t run = 1; run <= RUNS; run++) {
+        event_log_go_on(log, run * 100);
+        event_log_go_on(log, run * 100 + 1); /* nothing came between */
+        assert_int_equal(event_publish(log, &event), run * 100 + 1);
+        assert_int_equal(event_publish(log, &event), run * 100 + 2);
+    }
+    assert_int_equal(event_oldest_id(log), (RUNS - EVENT_SPANS_MAX + 1) * 100 + 1);
+    uint64_t ids[EVENT_SPANS_MAX * 2];
+    for (size_t i = 0; i < EVENT_SPANS_MAX * 2; i++)
+        ids[i] = (RUNS - EVENT_SPANS_MAX + 1 + i / 2) * 100 + 1 + i % 2;
+    assert_numbers(log, 0, ids, EVENT_SPANS_MAX * 2);
+    event_log_free(log);
+}
+
+static void test_gaps_go_with_the_events_before_them(void **state) {
+    (void)state;
+    struct event_log *log = new_log(1, 4096);
+    struct event event = registered("a"), found;
+    uint64_t last = 0, published = 0;
+    for (uint64_t i = 0; i < 5000; i++) {
+        if (i % 7 == 0)
+            event_log_go_on(log, last + 1000);
+        last = event_publish(log, &event);
+        published++;
+        uint64_t seen = 0;
+        for (uint64_t at = 0; event_after(log, at, &found); at = found.id) {
+            assert_true(found.id > at);
+            if (seen++ == 0)
+                assert_int_equal(found.id, event_oldest_id(log));
+        }
+        assert_int_equal(found.id, last);
+        assert_true(seen == published || seen > 20);
+    }
+    event_log_free(log);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_rise_from_the_first),
@@ -435,6 +543,10 @@ int main(void) {
         cmocka_unit_test(test_values_come_back_as_they_were_sent),
         cmocka_unit_test(test_what_is_said_of_an_observation_comes_back),
         cmocka_unit_test(test_of_a_value_too_large_the_beginning_is_kept),
+        cmocka_unit_test(test_events_of_earlier_runs_have_their_numbers),
+        cmocka_unit_test(test_numbers_do_not_go_back),
+        cmocka_unit_test(test_with_too_many_gaps_the_oldest_events_go),
+        cmocka_unit_test(test_gaps_go_with_the_events_before_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
