@@ -213,8 +213,8 @@ static bool load_events(const struct value *row, void *arg) {
 
 bool rows_load_events(struct backend *db, store_events_fn *each, void *arg, char *error, size_t error_size) {
     struct each_events to = {each, arg};
-    return load_rows(db, "SELECT first_id, last_id, events FROM event ORDER BY first_id", "a row of events", load_events,
-                     &to, error, error_size);
+    return load_rows(db, "SELECT first_id, last_id, events FROM event ORDER BY first_id", "a row of events",
+                     load_events, &to, error, error_size);
 }
 
 struct each_bootstrap {

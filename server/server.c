@@ -402,8 +402,8 @@ static bool start(struct server *server, char *error, size_t error_size) {
     timer_wheel_init(&server->wheel, clock_now_ms(&server->clock), server);
     server->started_at_ms = clock_now_ms(&server->clock);
     server->reserved_event_id = read_number(server, SETTING_EVENT_NUMBERS);
-    server->events = event_log_new(&server->clock, server->cluster == NULL ? server->reserved_event_id + 1 : 1,
-                                   config->event_bytes);
+    server->events =
+        event_log_new(&server->clock, server->cluster == NULL ? server->reserved_event_id + 1 : 1, config->event_bytes);
     if (server->cluster != NULL && (server->event_keeper = event_keeper_start(server, error, error_size)) == NULL)
         return false;
     server->directory = directory_new();
