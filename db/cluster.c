@@ -37,6 +37,7 @@ struct cluster {
     uint64_t
         patient_until_ns; /* when it had to be made anew, the others have to, too: nobody is held for dead so soon */
     char problem[REASON_MAX];
+    unsigned silent_rounds; /* since the loop's last sign of life */
 
     /* Under the lock. */
     bool is_ending;
@@ -49,6 +50,7 @@ struct cluster {
     struct cluster_node nodes[CLUSTER_NODES_MAX];
 
     _Atomic uint64_t may_serve_until_ns; /* uv_hrtime */
+    _Atomic bool is_watched, has_turned; /* the loop: whether it runs, and its sign of life */
     bool told;                           /* the loop's: as `turn` was called last */
 };
 
@@ -306,9 +308,24 @@ static void read_nodes(struct cluster *cluster, const struct asking *a) {
     libpq.clear(result);
 }
 
+/* Counted in rounds, not by a clock: whoever stopped the whole process has stopped these, too. */
+static bool loop_hangs(struct cluster *cluster) {
+    bool has_turned = atomic_exchange(&cluster->has_turned, false);
+    if (has_turned || !atomic_load(&cluster->is_watched))
+        cluster->silent_rounds = 0;
+    else
+        cluster->silent_rounds++;
+    uv_async_send(&cluster->async);
+    return cluster->silent_rounds > CLUSTER_HANGS_MS / BEAT_MS;
+}
+
 /* What is under the lock is changed by this thread, but for `is_ending` and `may_take`. */
 static void do_round(struct cluster *cluster) {
     char reason[REASON_MAX] = "";
+    if (loop_hangs(cluster)) {
+        note(cluster, "the server hangs: this node does not say any more that it is alive");
+        return;
+    }
     if (cluster->connection == NULL)
         connect_again(cluster, reason);
     const struct asking a = {cluster->connection, reason};
@@ -351,6 +368,7 @@ static void work(void *arg) {
 
 static void on_async(uv_async_t *async) {
     struct cluster *cluster = async->data;
+    atomic_store(&cluster->has_turned, true);
     uv_mutex_lock(&cluster->lock);
     bool serves = cluster->serves;
     uv_mutex_unlock(&cluster->lock);
@@ -470,6 +488,10 @@ struct cluster *cluster_join(uv_loop_t *loop, const struct cluster_options *opti
     snprintf(error, error_size, "--node: a thread can't be started");
     end(cluster);
     return NULL;
+}
+
+void cluster_watch(struct cluster *cluster, bool is_running) {
+    atomic_store(&cluster->is_watched, is_running);
 }
 
 void cluster_stand_by(struct cluster *cluster) {

@@ -8,7 +8,8 @@
  * answers anybody.
  *
  * A thread of its own speaks with the database; all functions belong to the loop's thread. Its handle does not keep the
- * loop alive. */
+ * loop alive. While the loop runs the thread asks it every second for a sign of life, and without one for fifteen seconds
+ * it does not say any more that the node is alive: a loop that hangs serves nobody. */
 #ifndef BERTH_DB_CLUSTER_H
 #define BERTH_DB_CLUSTER_H
 
@@ -24,6 +25,7 @@ enum {
     CLUSTER_ANY_NUMBER = -1,
     CLUSTER_LEASE_MS = 5000,
     CLUSTER_DEAD_MS = 6000,
+    CLUSTER_HANGS_MS = 15000, /* nothing that a loop does takes as long */
 };
 
 enum cluster_state { CLUSTER_SERVES, CLUSTER_STANDS_BY, CLUSTER_GONE };
@@ -58,6 +60,9 @@ bool cluster_peek_setting(const char *uri, const char *name, char *value, size_t
 /* Bring the schema up to date, take a number and stand by. Waits for the database, and for a number whose node has died
  * just now. NULL with one line in `error`: the database can't be reached, another node has the number, none is free. */
 struct cluster *cluster_join(uv_loop_t *loop, const struct cluster_options *options, char *error, size_t error_size);
+
+/* Whether the loop runs, and gives signs of life; false while it starts or stops what takes its time. */
+void cluster_watch(struct cluster *cluster, bool is_running);
 
 /* Stand by again, after the turn that ended serving and when everything held is let go. */
 void cluster_stand_by(struct cluster *cluster);

@@ -39,6 +39,11 @@ bool cluster_peek_setting(const char *uri, const char *name, char *value, size_t
     return false;
 }
 
+void cluster_watch(struct cluster *cluster, bool is_running) {
+    (void)cluster;
+    (void)is_running;
+}
+
 void cluster_stand_by(struct cluster *cluster) {
     (void)cluster;
 }

@@ -84,7 +84,11 @@ static void run_until_change(struct process *process, bool is_turn) {
         return;
     process->is_running = true;
     uv_ref((uv_handle_t *)&process->terminate);
+    if (process->cluster != NULL)
+        cluster_watch(process->cluster, true);
     uv_run(&process->loop, UV_RUN_DEFAULT);
+    if (process->cluster != NULL)
+        cluster_watch(process->cluster, false);
     uv_unref((uv_handle_t *)&process->terminate);
     process->is_running = false;
 }

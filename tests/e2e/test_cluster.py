@@ -1,6 +1,8 @@
 """--cluster: several servers on one database. One serves, the others stand by, and whatever becomes of it, one goes on."""
 
+import ctypes
 import hashlib
+import os
 import signal
 import subprocess
 import time
@@ -181,3 +183,32 @@ def test_devices_do_not_notice_that_nodes_stand_still_are_cut_off_and_die(start_
     for kind in ("handshake", "register"):  # once and never again
         assert (report["kinds"][kind]["begun"], report["kinds"][kind]["good"]) == (count, count), report["kinds"]
     assert set(report["kinds"]["update"]["outcomes"]) <= {"2.04", "5.03"}, report["kinds"]
+
+
+PTRACE_ATTACH, PTRACE_DETACH = 16, 17
+
+
+def ptrace(request, thread):
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+    if libc.ptrace(request, thread, None, None) != 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
+
+
+def test_a_node_whose_loop_hangs_is_not_the_one_any_more(start_node):
+    a = start_node("a", listen=LISTEN[:1]).await_turn()
+    b = start_node("b", listen=LISTEN[:1])
+    registered = a.register("dev1")
+    try:
+        ptrace(PTRACE_ATTACH, a.process.pid)  # the loop's thread alone
+    except OSError as error:
+        pytest.skip(f"threads cannot be stopped here: {error}")
+    try:
+        os.waitpid(a.process.pid, 0)
+        b.await_turn()
+    finally:
+        ptrace(PTRACE_DETACH, a.process.pid)
+    assert "hangs" in a.log()
+    a.await_standing_by()
+    assert b.peer().request(POST, registered.location).code_text == "2.04"
+    until_nodes_are(a, [(0, "stands_by", True), (1, "serves", False)])

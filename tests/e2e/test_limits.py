@@ -35,6 +35,7 @@ CONSTANTS = {
         ("256", "db/cluster.h", "CLUSTER_NODES_MAX"),
         ("5 s", "db/cluster.h", "CLUSTER_LEASE_MS"),
         ("6 s", "db/cluster.h", "CLUSTER_DEAD_MS"),
+        ("15 s", "db/cluster.h", "CLUSTER_HANGS_MS"),
     ],
     "what a node passes on": [
         ("64 KiB", "server/relay.h", "RELAY_PASS_MAX"),
