@@ -32,7 +32,7 @@ struct record {
 struct record_observation {
     uint64_t id;
     uint32_t sequence;
-    uint8_t has_sequence, is_stale, is_confirmable;
+    uint8_t has_sequence, is_stale, is_confirmable, is_answer;
 };
 
 struct record_node {
@@ -336,7 +336,8 @@ static struct record_observation record_of_observation(const struct event *event
                                        .sequence = event->sequence,
                                        .has_sequence = event->has_sequence,
                                        .is_stale = event->is_stale,
-                                       .is_confirmable = event->is_confirmable};
+                                       .is_confirmable = event->is_confirmable,
+                                       .is_answer = event->is_answer};
 }
 
 static void decode_observation(const uint8_t **at, struct event *event) {
@@ -348,6 +349,7 @@ static void decode_observation(const uint8_t **at, struct event *event) {
     event->has_sequence = record.has_sequence != 0;
     event->is_stale = record.is_stale != 0;
     event->is_confirmable = record.is_confirmable != 0;
+    event->is_answer = record.is_answer != 0;
 }
 
 static void decode(const struct event_log *log, uint64_t position, struct event *event) {

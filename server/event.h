@@ -104,6 +104,7 @@ struct event {
     bool has_sequence;
     bool is_stale;       /* a newer one came before it */
     bool is_confirmable; /* it came as CON */
+    bool is_answer;      /* it is the answer to the request to observe */
     struct event_request request;
 };
 

@@ -142,8 +142,9 @@ static void keep_last(struct observation *o, int format, struct slice body) {
 }
 
 static void publish(const struct observation *o, const struct coap_notification *notification,
-                    const struct lwm2m_nodes *list) {
+                    const struct lwm2m_nodes *list, bool is_answer) {
     struct event event = notification_event(o, EVENT_NOTIFICATION);
+    event.is_answer = is_answer;
     event.sequence = notification->sequence;
     event.has_sequence = notification->has_sequence;
     event.is_stale = notification->is_stale;
@@ -157,7 +158,7 @@ static void publish(const struct observation *o, const struct coap_notification 
 }
 
 void notification_take(struct observation *o, struct notification_memory *memory,
-                       const struct coap_notification *notification) {
+                       const struct coap_notification *notification, bool is_answer) {
     const struct coap_message *message = notification->message;
     struct lwm2m_nodes list;
     const char *why = "out of memory";
@@ -170,7 +171,7 @@ void notification_take(struct observation *o, struct notification_memory *memory
     } else {
         if (!notification->is_stale)
             keep_last(o, observation_format(o, coap_content_format(message)), notification->body);
-        publish(o, notification, &list);
+        publish(o, notification, &list, is_answer);
     }
     if (memory->scratch_cap > SCRATCH_KEPT)
         notification_memory_free(memory);

@@ -24,9 +24,9 @@ const char *notification_read(const struct observation *observation, int content
                               struct notification_memory *memory, struct lwm2m_nodes *list);
 
 /* Publish the values of a notification with a message of class 2, or, when they can't be decoded, why not (OB-05).
- * Unless it is stale it is the observation's last value from now on. */
+ * Unless it is stale it is the observation's last value from now on. `is_answer`: the first one, which answers. */
 void notification_take(struct observation *observation, struct notification_memory *memory,
-                       const struct coap_notification *notification);
+                       const struct coap_notification *notification, bool is_answer);
 
 /* `rejected`: the notification is of no use. `why` is a clause. */
 void notification_reject(const struct observation *observation, const char *why);

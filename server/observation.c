@@ -183,11 +183,11 @@ struct coap_call *observation_cancel(struct observation *o, coap_call_fn *done, 
 
 /* ---- values ---- */
 
-static void take_values(struct observation *o, const struct coap_notification *notification) {
+static void take_values(struct observation *o, const struct coap_notification *notification, bool is_answer) {
     struct observing *observing = o->server->observing;
     o->notifications++;
     observing->notifications++;
-    notification_take(o, &observing->memory, notification);
+    notification_take(o, &observing->memory, notification, is_answer);
     persist_event_numbers(o->server);
 }
 
@@ -198,7 +198,7 @@ static void take_first(struct observation *o, const struct coap_reply *reply) {
                                       .sequence = reply->observe,
                                       .has_sequence = reply->has_observe,
                                       .is_confirmable = reply->message->type == COAP_CON};
-    take_values(o, &first);
+    take_values(o, &first, true);
 }
 
 static void on_notified(void *arg, const struct coap_notification *notification) {
@@ -209,7 +209,7 @@ static void on_notified(void *arg, const struct coap_notification *notification)
     if (message == NULL)
         notification_reject(o, "its rest could not be fetched");
     else if (COAP_CODE_CLASS(message->code) == 2)
-        take_values(o, notification);
+        take_values(o, notification, false);
     if (notification->is_last) {
         bool is_error = message != NULL && COAP_CODE_CLASS(message->code) != 2;
         o->coap = NULL;

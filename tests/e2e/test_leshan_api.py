@@ -7,9 +7,11 @@ import time
 
 import pytest
 from berth_process import Berth
+from coapraw import CON, CONTENT_FORMAT, GET, OBSERVE, Coap, code, uint
 from conftest import close_all
 from device_process import DeviceProcess, start_device  # noqa: F401
 from leshan_client import LeshanClient
+from played_device import TEXT, Asked, PlayedDevice
 
 SINGLE = ("TEXT", "CBOR")
 MANY = ("TLV", "SENML_JSON", "SENML_CBOR")
@@ -246,6 +248,19 @@ def test_observe_and_cancel(leshan):
         cancelled = leshan.device("DELETE", "dev1", "/3442/0/120/observe", active=True)
         assert (cancelled["status"], cancelled["content"]) == ("CONTENT(205)", single(120, "INTEGER", "77"))
     assert leshan.call("DELETE", "/api/clients/dev1/3442/0/120/observe")[0] == 404
+
+
+def test_a_notification_right_behind_the_answer_is_told(leshan, served):
+    device = PlayedDevice(served[0], "quick")
+    with leshan.events("quick") as events:
+        asked = Asked(served[0], "POST", "/api/clients/quick/3/0/9/observe")
+        request = device.expect(GET, "/3/0/9")
+        device.answer(request, "2.05", TEXT, b"1", (OBSERVE, b"\x01"))
+        options = [(OBSERVE, b"\x02"), (CONTENT_FORMAT, uint(TEXT))]
+        device.peer.send(Coap(CON, code("2.05"), device.peer.next_mid(), request.token, options, b"2"))
+        assert asked.answer(200).json["content"] == single(9, "INTEGER", "1")
+        assert events.await_event("NOTIFICATION")["val"] == single(9, "INTEGER", "2")
+    assert served[0].http("DELETE", "/v1/devices/quick").status == 204
 
 
 def test_passive_cancel(leshan, served):

@@ -1,10 +1,12 @@
 """Subscriptions of the Device Management API: whose they are, what ends them, and what a restart leaves. The device is
 played."""
 
+import base64
 from urllib.parse import quote
 
 import pytest
 from coapraw import CON, CONTENT_FORMAT, GET, OBSERVE, Coap, code, uint
+from lwm2mraw import LWM2M_CBOR, OMA_JSON, SENML_CBOR, SENML_JSON, TLV, Value, decode, encode
 from pelion_client import PelionClient, decoded
 from played_device import TEXT, PlayedDevice
 
@@ -73,6 +75,37 @@ def test_a_notification_has_the_path_that_was_asked_for(pelion, device):
         "payload": "OTU=",
         "max-age": 0,
     }
+
+
+def test_a_notification_right_behind_the_answer_is_told(pelion, device):
+    status, made = pelion.call("PUT", f"/v2/subscriptions/{id_of(pelion)}/3/0/9")
+    assert status == 202
+    request = answer(device, "/3/0/9", b"1")
+    options = [(OBSERVE, b"\x02"), (CONTENT_FORMAT, uint(TEXT))]
+    device.peer.send(Coap(CON, code("2.05"), device.peer.next_mid(), request.token, options, b"2"))
+    assert decoded(pelion.response(made["async-response-id"])) == "1"
+    assert decoded(pelion.message("notifications")) == "2"
+
+
+@pytest.mark.parametrize("format", [SENML_CBOR, SENML_JSON, OMA_JSON, LWM2M_CBOR, TLV, 1542])
+def test_several_values_are_tlv_whatever_the_device_has_sent(berth, pelion, device, format):
+    values = {"/5/0/3": Value("integer", 2), "/5/0/5": Value("integer", 1)}
+    status, made = pelion.call("PUT", f"/v2/subscriptions/{id_of(pelion)}/5/0")
+    assert status == 202
+    request = device.expect(GET, "/5/0")
+    body = encode(TLV if format == 1542 else format, "/5/0", values)
+    device.answer(request, "2.05", format, body, (OBSERVE, b"\x01"))
+    mid = device.peer.next_mid()
+    options = [(OBSERVE, b"\x02"), (CONTENT_FORMAT, uint(format))]
+    device.peer.send(Coap(CON, code("2.05"), mid, request.token, options, body))
+    types = {"/5/0/3": "integer", "/5/0/5": "integer"}
+    for told in (pelion.response(made["async-response-id"]), pelion.message("notifications")):
+        assert told["ct"] == "application/vnd.oma.lwm2m+tlv"
+        assert decode(TLV, "/5/0", base64.b64decode(told["payload"]), types) == {"/5/0/3": 2, "/5/0/5": 1}
+    key = {"Authorization": f"Bearer {pelion.key}"}
+    known = berth.http("GET", f"/v2/endpoints/{id_of(pelion)}/5/0?cacheOnly=true", headers=key)
+    assert (known.status, known.headers["Content-Type"]) == (200, told["ct"])
+    assert known.body == base64.b64decode(told["payload"])
 
 
 def test_each_key_has_subscriptions_of_its_own(berth, pelion, device):

@@ -23,8 +23,6 @@ struct stream {
     bool is_management, is_bootstrap; /* whose events it tells */
     bool any_endpoint;
     struct slice endpoint;
-    uint64_t
-        begun; /* the observation whose first values are being told: they are its answer, no notification; 0: none */
 
     /* The messages of the endpoint, when it has one and there is a trace. */
     struct trace_watcher watcher;
@@ -238,12 +236,8 @@ static void on_management_event(struct stream *stream, const struct event *event
         collect(stream, event);
         return;
     case EVENT_NOTIFICATION:
-        if (stream->begun != event->observation)
+        if (!event->is_answer) /* which the caller has got */
             collect(stream, event);
-        return;
-    case EVENT_OBSERVE_STARTED:
-        stream->begun = event->observation;
-        http_wake(stream->request);
         return;
     case EVENT_REGISTERED:
     case EVENT_REPLACED:
@@ -276,8 +270,6 @@ static void on_event(void *arg, const struct event *event) {
         return;
     if (event->type != EVENT_SEND && event->type != EVENT_NOTIFICATION)
         flush(stream);
-    if (event->type != EVENT_NOTIFICATION)
-        stream->begun = 0;
     if (stream->is_management)
         on_management_event(stream, event);
     if (stream->is_bootstrap)
@@ -323,7 +315,6 @@ static void watch(struct stream *stream) {
 
 static void on_resume(struct http_request *request) {
     struct stream *stream = request->arg;
-    stream->begun = 0;
     flush(stream);
     if (stream->is_watching)
         tell_messages(stream);

@@ -4,7 +4,6 @@
 #include "common/base/text.h"
 #include "common/lwm2m/link_format.h"
 #include "server/dealings.h"
-#include "server/notification.h"
 #include "web/pelion/pelion.h"
 
 /* ---- what is known without asking ---- */
@@ -36,28 +35,12 @@ static const struct observation *told_last(const struct registration *r, const s
     return found;
 }
 
-static bool put_last(struct buffer *out, const struct observation *o, const char **type) {
-    struct slice body = slice_of(o->last, o->last_len);
-    struct notification_memory memory = {0};
-    struct lwm2m_nodes nodes;
-    bool is_one = o->paths[0].len >= 3 && notification_reserve(&memory, body.len) &&
-                  notification_read(o, o->last_format, body, &memory, &nodes) == NULL && nodes.count == 1 &&
-                  nodes.nodes[0].value.type != LWM2M_RAW && pelion_put_value(out, &nodes.nodes[0].value, type);
-    notification_memory_free(&memory);
-    if (is_one)
-        return true;
-    *type = pelion_media_type(o->last_format);
-    out->len = 0;
-    buffer_put_slice(out, body);
-    return !out->overflow;
-}
-
 static void send_known(const struct call *call, const struct registration *r, const struct lwm2m_path *path) {
     const struct observation *o = told_last(r, path);
     const char *type = "text/plain";
-    uint8_t memory[2 * OBSERVATION_LAST_MAX];
+    uint8_t memory[PELION_LAST_MAX];
     struct buffer text = buffer_over(memory, sizeof memory);
-    if (o != NULL ? put_last(&text, o, &type) : put_announced(&text, r, path))
+    if (o != NULL ? pelion_put_last(&text, o, &type) : put_announced(&text, r, path))
         http_respond(call->request, &(struct http_response){.status = 200,
                                                             .content_type = type,
                                                             .cache_control = "max-age=0",

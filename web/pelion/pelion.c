@@ -61,7 +61,7 @@ static void run_task(struct pelion *pelion, const struct pelion_task *task) {
         pelion_deregistered(pelion, endpoint);
         break;
     case EVENT_NOTIFICATION:
-        pelion_notified_whole(pelion, endpoint, task->number);
+        pelion_notified_whole(pelion, endpoint, task->number, task->is_new);
         break;
     case EVENT_OBSERVE_ENDED:
         pelion_observation_ended(pelion, endpoint, task->number);
@@ -82,7 +82,6 @@ static void run_tasks(uv_idle_t *idle) {
     struct pelion *pelion = idle->data;
     struct pelion_task *task;
     clock_update(&pelion->web->server->clock);
-    pelion->begun = 0;
     while ((task = STAILQ_FIRST(&pelion->tasks)) != NULL) {
         STAILQ_REMOVE_HEAD(&pelion->tasks, entry);
         run_task(pelion, task);
@@ -91,19 +90,20 @@ static void run_tasks(uv_idle_t *idle) {
     uv_idle_stop(idle);
 }
 
-static bool is_told_already(const struct pelion *pelion, enum event_type type, uint64_t number) {
+static bool is_told_already(const struct pelion *pelion, enum event_type type, uint64_t number, bool is_new) {
     const struct pelion_task *task;
     if (type != EVENT_NOTIFICATION && type != EVENT_ODDITY)
         return false;
     STAILQ_FOREACH(task, &pelion->tasks, entry) {
-        if (task->type == type && task->number == number)
+        if (task->type == type && task->number == number && task->is_new == is_new)
             return true;
     }
     return false;
 }
 
 void pelion_later(struct pelion *pelion, enum event_type type, struct slice endpoint, uint64_t number, bool is_new) {
-    struct pelion_task *task = is_told_already(pelion, type, number) ? NULL : malloc(sizeof *task + endpoint.len);
+    struct pelion_task *task =
+        is_told_already(pelion, type, number, is_new) ? NULL : malloc(sizeof *task + endpoint.len);
     if (task == NULL)
         return;
     *task = (struct pelion_task){.type = type, .number = number, .is_new = is_new, .endpoint_len = endpoint.len};
@@ -158,14 +158,10 @@ static void on_event(void *arg, const struct event *event) {
     case EVENT_BOOTSTRAP_FINISHED:
         pelion_device_changed(pelion, event);
         break;
-    case EVENT_OBSERVE_STARTED:
-        pelion->begun = event->observation;
-        uv_idle_start(&pelion->idle, run_tasks); /* what follows then is no part of the answer */
-        return;
     case EVENT_NOTIFICATION:
         pelion_rollout_event(pelion, event);
         pelion_notified(pelion, event);
-        return;
+        break;
     case EVENT_FIRMWARE:
         pelion_rollout_event(pelion, event);
         break;
@@ -178,7 +174,6 @@ static void on_event(void *arg, const struct event *event) {
     default:
         break;
     }
-    pelion->begun = 0;
 }
 
 /* ---- applications ---- */

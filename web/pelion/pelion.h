@@ -136,7 +136,7 @@ struct pelion_task {
     STAILQ_ENTRY(pelion_task) entry;
     enum event_type type;
     uint64_t number; /* of the observation, or the queued request */
-    bool is_new;     /* a registration that begins anew */
+    bool is_new;     /* a registration that begins anew; a notification that answers */
     size_t endpoint_len;
     uint8_t endpoint[];
 };
@@ -165,7 +165,6 @@ struct pelion {
     struct pelion_subscription *subscriptions;
     unsigned subscription_count;
     bool is_loading; /* pre-subscriptions find what they had begun, and begin nothing */
-    uint64_t begun;  /* the observation whose first values are being told: they are an answer; 0: none */
 };
 
 /* ---- state ---- */
@@ -410,6 +409,10 @@ bool pelion_read_path(const struct call *call, struct lwm2m_path *path);
 bool pelion_put_value(struct buffer *out, const struct lwm2m_value *value, const char **type);
 /* Of a content format. */
 const char *pelion_media_type(int format);
+/* What an observation has told last, in the same way; several values are TLV whatever the device has sent. False when it does
+ * not fit into PELION_LAST_MAX. */
+enum { PELION_LAST_MAX = 4 * OBSERVATION_LAST_MAX };
+bool pelion_put_last(struct buffer *out, const struct observation *observation, const char **type);
 
 /* "/v1/devices/ENDPOINT/3/0/1" and `suffix`. */
 void pelion_put_target(struct buffer *out, struct slice endpoint, const struct lwm2m_path *path, const char *suffix);
@@ -456,7 +459,7 @@ void pelion_deregistered(struct pelion *pelion, struct slice endpoint);
 
 /* Of an event of an observation. */
 void pelion_notified(struct pelion *pelion, const struct event *event);
-void pelion_notified_whole(struct pelion *pelion, struct slice endpoint, uint64_t observation);
+void pelion_notified_whole(struct pelion *pelion, struct slice endpoint, uint64_t observation, bool is_answer);
 void pelion_observation_ended(struct pelion *pelion, struct slice endpoint, uint64_t observation);
 
 /* What pre-subscriptions had begun when the server was running before goes on. */

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 
 #include "common/base/random.h"
+#include "common/lwm2m/format.h"
 #include "common/lwm2m/link_format.h"
 #include "common/lwm2m/text.h"
 #include "server/awake.h"
 #include "server/dealings.h"
+#include "server/notification.h"
 #include "web/document.h"
 #include "web/pelion/pelion.h"
 
@@ -147,12 +149,12 @@ static const struct observation *observation_in_event(const struct pelion *pelio
 }
 
 static void tell_each(struct pelion *pelion, struct slice endpoint, const struct observation *o, struct slice payload,
-                      const char *type) {
+                      const char *type, bool is_first) {
     struct device_id id = device_id_of(endpoint);
     for (struct pelion_subscription *s = pelion->subscriptions; s != NULL; s = s->next) {
         if (strcmp(s->device, id.hex) != 0 || !is_of(s, o))
             continue;
-        bool is_answer = *s->async_id != '\0' && pelion->begun == o->id; /* the async-response has it */
+        bool is_answer = *s->async_id != '\0' && is_first; /* the async-response has it */
         if (s->inner == NULL && s->observation == 0 && !is_answer && !o->is_auto)
             s->observation = o->id;
         if (!is_answer)
@@ -169,8 +171,7 @@ void pelion_notified(struct pelion *pelion, const struct event *event) {
     const struct lwm2m_value *value = &event->node.value;
     bool is_one = lwm2m_path_equal(&event->node.path, &o->paths[0]) && o->paths[0].len >= 3;
     if (!is_one || value->type == LWM2M_RAW) {
-        if (pelion->begun != o->id)
-            pelion_later(pelion, EVENT_NOTIFICATION, event->endpoint, o->id, false);
+        pelion_later(pelion, EVENT_NOTIFICATION, event->endpoint, o->id, event->is_answer);
         return;
     }
     size_t cap = value->bytes.len + TEXT_MAX;
@@ -178,7 +179,7 @@ void pelion_notified(struct pelion *pelion, const struct event *event) {
     struct buffer text = buffer_over(memory, memory == NULL ? 0 : cap);
     const char *type;
     if (memory != NULL && pelion_put_value(&text, value, &type))
-        tell_each(pelion, event->endpoint, o, buffer_slice(&text), type);
+        tell_each(pelion, event->endpoint, o, buffer_slice(&text), type, event->is_answer);
     free(memory);
 }
 
@@ -212,10 +213,42 @@ const char *pelion_media_type(int format) {
     }
 }
 
-void pelion_notified_whole(struct pelion *pelion, struct slice endpoint, uint64_t observation) {
+/* As its last notification is told: one value by itself, several as TLV. */
+static bool put_nodes(struct buffer *out, const struct observation *o, const struct lwm2m_nodes *nodes,
+                      const char **type) {
+    struct lwm2m_encode_context context = {.base = o->paths[0], .mode = SENML_CONTENT, .time = CBOR_TIME_PLAIN};
+    const struct lwm2m_node *first = &nodes->nodes[0];
+    if (nodes->count == 1 && lwm2m_path_equal(&first->path, &o->paths[0]) && o->paths[0].len >= 3)
+        return first->value.type != LWM2M_RAW && pelion_put_value(out, &first->value, type);
+    *type = pelion_media_type(LWM2M_FORMAT_TLV);
+    return lwm2m_format_of(o->last_format) != LWM2M_FORMAT_TLV &&
+           lwm2m_encode(LWM2M_FORMAT_TLV, nodes->nodes, nodes->count, &context, out);
+}
+
+bool pelion_put_last(struct buffer *out, const struct observation *o, const char **type) {
+    struct slice body = slice_of(o->last, o->last_len);
+    struct notification_memory memory = {0};
+    struct lwm2m_nodes nodes;
+    bool is_put = notification_reserve(&memory, body.len) &&
+                  notification_read(o, o->last_format, body, &memory, &nodes) == NULL && nodes.count > 0 &&
+                  put_nodes(out, o, &nodes, type);
+    notification_memory_free(&memory);
+    if (is_put)
+        return true;
+    *type = pelion_media_type(lwm2m_format_of(o->last_format));
+    out->len = 0;
+    out->overflow = false;
+    buffer_put_slice(out, body);
+    return !out->overflow;
+}
+
+void pelion_notified_whole(struct pelion *pelion, struct slice endpoint, uint64_t observation, bool is_answer) {
     const struct observation *o = observation_in_event(pelion, endpoint, observation);
-    if (o != NULL && o->has_last)
-        tell_each(pelion, endpoint, o, slice_of(o->last, o->last_len), pelion_media_type(o->last_format));
+    uint8_t memory[PELION_LAST_MAX];
+    struct buffer payload = buffer_over(memory, sizeof memory);
+    const char *type;
+    if (o != NULL && o->has_last && pelion_put_last(&payload, o, &type))
+        tell_each(pelion, endpoint, o, buffer_slice(&payload), type, is_answer);
 }
 
 void pelion_observation_ended(struct pelion *pelion, struct slice endpoint, uint64_t observation) {
