@@ -384,6 +384,20 @@ BODY_TARGETS = [
 ]
 
 
+def test_empty_segments_of_a_path_do_not_count(leshan):
+    assert leshan.call("GET", "/api/security/clients/") == leshan.call("GET", "/api/security/clients")
+    for target in ("/api/clients/", "//api/clients", "/api//clients"):
+        assert [one["endpoint"] for one in leshan.good("GET", target)] == ["dev1"]
+    for target in ("/api/clients/dev1/3/0/0/", "/api/clients/dev1//3/0//0"):
+        assert leshan.good("GET", target)["content"] == single(0, "STRING", "Berth")
+    assert leshan.call("GET", "/api/")[0] == 404
+
+
+def test_names_of_formats_are_upper_or_lower_case(leshan):
+    assert leshan.read("dev1", "/3/0/0", format="tlv") == leshan.read("dev1", "/3/0/0", format="Senml_Json")
+    assert leshan.call("GET", "/api/clients/dev1/3/0/0", format="tlvs")[0] == 400
+
+
 @pytest.mark.parametrize(("method", "target"), BODY_TARGETS)
 def test_bad_bodies_are_refused_in_words(leshan, method, target):
     """An instance may be empty, and the device may say what it thinks of that: then it is 200."""

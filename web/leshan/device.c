@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "server/awake.h"
 #include "server/dealings.h"
@@ -497,7 +498,8 @@ static bool put_format(const struct call *call, const char *name, struct buffer 
     if (text.len == 0)
         return true;
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
-        if (slice_is(text, formats[i].theirs)) {
+        if (text.len == strlen(formats[i].theirs) &&
+            strncasecmp((const char *)text.data, formats[i].theirs, text.len) == 0) {
             buffer_printf(query, "&format=%s", formats[i].ours);
             return true;
         }

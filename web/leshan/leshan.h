@@ -13,8 +13,8 @@
 
 extern const struct route_table leshan_routes;
 
-/* Whether a path belongs to them. */
-bool leshan_has(const struct route_path *path);
+/* Whether a path belongs to them; then its empty segments are taken out, which count for nothing there. */
+bool leshan_has(struct route_path *path);
 
 route_fn leshan_clients_list, leshan_clients_get;
 route_fn leshan_read, leshan_discover, leshan_write, leshan_write_attributes, leshan_create, leshan_execute;

@@ -369,13 +369,6 @@ static const struct route routes[] = {
      .summary = "Give an endpoint this credential in the place of all that it has.",
      .body = "LeshanSecurity",
      .answers = empty_answers},
-    {.method = "PUT",
-     .path = "/api/security/clients/",
-     .handler = leshan_security_put,
-     .operation = "leshanPutSecuritySlash",
-     .summary = "The same.",
-     .body = "LeshanSecurity",
-     .answers = empty_answers},
     {.method = "DELETE",
      .path = "/api/security/clients/{endpoint}",
      .handler = leshan_security_delete,
@@ -430,6 +423,16 @@ static const struct route routes[] = {
 const struct route_table leshan_routes = {
     .routes = routes, .count = sizeof routes / sizeof routes[0], .tag = "Leshan", .is_lenient = true};
 
-bool leshan_has(const struct route_path *path) {
-    return path->count > 0 && slice_is(path->segments[0], "api");
+bool leshan_has(struct route_path *path) {
+    size_t first = 0, kept = 0;
+    while (first + 1 < path->count && path->segments[first].len == 0)
+        first++;
+    if (path->count == 0 || !slice_is(path->segments[first], "api"))
+        return false;
+    for (size_t i = first; i < path->count; i++) {
+        if (path->segments[i].len > 0)
+            path->segments[kept++] = path->segments[i];
+    }
+    path->count = kept;
+    return true;
 }
