@@ -308,6 +308,13 @@ def test_a_frame_may_come_in_pieces(pelion, connect):
     assert socket.frame() == (PONG, b"abc")
 
 
+@pytest.mark.parametrize("offered", ["pelion_", "wss,pelion_", "wss, pelion_ ", "wss,pelion_,x"])
+def test_a_key_that_is_offered_as_a_protocol_may_be_missing(berth, offered):
+    connection = Socket(berth.http_port, f"Sec-WebSocket-Protocol: {offered}", key=None)
+    assert connection.opening.status == 401
+    connection.close()
+
+
 @pytest.mark.parametrize(
     ("origin", "status"),
     [

@@ -258,7 +258,10 @@ static struct slice bearer(const struct http_request *request) {
         header.data != NULL || offered.len == 0 ? NULL : memmem(offered.data, offered.len, prefix, sizeof prefix - 1);
     if (at != NULL) { /* a browser can put it nowhere else: "wss, pelion_KEY" */
         offered = slice_from(offered, (size_t)(at - offered.data) + sizeof prefix - 1);
-        return slice_of(offered.data, strcspn((const char *)offered.data, ", "));
+        size_t len = 0;
+        while (len < offered.len && offered.data[len] != ',' && offered.data[len] != ' ')
+            len++;
+        return slice_of(offered.data, len);
     }
     if (header.len < sizeof scheme - 1 || strncasecmp((const char *)header.data, scheme, sizeof scheme - 1) != 0)
         return SLICE_NONE;
