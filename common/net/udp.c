@@ -85,15 +85,15 @@ static struct link **bucket_of(const struct udp *udp, const struct listener *lis
     return &udp->buckets[hash_siphash(&udp->key, &key, sizeof key) & (udp->bucket_count - 1)];
 }
 
-/* Twice the buckets when there is more than one link a bucket; without memory the chains just grow. */
-static void grow(struct udp *udp) {
+/* There is about a link a bucket. Without memory for others, they stay as many as they are. */
+static void resize(struct udp *udp, size_t count) {
     size_t old_count = udp->bucket_count;
     struct link **old = udp->buckets;
-    struct link **fresh = calloc(old_count * 2, sizeof *fresh);
+    struct link **fresh = calloc(count, sizeof *fresh);
     if (fresh == NULL)
         return;
     udp->buckets = fresh;
-    udp->bucket_count = old_count * 2;
+    udp->bucket_count = count;
     for (size_t i = 0; i < old_count; i++) {
         struct link *link = old[i];
         while (link != NULL) {
@@ -127,7 +127,7 @@ static struct link *find_or_add_link(struct socket *socket, const struct address
     *bucket = &fresh->link;
     udp->counters.links++;
     if (udp->counters.links > udp->bucket_count)
-        grow(udp);
+        resize(udp, udp->bucket_count * 2);
     return &fresh->link;
 }
 
@@ -140,6 +140,8 @@ static void udp_link_release(struct link *link) {
     *at = link->hash_next;
     udp->counters.links--;
     slab_give(ours, sizeof *ours);
+    if (udp->bucket_count > BUCKETS_MIN && udp->counters.links < udp->bucket_count / 8)
+        resize(udp, udp->bucket_count / 2);
 }
 
 /* ---- sending ---- */

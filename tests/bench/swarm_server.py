@@ -16,7 +16,7 @@ def pin(core):
 
 
 def start_server(scheme, data, *options):
-    """The process, where devices knock, and its API's authority."""
+    """The process (`listening`: all its addresses), where devices knock, and its API's authority."""
     server = subprocess.Popen(
         [BUILD / "berth-server", "--listen", f"{scheme}://127.0.0.1:0", "--http", "http://127.0.0.1:0", "--data", data, *options],
         stdout=subprocess.PIPE, text=True, preexec_fn=pin(0),
@@ -24,6 +24,7 @@ def start_server(scheme, data, *options):
     said = []
     while "ready" not in (line := server.stdout.readline()):
         said += re.findall(r"listening (\S+)", line)
+    server.listening = said
     return server, said[0], said[-1].removeprefix("http://")
 
 
@@ -41,11 +42,11 @@ def provide(web, count, mode):
         assert answer.status == 201, answer.status
 
 
-def run(uri, count, options, *load):
-    """A swarm's report."""
+def run(uri, count, options, *load, before=pin(1)):
+    """A swarm's report; `before` happens in its process."""
     load = ("--swarm-stay", "--lifetime", "86400", *load)
     done = subprocess.run(
         [BUILD / "berth-device", "--swarm", str(count), "--server", uri, *load, *options],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=pin(1), check=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=before, check=True,
     )  # fmt: skip
     return json.loads(done.stdout)
