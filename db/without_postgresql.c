@@ -75,6 +75,12 @@ size_t cluster_list(struct cluster *cluster, struct cluster_node *nodes, size_t 
     return 0;
 }
 
+bool cluster_serving(struct cluster *cluster, struct cluster_node *node) {
+    (void)cluster;
+    (void)node;
+    return false;
+}
+
 void cluster_leave(struct cluster *cluster, bool is_clean) {
     (void)cluster;
     (void)is_clean;

@@ -124,3 +124,14 @@ def test_a_register_that_failed_leaves_the_older_registration_in_force_whatever_
     assert endpoints(berth) == ["dev", "other"]
     assert device.update().code_text == "2.04"
     assert device.deregister().code_text == "2.02"
+
+
+@pytest.mark.parametrize("options", [[], ["--cluster", "--key-file", "key"]], ids=["alone", "cluster"])
+def test_a_build_without_it_says_so(tmp_path, options):
+    server = program("berth-server-without-postgresql")
+    if not server.exists():
+        pytest.skip("it is built with the unit tests")
+    command = [server, "--data", tmp_path / "data", "--database", "postgresql://db/berth", *options]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 2 and run.stderr.count("\n") == 1, run
+    assert "was built without PostgreSQL" in run.stderr and not (tmp_path / "data").exists()
