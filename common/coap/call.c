@@ -617,7 +617,7 @@ static bool append_body(struct coap_call *call, struct slice part) {
         while (cap < len)
             cap *= 2;
         size_t more = cap - call->body_cap;
-        if (endpoint->counters.transfer_bytes + more > endpoint->params.max_transfer_bytes)
+        if (!transfer_make_room(call->peer, NULL, more))
             return false;
         uint8_t *body = realloc(call->body, cap);
         if (body == NULL)

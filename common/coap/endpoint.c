@@ -55,6 +55,7 @@ struct coap_endpoint *coap_endpoint_new(const struct coap_params *params, const 
     endpoint->clock = clock;
     endpoint->wheel = wheel;
     endpoint->key = hash_key_random();
+    TAILQ_INIT(&endpoint->strangers);
     return endpoint;
 }
 

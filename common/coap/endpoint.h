@@ -5,7 +5,8 @@
  *
  * Memory is bounded. An exchange (one incoming message and its remembered reply) costs about 100 bytes and lives for
  * EXCHANGE_LIFETIME; `max_exchanges` of them are kept in all and `max_exchanges_per_peer` for one peer, oldest dropped
- * first, but never one that is still being answered. Bodies in transfer share `max_transfer_bytes`. */
+ * first, but never one that is still being answered. Bodies in transfer share `max_transfer_bytes`; where they are used up, a
+ * stranger's goes for another: the one idle longest. */
 #ifndef BERTH_COAP_ENDPOINT_H
 #define BERTH_COAP_ENDPOINT_H
 

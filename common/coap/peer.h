@@ -4,6 +4,8 @@
 #ifndef BERTH_COAP_PEER_H
 #define BERTH_COAP_PEER_H
 
+#include <sys/queue.h>
+
 #include "common/coap/block.h"
 #include "common/coap/endpoint.h"
 #include "common/coap/protection.h"
@@ -36,6 +38,7 @@ struct coap_endpoint {
     void *protection_arg;
     coap_divert_fn *divert; /* NULL: none */
     void *divert_arg;
+    TAILQ_HEAD(, transfer) strangers; /* transfers of peers that may go for others', the one idle longest first */
 };
 
 /* Exists while the peer has an exchange, call, transmission or transfer, and as long as an RFC 8323 connection; holds a
@@ -255,6 +258,8 @@ struct transfer {
     struct timer timer;
     struct transfer *next;
     struct coap_peer *peer;
+    TAILQ_ENTRY(transfer) entry; /* of endpoint->strangers */
+    bool is_strangers;           /* it is there */
     enum transfer_kind kind;
     uint64_t key;
     struct stored_message *response; /* download: what is served in blocks */
@@ -269,6 +274,10 @@ uint64_t transfer_key(const struct coap_endpoint *endpoint, const struct coap_me
 struct transfer *transfer_find(struct coap_peer *peer, enum transfer_kind kind, uint64_t key);
 void transfer_free(struct transfer *transfer);
 void transfers_drop(struct coap_peer *peer);
+
+/* Whether bodies may take `more` bytes for `peer`: if need be, the strangers' transfers that are idle longest go. Who has
+ * shown that it receives at its address, or is registered, is no stranger. `growing`, which may be NULL, stays. */
+bool transfer_make_room(const struct coap_peer *peer, const struct transfer *growing, size_t more);
 
 /* Take a Block1 block of `request`. Returns true when the body is whole: *body is then the transfer's data (or the
  * payload itself, with *finished NULL); free *finished with transfer_free after use. Otherwise the exchange has been

@@ -47,8 +47,19 @@ static size_t held_bytes(const struct transfer *transfer) {
     return transfer->cap + (transfer->response == NULL ? 0 : transfer->response->size);
 }
 
+static bool is_stranger(const struct coap_peer *peer) {
+    return peer->link->owner == 0 && !peer_is_proven(peer);
+}
+
+static void leave_strangers(struct transfer *transfer) {
+    if (transfer->is_strangers)
+        TAILQ_REMOVE(&transfer->peer->endpoint->strangers, transfer, entry);
+    transfer->is_strangers = false;
+}
+
 static void detach(struct transfer *transfer) {
     struct coap_peer *peer = transfer->peer;
+    leave_strangers(transfer);
     struct transfer **at = &peer->transfers;
     while (*at != transfer)
         at = &(*at)->next;
@@ -85,6 +96,10 @@ static void on_idle(struct timer *timer, void *arg) {
 
 static void keep_alive(struct transfer *transfer) {
     struct coap_endpoint *endpoint = transfer->peer->endpoint;
+    leave_strangers(transfer);
+    transfer->is_strangers = is_stranger(transfer->peer);
+    if (transfer->is_strangers)
+        TAILQ_INSERT_TAIL(&endpoint->strangers, transfer, entry);
     timer_schedule(endpoint->wheel, &transfer->timer, clock_now_ms(endpoint->clock) + endpoint->params.transfer_idle_ms,
                    on_idle);
 }
@@ -105,13 +120,42 @@ static struct transfer *add(struct coap_peer *peer, enum transfer_kind kind, uin
     return transfer;
 }
 
+/* The one of a stranger that is idle longest; who was one may have become known meanwhile. */
+static struct transfer *find_idle(struct coap_endpoint *endpoint, const struct transfer *growing) {
+    struct transfer *next, *transfer = TAILQ_FIRST(&endpoint->strangers);
+    for (; transfer != NULL; transfer = next) {
+        next = TAILQ_NEXT(transfer, entry);
+        if (!is_stranger(transfer->peer))
+            leave_strangers(transfer);
+        else if (transfer != growing)
+            return transfer;
+    }
+    return NULL;
+}
+
+bool transfer_make_room(const struct coap_peer *peer, const struct transfer *growing, size_t more) {
+    struct coap_endpoint *endpoint = peer->endpoint;
+    size_t most = endpoint->params.max_transfer_bytes;
+    while (more <= most && endpoint->counters.transfer_bytes > most - more) {
+        struct transfer *idle = find_idle(endpoint, growing);
+        if (idle == NULL)
+            return false;
+        struct coap_peer *owner = idle->peer;
+        drop(idle);
+        if (owner != peer)
+            peer_settle(owner);
+    }
+    return more <= most;
+}
+
 /* Where memory ends, strangers share an eighth: who comes back with many objects still can, and a flood takes little. */
-static bool may_hold(const struct coap_peer *peer, size_t more) {
+static bool may_hold(const struct coap_peer *peer, const struct transfer *growing, size_t more) {
     enum { SCARCE_PART = 8 };
     const struct coap_endpoint *endpoint = peer->endpoint;
-    bool is_scarce = !peer_is_proven(peer) && memory_limit_is_reached();
-    size_t most = endpoint->params.max_transfer_bytes / (is_scarce ? SCARCE_PART : 1);
-    return more <= most && endpoint->counters.transfer_bytes <= most - more;
+    size_t most = endpoint->params.max_transfer_bytes / SCARCE_PART;
+    if (memory_limit_is_reached() && !peer_is_proven(peer))
+        return more <= most && endpoint->counters.transfer_bytes <= most - more;
+    return transfer_make_room(peer, growing, more);
 }
 
 static bool reserve(struct transfer *transfer, size_t len) {
@@ -121,7 +165,7 @@ static bool reserve(struct transfer *transfer, size_t len) {
     size_t cap = transfer->cap == 0 ? 1024 : transfer->cap;
     while (cap < len)
         cap *= 2;
-    if (!may_hold(transfer->peer, cap - transfer->cap))
+    if (!may_hold(transfer->peer, transfer, cap - transfer->cap))
         return false;
     uint8_t *data = realloc(transfer->data, cap);
     if (data == NULL)
@@ -369,7 +413,7 @@ void transfer_respond(struct coap_exchange *exchange, const struct coap_message 
     struct transfer *transfer = transfer_find(peer, TRANSFER_DOWNLOAD, request->key);
     if (transfer != NULL)
         drop(transfer);
-    transfer = large && may_hold(peer, whole->size) ? add(peer, TRANSFER_DOWNLOAD, request->key) : NULL;
+    transfer = large && may_hold(peer, NULL, whole->size) ? add(peer, TRANSFER_DOWNLOAD, request->key) : NULL;
     uint32_t num = granted_num(exchange, szx);
     uint64_t digest = hash_slice(&peer->endpoint->key, whole->payload);
     if (transfer != NULL) {
@@ -436,7 +480,7 @@ bool transfer_begin(struct coap_peer *peer, const struct coap_message *request, 
     if (whole == NULL)
         return false;
     uint64_t digest = hash_slice(&endpoint->key, message->payload);
-    transfer = may_hold(peer, whole->size) ? add(peer, TRANSFER_DOWNLOAD, key) : NULL;
+    transfer = may_hold(peer, NULL, whole->size) ? add(peer, TRANSFER_DOWNLOAD, key) : NULL;
     if (transfer != NULL) {
         transfer->response = whole;
         transfer->digest = digest;

@@ -163,11 +163,15 @@ void rig_hear_bytes(struct rig *rig, struct slice datagram) {
     coap_receive(rig->endpoint, &rig->links[0], datagram);
 }
 
-void rig_hear_message(struct rig *rig, const struct coap_message *message) {
+void rig_hear_message_from(struct rig *rig, size_t peer, const struct coap_message *message) {
     uint8_t bytes[2048];
     struct buffer out = buffer_over(bytes, sizeof bytes);
     assert_true(coap_encode(message, &out));
-    rig_hear_bytes(rig, buffer_slice(&out));
+    coap_receive(rig->endpoint, &rig->links[peer], buffer_slice(&out));
+}
+
+void rig_hear_message(struct rig *rig, const struct coap_message *message) {
+    rig_hear_message_from(rig, 0, message);
 }
 
 void rig_connect(struct rig *rig) {

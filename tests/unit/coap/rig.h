@@ -7,7 +7,7 @@
 #include "common/coap/endpoint.h"
 #include "common/coap/stream.h"
 
-enum { RIG_SENT_MAX = 512, RIG_PEERS = 2 };
+enum { RIG_SENT_MAX = 512, RIG_PEERS = 3 };
 
 struct rig_datagram {
     struct link *link;
@@ -77,6 +77,7 @@ void rig_hear_from(struct rig *rig, size_t peer, const char *hex);
 void rig_hear(struct rig *rig, const char *hex);
 void rig_hear_bytes(struct rig *rig, struct slice datagram);
 
+void rig_hear_message_from(struct rig *rig, size_t peer, const struct coap_message *message);
 /* An encoded message of the first peer. */
 void rig_hear_message(struct rig *rig, const struct coap_message *message);
 

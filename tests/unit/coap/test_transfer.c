@@ -223,6 +223,47 @@ static void test_where_memory_ends_strangers_share_an_eighth(void **state) {
     assert_int_equal(answered.code, COAP_5_03_SERVICE_UNAVAILABLE);
 }
 
+static uint8_t hear_half(size_t peer, uint32_t num, bool more) {
+    struct coap_message request;
+    struct coap_uint block;
+    coap_message_init(&request, COAP_CON, COAP_POST, ++next_mid, slice_str("t"));
+    coap_option_add(&request, COAP_URI_PATH, slice_str("a"));
+    coap_block_add(&request, COAP_BLOCK1, (struct coap_block){num, more, 5}, &block);
+    request.payload = bytes_at(num * 512u, 512);
+    rig_hear_message_from(&rig, peer, &request);
+    rig_next_message(&rig, &answered);
+    return answered.code;
+}
+
+static void take_two(struct coap_params *params) {
+    params->max_transfer_bytes = 2048;
+}
+
+/* RFC 7959 §7.2: who only begins keeps nobody out. */
+static void test_of_strangers_the_transfer_idle_longest_makes_room(void **state) {
+    (void)state;
+    rig_stop(&rig);
+    rig_start(&rig, take_two);
+    for (size_t i = 0; i < 3; i++)
+        rig.links[i].peer.ip[0] = 10; /* it was loopback, which nobody forges */
+    assert_int_equal(hear_half(0, 0, true), COAP_2_31_CONTINUE);
+    assert_int_equal(hear_half(1, 0, true), COAP_2_31_CONTINUE);
+    assert_int_equal(hear_half(0, 1, true), COAP_2_31_CONTINUE);
+    assert_int_equal(hear_half(2, 0, true), COAP_2_31_CONTINUE);
+    assert_int_equal(hear_half(1, 1, false), COAP_4_08_REQUEST_ENTITY_INCOMPLETE);
+    assert_int_equal(coap_endpoint_counters(rig.endpoint).transfer_bytes, 2048);
+    rig.links[0].owner = 1; /* it has registered: what it has begun stays */
+    assert_int_equal(hear_half(1, 0, true), COAP_2_31_CONTINUE);
+    assert_int_equal(hear_half(2, 1, false), COAP_4_08_REQUEST_ENTITY_INCOMPLETE);
+    rig.links[1].owner = 2;
+    assert_int_equal(hear_half(2, 0, true), COAP_5_03_SERVICE_UNAVAILABLE);
+    assert_int_equal(hear_half(1, 1, false), COAP_2_04_CHANGED);
+    assert_int_equal(hear_half(2, 0, true), COAP_2_31_CONTINUE);
+    for (uint32_t num = 2; num < 4; num++) /* the other's half goes for more of one that is known */
+        assert_int_equal(hear_half(0, num, num < 3), num < 3 ? COAP_2_31_CONTINUE : COAP_2_04_CHANGED);
+    assert_int_equal(hear_half(2, 1, false), COAP_4_08_REQUEST_ENTITY_INCOMPLETE);
+}
+
 static void test_BLK_30_announced_sizes_allocate_nothing(void **state) {
     (void)state;
     hear_part((struct part){.more = true, .szx = 0, .payload = bytes_at(0, 16), .size1 = 149999});
@@ -648,6 +689,7 @@ int main(void) {
         TEST(test_BLK_12_BLK_35_too_large_is_said_early_with_the_limit),
         TEST(test_BLK_13_too_many_transfers),
         TEST(test_where_memory_ends_strangers_share_an_eighth),
+        TEST(test_of_strangers_the_transfer_idle_longest_makes_room),
         cmocka_unit_test_setup_teardown(test_BLK_14_we_prefer_smaller_blocks, start_small_blocks, stop),
         TEST(test_BLK_30_announced_sizes_allocate_nothing),
         TEST(test_BLK_32_a_retransmitted_block_gets_the_same_answer),
