@@ -5,6 +5,7 @@ Tells what a registered device and its Register and Update cost the server. Prin
 - Berth, which has written every registration to disk before it answers (the others keep them in memory alone),
 - Leshan's library on Californium, from Maven Central (where there are javac and mvn); after a warm-up, its heap after garbage
   collection as its memory,
+- go-coap (where there is Go, and its module proxy can be reached): go-coap/main.go, some lines on the library,
 - aiocoap (where build/venv has it): aiocoap_server.py, some lines on the library,
 - libcoap's coap-rd (where it is installed), which refuses Updates by POST and so has none.
 
@@ -108,6 +109,16 @@ def start_leshan(classes: str) -> Server | None:
     return Leshan("Leshan 2.0.0-M15", ["java", "-cp", f"{JARS}/*:{classes}", "LeshanServer", str(port)], port)
 
 
+def start_go_coap(to: str) -> Server | None:
+    if shutil.which("go") is None:
+        return None
+    build = ["go", "build", "-o", f"{to}/go-coap", "."]
+    if subprocess.run(build, cwd=HERE / "go-coap", stdout=subprocess.DEVNULL, env=os.environ | {"CGO_ENABLED": "0"}).returncode != 0:
+        return None
+    port = free_port()
+    return Server("go-coap", [f"{to}/go-coap", f"127.0.0.1:{port}"], port)
+
+
 def start_aiocoap() -> Server | None:
     python = ROOT / "build/venv/bin/python"
     if not python.exists() or subprocess.run([python, "-c", "import aiocoap"], stderr=subprocess.DEVNULL).returncode != 0:
@@ -133,8 +144,8 @@ def start_berth(data: str) -> Server:
 def main() -> None:
     devices = int(sys.argv[1]) if len(sys.argv) > 1 else 20000
     seconds = 3 if devices >= 10000 else 1
-    with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as classes:
-        started = [start_berth(data), start_leshan(classes), start_aiocoap(), start_libcoap()]
+    with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as built:
+        started = [start_berth(data), start_leshan(built), start_go_coap(built), start_aiocoap(), start_libcoap()]
         servers = [server for server in started if server is not None]
         try:
             for server in servers:  # what is compiled while it runs is compiled now
