@@ -41,7 +41,8 @@ struct sqlite {
     sqlite3 *reader;      /* made with its first use */
     sqlite3_stmt *wanted; /* what is looked up */
     enum store_result failure;
-    char failure_text[120];
+    char failure_text[160];
+    bool is_damaged; /* found while it runs: what is there stays as it is */
 };
 
 /* ---- opening ---- */
@@ -261,7 +262,8 @@ static void close_connection(struct sqlite *db, bool checkpoint) {
 }
 
 static void close_file(struct backend *backend) {
-    close_connection((struct sqlite *)backend, true);
+    struct sqlite *db = (struct sqlite *)backend;
+    close_connection(db, !db->is_damaged);
 }
 
 /* ---- values ---- */
@@ -353,7 +355,12 @@ static bool fail(struct sqlite *db, int code, int system) {
     bool io = (code & 0xff) == SQLITE_IOERR;
     bool full = code == SQLITE_FULL || (io && (system == ENOSPC || system == EDQUOT || system == EFBIG));
     db->failure = full ? STORE_DISK_FULL : STORE_IO;
-    if (io && system != 0)
+    db->is_damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
+    if (db->is_damaged)
+        snprintf(db->failure_text, sizeof db->failure_text,
+                 "the database is damaged (%s); stop the server, restore a copy, or move it away to begin anew",
+                 sqlite3_errmsg(db->connection));
+    else if (io && system != 0)
         snprintf(db->failure_text, sizeof db->failure_text, "%s: %s", sqlite3_errmsg(db->connection), strerror(system));
     else
         snprintf(db->failure_text, sizeof db->failure_text, "%s", sqlite3_errmsg(db->connection));
@@ -374,8 +381,10 @@ static bool run(struct backend *backend, enum statement statement, const struct 
     return step(db, (int)statement);
 }
 
+/* Nothing is acknowledged that lies in a damaged database: the next start would refuse it with all that is there. */
 static bool begin(struct backend *backend) {
-    return step((struct sqlite *)backend, BEGIN);
+    struct sqlite *db = (struct sqlite *)backend;
+    return !db->is_damaged && step(db, BEGIN);
 }
 
 static bool commit(struct backend *backend) {
@@ -400,7 +409,7 @@ static enum store_result failure(const struct backend *backend, char *text, size
 /* Move the write-ahead log into the database file when it has grown long. */
 static void checkpoint(struct backend *backend) {
     struct sqlite *db = (struct sqlite *)backend;
-    if (db->wal_pages < db->checkpoint_at)
+    if (db->wal_pages < db->checkpoint_at || db->is_damaged)
         return;
     /* When somebody reads an old state, or the disk is full, the log goes on growing and the next try comes later. */
     int in_log = 0, moved = 0;

@@ -91,6 +91,29 @@ def test_file_that_is_no_sound_database_of_ours_is_refused_and_untouched(data, h
         assert contents(data) == before
 
 
+def test_a_database_damaged_while_the_server_runs_promises_nothing_more(start_berth):
+    """What is in memory goes on; the next start says no."""
+    berth = start_berth()
+    device = berth.register("dev1", lifetime=3600)
+    damaged_pages(berth.data / "berth.db")
+    key = {"mode": "psk", "identity": "me", "key_hex": "0b" * 16}
+    for _ in range(2):
+        answer = berth.http("PUT", "/v1/credentials/dev3", key)
+        assert (answer.status, answer.problem) == (503, "store-failed") and "restore a copy" in answer.json["detail"]
+    answer = register(berth, "dev2")
+    assert answer.code_text == "5.03" and answer.number(MAX_AGE) > 0
+    assert berth.events_after(0, types="rejected")[-1]["coap_code"] == "5.03"
+    assert berth.http("GET", "/v1/devices/dev2").status == 404
+    assert berth.http("GET", "/v1/credentials/dev3").status == 404
+    ready = berth.http("GET", "/readyz")
+    assert ready.status == 503 and "damaged" in ready.json["detail"]
+    assert berth.http("GET", "/healthz").status == 200
+    assert device.update().code_text == "2.04"
+    assert berth.device("dev1")["location"] == device.location
+    berth.kill()
+    assert_refused(run_server(berth.data), "restore a copy")
+
+
 def test_file_of_a_database_that_is_not_there_is_refused(data):
     (data / "berth.db").rename(data / "elsewhere")
     (data / "berth.db-wal").write_bytes(b"x" * 5000)

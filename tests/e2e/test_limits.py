@@ -298,6 +298,7 @@ CONSTANTS = {
 # Rows without a constant of one name, and what holds them instead.
 ELSEWHERE = {
     "database cannot be written": "test_disk.py",
+    "database that is damaged": "test_disk.py",
     "memory of the process": "an option; test_floods.py",
     "memory of all of them": "an option",
     "database (`--database`)": "test_postgresql.py",
