@@ -256,7 +256,8 @@ static void close_connection(struct sqlite *db, bool checkpoint) {
     sqlite3_close(db->reader);
     for (int i = 0; i < ALL_STATEMENT_COUNT; i++)
         sqlite3_finalize(db->statements[i]);
-    sqlite3_db_config(db->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !checkpoint, NULL);
+    if (db->connection != NULL) /* there was no memory even for that */
+        sqlite3_db_config(db->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !checkpoint, NULL);
     sqlite3_close(db->connection);
     free(db);
 }

@@ -214,6 +214,13 @@ const struct rig_datagram *rig_next(struct rig *rig) {
     return &rig->sent[rig->seen++];
 }
 
+struct coap_exchange *rig_deferred(struct rig *rig) {
+    struct coap_exchange *exchange = rig->deferred;
+    assert_non_null(exchange);
+    rig->deferred = NULL;
+    return exchange;
+}
+
 void rig_next_is(struct rig *rig, const char *hex) {
     const struct rig_datagram *datagram = rig_next(rig);
     char text[2 * sizeof datagram->bytes + 1];

@@ -86,6 +86,9 @@ void rig_advance(struct rig *rig, uint64_t ms);
 /* The next thing that was sent; fails the test when there is none. */
 const struct rig_datagram *rig_next(struct rig *rig);
 void rig_next_is(struct rig *rig, const char *hex);
+
+/* The exchange that was deferred last, once; fails the test when there is none. */
+struct coap_exchange *rig_deferred(struct rig *rig);
 void rig_next_message(struct rig *rig, struct coap_message *message);
 void rig_silent(struct rig *rig); /* nothing more was sent */
 

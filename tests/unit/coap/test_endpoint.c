@@ -259,7 +259,7 @@ static void test_MSG_26_quick_answers_are_piggybacked(void **state) {
     rig_hear(&rig, get_a);
     rig_advance(&rig, 900);
     rig_silent(&rig);
-    coap_respond_code(rig.endpoint, rig.deferred, COAP_2_04_CHANGED, NULL);
+    coap_respond_code(rig.endpoint, rig_deferred(&rig), COAP_2_04_CHANGED, NULL);
     rig_next_is(&rig, "61447d3455");
     rig_advance(&rig, 100000);
     rig_silent(&rig);
@@ -273,7 +273,7 @@ static void test_MSG_27_MSG_28_slow_answers_come_separately(void **state) {
     rig_next_is(&rig, "60007d34");
     rig_hear(&rig, get_a);
     rig_next_is(&rig, "60007d34");
-    coap_respond_code(rig.endpoint, rig.deferred, COAP_2_04_CHANGED, NULL);
+    coap_respond_code(rig.endpoint, rig_deferred(&rig), COAP_2_04_CHANGED, NULL);
     struct coap_message response;
     rig_next_message(&rig, &response);
     assert_int_equal(response.type, COAP_CON);
@@ -300,7 +300,7 @@ static void test_MSG_28_a_request_repeated_before_any_answer_is_not_run_again(vo
     rig_hear(&rig, get_a);
     assert_int_equal(rig.requests, 1);
     rig_silent(&rig);
-    coap_respond_code(rig.endpoint, rig.deferred, COAP_2_04_CHANGED, NULL);
+    coap_respond_code(rig.endpoint, rig_deferred(&rig), COAP_2_04_CHANGED, NULL);
     rig_next_is(&rig, "61447d3455");
 }
 
@@ -321,7 +321,7 @@ static void test_MSG_45_error_texts_have_no_content_format(void **state) {
     struct coap_message response;
     rig.answer = RIG_DEFERS;
     rig_hear(&rig, get_a);
-    coap_respond_code(rig.endpoint, rig.deferred, COAP_4_04_NOT_FOUND, "nothing here");
+    coap_respond_code(rig.endpoint, rig_deferred(&rig), COAP_4_04_NOT_FOUND, "nothing here");
     rig_next_message(&rig, &response);
     assert_true(slice_is(response.payload, "nothing here"));
     assert_int_equal(response.option_count, 0);
@@ -541,7 +541,7 @@ static void test_open_exchanges_are_never_dropped(void **state) {
     char hex[32];
     rig.answer = RIG_DEFERS;
     rig_hear(&rig, get_a);
-    struct coap_exchange *open = rig.deferred;
+    struct coap_exchange *open = rig_deferred(&rig);
     rig.answer = RIG_ANSWERS;
     for (unsigned i = 0; i < 100; i++) {
         snprintf(hex, sizeof hex, "4001%04xb161", i);

@@ -152,11 +152,11 @@ static void test_TCP_06_custody_waits_for_what_came_before(void **state) {
     rig_hear(&rig, "2101aab161");
     rig_hear(&rig, "11e24220");
     rig_silent(&rig);
-    struct coap_exchange *first = rig.deferred;
+    struct coap_exchange *first = rig_deferred(&rig);
     rig_hear(&rig, "2101abb161"); /* came later: does not count */
     rig_hear(&rig, "01e243");     /* asks for no custody */
     rig_next_is(&rig, "01e343");
-    coap_respond_code(rig.endpoint, rig.deferred, COAP_2_04_CHANGED, NULL);
+    coap_respond_code(rig.endpoint, rig_deferred(&rig), COAP_2_04_CHANGED, NULL);
     rig_next_is(&rig, "0144ab");
     rig_silent(&rig);
     coap_respond_code(rig.endpoint, first, COAP_2_04_CHANGED, NULL);
@@ -176,7 +176,7 @@ static void test_TCP_06_more_pings_than_are_remembered_get_no_promise(void **sta
     rig_silent(&rig);
     rig_hear(&rig, "11e24320");
     rig_next_is(&rig, "01e343");
-    coap_respond_nothing(rig.endpoint, rig.deferred);
+    coap_respond_nothing(rig.endpoint, rig_deferred(&rig));
     for (int i = 0; i < 8; i++)
         rig_next_is(&rig, "11e34220");
     rig_silent(&rig);
@@ -207,7 +207,7 @@ static void test_TCP_08_release_waits_for_answers(void **state) {
     rig_hear(&rig, "2101aab161");
     rig_hear(&rig, "40e42161210a"); /* Alternative-Address and Hold-Off */
     assert_int_equal(rig.closings, 0);
-    coap_respond_code(rig.endpoint, rig.deferred, COAP_2_04_CHANGED, NULL);
+    coap_respond_code(rig.endpoint, rig_deferred(&rig), COAP_2_04_CHANGED, NULL);
     rig_next_is(&rig, "0144aa");
     assert_int_equal(rig.closings, 1);
     assert_string_equal(rig.closed_why, "released by the peer for 10 s: a");
@@ -222,7 +222,7 @@ static void test_TCP_09_an_abort_ends_it_at_once(void **state) {
     assert_int_equal(rig.closings, 1);
     assert_string_equal(rig.closed_why, "aborted by the peer: bad");
     rig_disconnect(&rig);
-    coap_respond_code(rig.endpoint, rig.deferred, COAP_2_04_CHANGED, NULL); /* to nobody */
+    coap_respond_code(rig.endpoint, rig_deferred(&rig), COAP_2_04_CHANGED, NULL); /* to nobody */
     rig_silent(&rig);
 }
 
@@ -368,7 +368,7 @@ static void test_TCP_31_there_are_no_acknowledgements(void **state) {
     rig_hear(&rig, "2101aab161");
     rig_advance(&rig, 600000);
     rig_silent(&rig);
-    coap_respond_code(rig.endpoint, rig.deferred, COAP_2_04_CHANGED, NULL);
+    coap_respond_code(rig.endpoint, rig_deferred(&rig), COAP_2_04_CHANGED, NULL);
     rig_next_is(&rig, "0144aa");
     rig_advance(&rig, 600000);
     rig_silent(&rig); /* sent once */
@@ -379,9 +379,9 @@ static void test_TCP_19_answers_may_overtake_each_other(void **state) {
     greet_simply();
     rig.answer = RIG_DEFERS;
     rig_hear(&rig, "2101aab161");
-    struct coap_exchange *first = rig.deferred;
+    struct coap_exchange *first = rig_deferred(&rig);
     rig_hear(&rig, "2101abb161");
-    coap_respond_code(rig.endpoint, rig.deferred, COAP_2_04_CHANGED, NULL);
+    coap_respond_code(rig.endpoint, rig_deferred(&rig), COAP_2_04_CHANGED, NULL);
     coap_respond_code(rig.endpoint, first, COAP_2_04_CHANGED, NULL);
     rig_next_is(&rig, "0144ab");
     rig_next_is(&rig, "0144aa");

@@ -1176,6 +1176,19 @@ static void test_a_damaged_database_is_refused(void **state) {
     assert_true(access(path_of(f, "berth.db-shm"), F_OK) != 0);
 }
 
+static void test_a_database_is_not_opened_without_memory(void **state) {
+    struct fixture *f = *state;
+    fill_store(f, 10);
+    sqlite3_hard_heap_limit64(1);
+    bool opened = try_open(f, &(struct store_options){.directory = f->directory});
+    sqlite3_hard_heap_limit64(0);
+    sqlite3_soft_heap_limit64(0);
+    assert_false(opened);
+    assert_non_null(strstr(f->error, "out of memory"));
+    open_store(f);
+    close_store(f);
+}
+
 static void test_a_database_cut_short_is_refused(void **state) {
     struct fixture *f = *state;
     fill_store(f, 2000);
@@ -1392,6 +1405,7 @@ int main(void) {
         STORE_TEST(test_a_newer_database_is_refused),
         STORE_TEST(test_a_newer_database_is_refused_also_when_only_its_log_tells),
         STORE_TEST(test_a_damaged_database_is_refused),
+        STORE_TEST(test_a_database_is_not_opened_without_memory),
         STORE_TEST(test_a_database_cut_short_is_refused),
         STORE_TEST(test_a_database_with_a_damaged_schema_is_refused),
         STORE_TEST(test_a_row_that_makes_no_sense_fails_the_loading),
