@@ -157,20 +157,41 @@ static void publish(const struct observation *o, const struct coap_notification 
         event_publish(o->server->events, &event);
 }
 
+/* Whether it is a value of its type, written as text. */
+static bool is_text(const struct observation *o, struct slice body, struct notification_memory *memory,
+                    struct lwm2m_nodes *list) {
+    struct definitions definitions = definitions_of(o->server, o->registration);
+    struct lwm2m_path base = observation_base(o);
+    enum lwm2m_type type = definition_type_of(&definitions, &base);
+    return base.len >= 3 && notification_read(o, COAP_FORMAT_TEXT, body, memory, list) == NULL && list->count == 1 &&
+           (type == LWM2M_RAW || list->nodes[0].value.type == type);
+}
+
+/* A value whose format is not named is what was asked for or, from clients that don't care for Accept, text. */
+static const char *read_any(const struct observation *o, int *format, struct slice body,
+                            struct notification_memory *memory, struct lwm2m_nodes *list) {
+    const char *why = notification_read(o, *format, body, memory, list);
+    if (why == NULL || *format >= 0 || !is_text(o, body, memory, list))
+        return why;
+    *format = COAP_FORMAT_TEXT;
+    return NULL;
+}
+
 void notification_take(struct observation *o, struct notification_memory *memory,
                        const struct coap_notification *notification, bool is_answer) {
     const struct coap_message *message = notification->message;
     struct lwm2m_nodes list;
     const char *why = "out of memory";
+    int format = coap_content_format(message);
     if (message->code != COAP_2_05_CONTENT)
         why = "content is 2.05";
     else if (notification_reserve(memory, notification->body.len))
-        why = notification_read(o, coap_content_format(message), notification->body, memory, &list);
+        why = read_any(o, &format, notification->body, memory, &list);
     if (why != NULL) {
         notification_reject(o, why);
     } else {
         if (!notification->is_stale)
-            keep_last(o, observation_format(o, coap_content_format(message)), notification->body);
+            keep_last(o, observation_format(o, format), notification->body);
         publish(o, notification, &list, is_answer);
     }
     if (memory->scratch_cap > SCRATCH_KEPT)

@@ -237,6 +237,14 @@ def test_DM_03_notification_without_format_is_what_was_asked_for(start):
     assert other.notify(b"Acme", format=None)["value"] == "Acme"
 
 
+def test_DM_03_notification_without_format_may_be_text(start):
+    one = start(version="1.0").observe("/3/0/9", format="tlv", payload=b"95")
+    assert one.notify(b"96", format=None)["value"] == 96
+    after = one.device.berth.last_event()
+    assert one.send(b"9x", format=None) == ACK
+    assert one.device.berth.await_event("rejected", one.device.endpoint, after)["path"] == "/3/0/9"
+
+
 def test_OB_18_nothing_happens_when_max_age_passes(device):
     one = device.observe("/3/0/9")
     assert one.send(b"94", options=[(MAX_AGE, uint(10))]) == ACK

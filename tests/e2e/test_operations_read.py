@@ -195,6 +195,21 @@ def test_DM_03_answer_without_format_is_text_when_none_was_asked_for(device):
     assert asked.answer(200).json["value"] == 95
 
 
+@pytest.mark.parametrize(("path", "payload", "value"), [("/3/0/9", b"95", 95), ("/3/0/0", b"Open Mobile", "Open Mobile"), ("/3/0/0", "zażółć".encode(), "zażółć")])
+def test_DM_03_answer_without_format_may_be_text_though_another_was_asked_for(device, path, payload, value):
+    asked = device.ask("GET", path, format="tlv")
+    device.answer(device.expect(GET, path), "2.05", None, payload)
+    answer = asked.answer(200).json
+    assert answer["value"] == value and "error" not in answer
+
+
+def test_DM_03_answer_without_format_that_is_neither_is_an_error_of_what_was_asked_for(device):
+    asked = device.ask("GET", "/3/0/9", format="tlv")
+    device.answer(device.expect(GET, "/3/0/9"), "2.05", None, b"\xc8\x09\xff")
+    answer = asked.answer(502)
+    assert answer.problem == "undecodable-answer" and "TLV" in answer.json["detail"]
+
+
 def test_DM_03_instance_without_format_is_an_error_with_its_bytes(device):
     answer = device.read("/3/0", None, b"\xc1\x09\x5f", 502)
     assert answer.problem == "undecodable-answer"

@@ -38,6 +38,7 @@ struct answer {
     const struct lwm2m_path *base;
     const struct data_form *form;
     int content_format;
+    bool is_assumed; /* the device has named none */
     struct definitions definitions;
     struct lwm2m_nodes nodes;
     char fault[LWM2M_FAULT_MAX]; /* what could not be decoded, and where */
@@ -252,6 +253,20 @@ static bool decode(struct answer *answer, const struct registration *r, struct b
     return false;
 }
 
+/* Clients that don't care for Accept send text without saying so. */
+static bool decode_assumed_text(struct answer *answer, const struct registration *r, struct buffer *scratch) {
+    if (!answer->is_assumed || answer->base->len < 3)
+        return false;
+    const struct answer as_asked = *answer;
+    answer->content_format = COAP_FORMAT_TEXT;
+    scratch->len = 0;
+    scratch->overflow = false;
+    if (decode(answer, r, scratch) && answer->mismatch == NULL)
+        return true;
+    *answer = as_asked;
+    return false;
+}
+
 static void decode_and_respond(struct answer *answer) {
     const struct slice body = answer->result->body;
     const struct registration *r = directory_find(answer->call->web->server->directory, answer->call->endpoint);
@@ -271,7 +286,7 @@ static void decode_and_respond(struct answer *answer) {
         respond_payload(answer);
     else if (answer->content_format < 0)
         device_problem_undecodable(answer->call, answer->result, "the answer names no content format");
-    else if (decode(answer, r, &scratch))
+    else if (decode(answer, r, &scratch) || decode_assumed_text(answer, r, &scratch))
         respond_decoded(answer);
     else if (answer->form->form == HTTP_FORM_PELION)
         respond_payload(answer);
@@ -290,7 +305,8 @@ void data_answer(struct device_call *call, const struct operation_result *result
                             .base = &own_base,
                             .form = &own_form,
                             .content_format = coap_content_format(result->message)};
-    if (answer.content_format < 0)
+    answer.is_assumed = answer.content_format < 0;
+    if (answer.is_assumed)
         answer.content_format = assumed_format(&answer, asked);
     if (own_form.form == HTTP_FORM_BYTES)
         respond(&answer, HTTP_FORM_BYTES, result->body);
