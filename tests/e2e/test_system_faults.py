@@ -1,4 +1,5 @@
-"""What the system may do to the server: no descriptors left, a clock that is set, a disk that is slow or read-only."""
+"""What the system may do to the server: no descriptors left, a clock that is set, a disk that is
+slow or read-only, a network that takes nothing."""
 
 import errno
 import mmap
@@ -192,3 +193,26 @@ def test_a_disk_that_becomes_read_only_is_told_and_nothing_is_promised(bad_disk)
     berth.kill()
     berth.start()
     assert berth.device("dev2")["location"] == location and berth.device("dev1")["location"] == device.location
+
+
+@pytest.mark.parametrize("refusal", [errno.ENETUNREACH, errno.EPERM, errno.ENOBUFS])
+def test_datagrams_that_the_network_refuses_are_lost_and_nothing_else(start_berth, tmp_path, refusal):
+    library, path = tmp_path / "bad_network.so", tmp_path / "bad_network"
+    source = Path(__file__).with_name("bad_network.c")
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, source], check=True, timeout=60)
+    path.write_bytes(bytes(4096))
+    asan = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    environment = {"BAD_NETWORK": str(path), "ASAN_OPTIONS": asan, "LD_PRELOAD": str(library)}
+    berth = start_berth(release=True, env=environment)
+    device = berth.register("dev1")
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 4096) as control:
+        struct.pack_into("=q", control, 0, refusal)
+        message = device.peer.message(POST, device.location, ["lt=7200"])
+        device.peer.send(message)
+        while struct.unpack_from("=q", control, 8)[0] == 0:
+            assert berth.http("GET", "/healthz").status == 200
+        struct.pack_into("=q", control, 0, 0)
+    device.peer.send(message)
+    assert device.peer.response(message, 60).code_text == "2.04"
+    assert berth.device("dev1")["lifetime_s"] == 7200
+    assert b"\nberth_udp_send_failures_total 0\n" not in berth.http("GET", "/metrics").body
