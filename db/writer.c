@@ -98,6 +98,12 @@ static void free_data(struct batch *batch) {
     batch->cap = 0;
 }
 
+static void free_completions(struct completion **completions, size_t *cap) {
+    free(*completions);
+    *completions = NULL;
+    *cap = 0;
+}
+
 static void empty(struct batch *batch) {
     if (batch->cap > KEEP_BYTES)
         free_data(batch);
@@ -231,9 +237,13 @@ uint8_t *writer_put(struct writer *writer, size_t size, store_done_fn *done, voi
 void writer_settle(struct writer *writer) {
     for (size_t i = 0; i < 2; i++) {
         struct batch *batch = &writer->batches[i];
-        if (batch != writer->running && batch->writes == 0)
-            free_data(batch);
+        if (batch == writer->running || batch->writes > 0)
+            continue;
+        free_data(batch);
+        free_completions(&batch->done, &batch->done_cap);
     }
+    if (!is_telling(writer))
+        free_completions(&writer->ended, &writer->ended_cap);
 }
 
 const char *writer_problem(const struct writer *writer) {

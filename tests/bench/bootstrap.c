@@ -154,7 +154,7 @@ int main(int argc, char **argv) {
     if (crowd.all == NULL || nowhere == NULL)
         fail("memory");
     crowd.coaps_port = port_for(getpid());
-    crowd.http_port = (uint16_t)(crowd.coaps_port + 20000);
+    crowd.http_port = (uint16_t)(crowd.coaps_port + HTTP_PORTS);
     snprintf(crowd.bootstrap, sizeof crowd.bootstrap, "coaps://127.0.0.1:%u", crowd.coaps_port);
     pin(1);
     for (size_t i = 0; i < rounds; i++) {

@@ -6,7 +6,7 @@
 #include "tests/bench/dtls_devices.h"
 #include "tests/bench/http_client.h"
 
-enum { UNDER_WAY = 128, ROUNDS = 5, UPDATES = 200000, HANDSHAKES_PER_S = 3500, ECHO_BYTES = 18, HTTP_PORTS = 20000 };
+enum { UNDER_WAY = 128, ROUNDS = 5, UPDATES = 200000, HANDSHAKES_PER_S = 3500, ECHO_BYTES = 18 };
 
 struct load {
     struct secured_devices devices;

@@ -187,7 +187,7 @@ int main(int argc, char **argv) {
     size_t total = argc > 1 ? strtoul(argv[1], NULL, 10) : 200000;
     size_t connections = argc > 2 ? strtoul(argv[2], NULL, 10) : 32;
     char data[] = "/tmp/berth-bench-XXXXXX", listen[64], web[64];
-    uint16_t port = port_for(getpid()), http_port = (uint16_t)(port + 20000), bare_port;
+    uint16_t port = port_for(getpid()), http_port = (uint16_t)(port + HTTP_PORTS), bare_port;
     double ours_us[ROUNDS], bare_us[ROUNDS], ours_per_s[ROUNDS], bare_per_s[ROUNDS];
     if (connections == 0 || connections > CONNECTIONS_MAX || mkdtemp(data) == NULL)
         fail("1 to 256 connections, and a directory in /tmp");

@@ -14,7 +14,7 @@
 #include "tests/bench/http_client.h"
 #include "tests/bench/registering.h"
 
-enum { DEVICES = 1000000, OTHERS = 200, NEWCOMERS = 20, HANDSHAKES_PER_S = 8000, FIRST_PORT = 10000, PORTS = 9998 };
+enum { DEVICES = 1000000, OTHERS = 200, NEWCOMERS = 20, HANDSHAKES_PER_S = 8000 };
 enum {
     UPDATE_EVERY_US = 4000,
     REGISTER_EVERY_US = 50000,
@@ -267,7 +267,7 @@ static void copy_directory(const char *from, const char *to) {
 int main(int argc, char **argv) {
     static struct rig rig;
     size_t count = rig.count = argc > 1 ? strtoul(argv[1], NULL, 10) : DEVICES;
-    uint16_t port = (uint16_t)(FIRST_PORT + getpid() % PORTS);
+    uint16_t port = port_for(getpid());
     char home[64] = "/tmp/berth-bench-XXXXXX", before[80];
     double restart_s, expired_start_s, empty_start_s, expiring_s, late_s;
     size_t bytes = 0;
@@ -277,7 +277,7 @@ int main(int argc, char **argv) {
         snprintf(home, sizeof home, "%s", argv[2]);
     if (argc > 2 ? mkdir(home, 0700) != 0 && errno != EEXIST : mkdtemp(home) == NULL)
         fail(home);
-    rig.http_port = (uint16_t)(port + FIRST_PORT);
+    rig.http_port = (uint16_t)(port + HTTP_PORTS);
     snprintf(rig.data, sizeof rig.data, "%s/data", home);
     snprintf(before, sizeof before, "%s/before", home);
     snprintf(rig.listen, sizeof rig.listen, "coaps://127.0.0.1:%u", port);

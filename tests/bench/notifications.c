@@ -173,7 +173,7 @@ static struct round run(struct load *load, size_t total, pid_t server, int event
 
 int main(int argc, char **argv) {
     size_t count = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000, total = argc > 2 ? strtoul(argv[2], NULL, 10) : 200000;
-    uint16_t port = port_for(getpid()), http_port = (uint16_t)(port + 20000);
+    uint16_t port = port_for(getpid()), http_port = (uint16_t)(port + HTTP_PORTS);
     char data[] = "/tmp/berth-bench-XXXXXX", http[64];
     static struct load load;
     static struct http_connection stream;

@@ -193,7 +193,7 @@ int main(int argc, char **argv) {
     size_t updates = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000;
     char data[] = "/tmp/berth-bench-XXXXXX", listen[64], web[64];
     uint16_t port = port_for(getpid());
-    uint16_t http_port = (uint16_t)(port + 20000);
+    uint16_t http_port = (uint16_t)(port + HTTP_PORTS);
     if (mkdtemp(data) == NULL)
         fail("mkdtemp");
     pin(1);

@@ -165,7 +165,7 @@ struct served {
 
 static struct served serve(struct load *load, size_t devices, const char *connections) {
     uint16_t port = port_for(getpid());
-    struct served served = {.http_port = (uint16_t)(port + 20000), .data = "/tmp/berth-bench-XXXXXX"};
+    struct served served = {.http_port = (uint16_t)(port + HTTP_PORTS), .data = "/tmp/berth-bench-XXXXXX"};
     char uri[64], listen[64];
     if (mkdtemp(served.data) == NULL)
         fail("mkdtemp");

@@ -161,8 +161,11 @@ static inline void stop_process(pid_t pid, int how) {
     waitpid(pid, NULL, 0);
 }
 
+/* All of them below those that the kernel gives to clients (net.ipv4.ip_local_port_range). */
+enum { FIRST_PORT = 10000, PORTS = 9990, HTTP_PORTS = 10000 /* above a server's for devices */ };
+
 static inline uint16_t port_for(pid_t pid) {
-    return (uint16_t)(20000 + pid % 20000);
+    return (uint16_t)(FIRST_PORT + pid % PORTS);
 }
 
 static inline void remove_directory(const char *path) {

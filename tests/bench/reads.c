@@ -84,7 +84,7 @@ static struct round over_http(size_t total) {
     static struct load load;
     static struct http_connection http[CONNECTIONS];
     struct pollfd fds[CONNECTIONS + 1];
-    uint16_t port = port_for(getpid()), http_port = (uint16_t)(port + 20000);
+    uint16_t port = port_for(getpid()), http_port = (uint16_t)(port + HTTP_PORTS);
     char data[] = "/tmp/berth-bench-XXXXXX", uri[64], target[64];
     if (mkdtemp(data) == NULL)
         fail("mkdtemp");
