@@ -216,6 +216,9 @@ static void gather(struct dtls *dtls, struct handshake *hs, const struct hello_f
 static void feed_hello(struct dtls *dtls, struct handshake *hs, const struct arrival *arrival,
                        const struct hello_fragment *fragment) {
     bool gathering = !hs->busy && hs->state == HANDSHAKE_GATHERING;
+    /* mbedtls gives a handshake up over a record that comes twice before the hello is whole (RFC 6347 §4.2.6). */
+    if (gathering && hs->assembly != NULL && hello_has(hs->assembly, fragment))
+        return;
     dtls_feed(dtls, hs, arrival);
     if (gathering)
         gather(dtls, hs, fragment);

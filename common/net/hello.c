@@ -158,6 +158,16 @@ bool hello_assemble(struct hello_assembly *assembly, const struct hello_fragment
     return true;
 }
 
+bool hello_has(const struct hello_assembly *assembly, const struct hello_fragment *fragment) {
+    if (fragment->message_len != assembly->message_len)
+        return false;
+    for (size_t at = fragment->offset; at < fragment->offset + fragment->bytes.len; at++) {
+        if ((assembly->there[at / 8] & 1 << at % 8) == 0)
+            return false;
+    }
+    return true;
+}
+
 static void put_u24(struct buffer *out, uint32_t value) {
     buffer_put_u8(out, (uint8_t)(value >> 16));
     buffer_put_u16(out, (uint16_t)value);

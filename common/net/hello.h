@@ -55,6 +55,9 @@ struct hello_assembly {
 /* False: it does not belong to the others, or is too long. */
 bool hello_assemble(struct hello_assembly *assembly, const struct hello_fragment *fragment);
 
+/* Whether all bytes of the fragment came before, with the same message: it is a copy. */
+bool hello_has(const struct hello_assembly *assembly, const struct hello_fragment *fragment);
+
 static inline bool hello_is_whole(const struct hello_assembly *assembly) {
     return assembly->message_len > 0 && assembly->have == assembly->message_len;
 }

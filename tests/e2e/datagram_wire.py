@@ -10,7 +10,8 @@ import threading
 class Wire:
     """Passes datagrams on between whoever sends to `port` and a server, and keeps them."""
 
-    def __init__(self, server_port: int):
+    def __init__(self, server_port: int, alter=lambda datagram: [datagram]):
+        self.alter = alter  # a datagram of the client's, into those that go on
         self.front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.front.bind(("127.0.0.1", 0))
         self.back = self._socket()
@@ -52,7 +53,8 @@ class Wire:
                     if ready is self.front:
                         self.client = source
                         self.to_server.append(data)
-                        self.back.sendto(data, self.server)
+                        for datagram in self.alter(data):
+                            self.back.sendto(datagram, self.server)
                     else:
                         self.to_client.append(data)
                         self.front.sendto(data, self.client)

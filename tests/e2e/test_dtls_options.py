@@ -10,7 +10,8 @@ from test_pki import pki as run_pki
 
 KEY = bytes(range(16))
 COAPS = ("coaps://127.0.0.1:0",)
-HELLO_VERIFY_REQUEST = 3
+CLIENT_HELLO, HELLO_VERIFY_REQUEST = 1, 3
+HANDSHAKE = 22  # a record's type
 LINKS = b"</1/0>,</3/0>"
 
 
@@ -26,8 +27,8 @@ def start(start_berth):
 def wires():
     wires = []
 
-    def wire(berth, listener=0):
-        wires.append(Wire(port_of(berth, listener)))
+    def wire(berth, listener=0, **kwargs):
+        wires.append(Wire(port_of(berth, listener), **kwargs))
         return wires[-1]
 
     yield wire
@@ -79,6 +80,45 @@ def test_SEC_08_under_load_they_must(start, wires):
         assert peer.receive_raw()[13] != HELLO_VERIFY_REQUEST
     connect(berth, second.port)
     assert second.to_client[0][13] == HELLO_VERIFY_REQUEST
+
+
+# ---- what networks do to hellos ----
+
+
+def records_of(datagram):
+    """(what is before the number, the number, the content) of each."""
+    while datagram:
+        end = 13 + int.from_bytes(datagram[11:13], "big")
+        yield datagram[:5], int.from_bytes(datagram[5:11], "big"), datagram[13:end]
+        datagram = datagram[end:]
+
+
+def record(head, number, content):
+    return head + number.to_bytes(6, "big") + len(content).to_bytes(2, "big") + content
+
+
+def hellos_in_pieces_twice(datagram):
+    """ClientHellos go in fragments (RFC 6347 §4.2.3), each in a datagram of its own, of which there is a copy. Numbers are
+    changed to make room for theirs; only those of epoch 0, which are not protected."""
+    whole, pieces = b"", []
+    for head, number, content in records_of(datagram):
+        first = number * 16 if head[3:5] == b"\0\0" else number
+        if (head[0], head[3:5], content[0]) != (HANDSHAKE, b"\0\0", CLIENT_HELLO):
+            whole += record(head, first, content)
+            continue
+        for i, at in enumerate(range(0, len(content) - 12, 100)):
+            part = content[12:][at : at + 100]
+            piece = record(head, first + i, content[:6] + at.to_bytes(3, "big") + len(part).to_bytes(3, "big") + part)
+            pieces += [piece, piece]
+    return pieces or [whole]
+
+
+@pytest.mark.parametrize("policy", ["always", "never"])
+def test_SEC_09_each_piece_of_a_hello_comes_twice(start, wires, policy):
+    berth = start("--dtls-cookie", policy)
+    wire = wires(berth, alter=hellos_in_pieces_twice)
+    register(connect(berth, wire.port))
+    assert berth.events_after(types="dtls_failed") == []
 
 
 # ---- connection IDs ----

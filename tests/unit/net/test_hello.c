@@ -135,12 +135,15 @@ static void test_SEC_09_pieces_in_any_order_make_the_hello(void **state) {
         assert_true(hello_read_fragment(record_of(body, pieces[i][0], pieces[i][1], bytes), &fragment));
         assert_true(hello_assemble(&assembly, &fragment));
         assert_false(hello_is_whole(&assembly));
+        assert_true(hello_has(&assembly, &fragment));
     }
-    assert_true(hello_read_fragment(record_of(body, 80, body.len - 80, bytes), &fragment));
+    assert_true(hello_read_fragment(record_of(body, 79, body.len - 79, bytes), &fragment));
+    assert_false(hello_has(&assembly, &fragment));
     assert_true(hello_assemble(&assembly, &fragment));
     assert_true(hello_is_whole(&assembly));
     assert_true(slice_equal(slice_of(assembly.body, assembly.have), body));
     fragment.message_len++;
+    assert_false(hello_has(&assembly, &fragment));
     assert_false(hello_assemble(&assembly, &fragment)); /* of another message */
     static struct hello_assembly other;
     fragment = (struct hello_fragment){.message_len = HELLO_MAX + 1, .bytes = slice_str("a")};
