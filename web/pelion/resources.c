@@ -114,7 +114,8 @@ size_t pelion_resources_of(struct pelion *pelion, const struct registration *r, 
         first++;
     while (first + count < resources->count && lwm2m_path_contains(instance, &resources->paths[first + count]))
         count++;
-    *paths = resources->paths + first;
+    if (count > 0) /* there is an array, then */
+        *paths = resources->paths + first;
     return count;
 }
 
