@@ -344,15 +344,13 @@ static void stepped(struct handshake *hs) {
     engine->host.stepped(engine->arg, hs);
 }
 
-static void on_work(uv_work_t *work) {
-    run(work->data);
+static void run_on_pool(void *arg) {
+    run(arg);
 }
 
-static void on_worked(uv_work_t *work, int status) {
-    struct handshake *hs = work->data;
-    (void)status; /* never cancelled */
+static void on_run(void *arg) {
+    struct handshake *hs = arg;
     hs->busy = hs->proof.on_pool = false;
-    hs->engine->proofs.busy--;
     if (hs->doomed)
         free_now(hs);
     else
@@ -360,17 +358,15 @@ static void on_worked(uv_work_t *work, int status) {
 }
 
 static void step_at(struct handshake *hs, uint64_t now_ms) {
-    struct handshake_engine *engine = hs->engine;
     if (hs->busy)
         return;
     hs->proof.now_ms = now_ms;
-    hs->work.data = hs;
     hs->proof.on_pool = hs->busy = hs->pooled;
-    if (hs->pooled && uv_queue_work(engine->proofs.loop, &hs->work, on_work, on_worked) == 0) {
-        engine->proofs.busy++;
+    if (hs->pooled) {
+        hs->step = (struct proof_step){.run = run_on_pool, .done = on_run, .arg = hs};
+        proof_engine_run(&hs->engine->proofs, &hs->step);
         return;
     }
-    hs->proof.on_pool = hs->busy = false;
     run(hs);
     stepped(hs);
 }

@@ -102,7 +102,7 @@ struct handshake {
     uint8_t *plain; /* application data of a live session; RECORD_CONTENT_MAX bytes, NULL until needed */
     size_t plain_len;
 
-    uv_work_t work;
+    struct proof_step step;
     bool busy; /* a step is on the pool: only it may look at what comes of steps, the state for one */
     bool doomed;
     bool suspect; /* for the owner: identities were dropped while it was busy */

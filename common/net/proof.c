@@ -1,5 +1,7 @@
 #include "common/net/proof.h"
 
+#include <stdlib.h>
+
 #include <mbedtls/gcm.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/sha256.h>
@@ -59,7 +61,45 @@ static void ask(struct proof *proof, struct proof_question *question) {
     uv_sem_destroy(&question->answered);
 }
 
+/* ---- steps on the pool ---- */
+
+static void on_work(uv_work_t *work) {
+    struct proof_step *step = work->data;
+    step->run(step->arg);
+}
+
+static void on_worked(uv_work_t *work, int status);
+
+static void run_waiting(struct proof_engine *engine) {
+    struct proof_step *step;
+    while (engine->running < engine->at_once && (step = STAILQ_FIRST(&engine->waiting)) != NULL) {
+        STAILQ_REMOVE_HEAD(&engine->waiting, entry);
+        engine->running++;
+        if (uv_queue_work(engine->loop, &step->work, on_work, on_worked) != 0)
+            abort(); /* only for arguments that are wrong */
+    }
+}
+
+static void on_worked(uv_work_t *work, int status) {
+    struct proof_step *step = work->data;
+    (void)status; /* never cancelled */
+    step->engine->running--;
+    step->engine->busy--;
+    run_waiting(step->engine);
+    step->done(step->arg);
+}
+
+void proof_engine_run(struct proof_engine *engine, struct proof_step *step) {
+    step->engine = engine;
+    step->work.data = step;
+    engine->busy++;
+    STAILQ_INSERT_TAIL(&engine->waiting, step, entry);
+    run_waiting(engine);
+}
+
 int proof_engine_init(struct proof_engine *engine) {
+    engine->at_once = uv_available_parallelism();
+    STAILQ_INIT(&engine->waiting);
     random_bytes(engine->ticket_key, sizeof engine->ticket_key);
     int error = uv_mutex_init(&engine->lock);
     if (error != 0)

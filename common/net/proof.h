@@ -4,10 +4,22 @@
 #ifndef BERTH_NET_PROOF_H
 #define BERTH_NET_PROOF_H
 
+#include <sys/queue.h>
+
 #include "common/net/dtls.h"
 #include "common/net/dtls_setup.h"
 
 struct proof;
+
+/* A step of a handshake on the pool: `run` there, then `done` on the loop's thread. Lives until `done`. */
+struct proof_step {
+    void (*run)(void *arg);
+    void (*done)(void *arg);
+    void *arg;
+    uv_work_t work;
+    struct proof_engine *engine;
+    STAILQ_ENTRY(proof_step) entry;
+};
 
 struct proof_host {
     bool (*psk)(void *arg, struct proof *proof, struct slice identity, struct buffer *key);
@@ -26,7 +38,9 @@ struct proof_engine {
     bool hide_unknown_identities, ignore_dates; /* as in struct dtls_params */
     bool closing;                               /* every answer is no */
     uint64_t resume_ms;
-    size_t busy;            /* steps on the pool now */
+    size_t busy; /* steps on the pool now, and those that wait for it */
+    size_t at_once, running;
+    STAILQ_HEAD(, proof_step) waiting;
     uint8_t ticket_key[32]; /* AES-256-GCM */
     /* Questions of steps on the pool. */
     uv_async_t async;
@@ -36,6 +50,10 @@ struct proof_engine {
 
 /* 0 or a negative libuv error. The async handle and the lock are the owner's to close, when nothing is busy. */
 int proof_engine_init(struct proof_engine *engine);
+
+/* Have a step run, whose `run`, `done` and `arg` are set; no more at once than there are processors, else the loop would
+ * wait long for its own. */
+void proof_engine_run(struct proof_engine *engine, struct proof_step *step);
 
 typedef int proof_set_certificate_fn(mbedtls_ssl_context *ssl, mbedtls_x509_crt *certificate, mbedtls_pk_context *key);
 

@@ -70,7 +70,7 @@ struct tls_session {
     bool is_over;                        /* what mbedtls says: the (first) handshake is */
     int error;                           /* of mbedtls, that ends it */
     int alert_sent, alert_received;      /* -1: none */
-    uv_work_t work;
+    struct proof_step step;
 };
 
 struct tls {
@@ -661,16 +661,14 @@ static void free_now(struct tls_session *session) {
 
 static void free_if_closed(struct tls *tls);
 
-static void on_work(uv_work_t *work) {
-    step(work->data);
+static void run_on_pool(void *arg) {
+    step(arg);
 }
 
-static void on_worked(uv_work_t *work, int status) {
-    struct tls_session *session = work->data;
+static void on_run(void *arg) {
+    struct tls_session *session = arg;
     struct tls *tls = session->tls;
-    (void)status; /* never cancelled */
     session->busy = session->proof.on_pool = false;
-    tls->engine.busy--;
     if (session->doomed) {
         tls->doomed--;
         free_now(session);
@@ -686,12 +684,10 @@ static void run_step(struct tls_session *session, size_t len) {
     session->stepping = len;
     session->source = slice_of(session->in.data, len);
     session->proof.now_ms = clock_now_ms(tls->clock);
-    session->work.data = session;
+    session->step = (struct proof_step){.run = run_on_pool, .done = on_run, .arg = session};
     session->busy = session->proof.on_pool = true;
     session->carrier->set_reading(session->user, false);
-    tls->engine.busy++;
-    if (uv_queue_work(tls->engine.loop, &session->work, on_work, on_worked) != 0)
-        abort(); /* only for arguments that are wrong */
+    proof_engine_run(&tls->engine, &session->step);
 }
 
 /* ---- the beginning ---- */
