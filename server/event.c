@@ -261,63 +261,13 @@ static struct slice take(const uint8_t **at, size_t len) {
     return s;
 }
 
-static bool is_bytes(enum lwm2m_type type) {
-    return type == LWM2M_STRING || type == LWM2M_CORELNK || type == LWM2M_OPAQUE || type == LWM2M_RAW;
-}
-
-/* The value of a node that is no bytes, as 64 bits, and back. */
-static uint64_t scalar_of(const struct lwm2m_value *value) {
-    uint64_t bits = 0;
-    switch (value->type) {
-    case LWM2M_INTEGER:
-    case LWM2M_TIME:
-        return (uint64_t)value->integer;
-    case LWM2M_UNSIGNED:
-        return value->natural;
-    case LWM2M_FLOAT:
-        memcpy(&bits, &value->real, sizeof bits);
-        return bits;
-    case LWM2M_BOOLEAN:
-        return value->truth;
-    case LWM2M_OBJLNK:
-        return (uint64_t)value->link.object << 16 | value->link.instance;
-    default:
-        return 0;
-    }
-}
-
-static struct lwm2m_value value_of(enum lwm2m_type type, uint64_t scalar, struct slice bytes) {
-    struct lwm2m_value value = {.type = type};
-    switch (type) {
-    case LWM2M_INTEGER:
-    case LWM2M_TIME:
-        value.integer = (int64_t)scalar;
-        break;
-    case LWM2M_UNSIGNED:
-        value.natural = scalar;
-        break;
-    case LWM2M_FLOAT:
-        memcpy(&value.real, &scalar, sizeof value.real);
-        break;
-    case LWM2M_BOOLEAN:
-        value.truth = scalar != 0;
-        break;
-    case LWM2M_OBJLNK:
-        value.link = (struct lwm2m_objlnk){(uint16_t)(scalar >> 16), (uint16_t)scalar};
-        break;
-    default:
-        value.bytes = bytes;
-    }
-    return value;
-}
-
 static struct record_node record_of_node(const struct lwm2m_node *node, size_t room) {
     struct record_node record = {.path = node->path,
                                  .has_time = node->has_time,
                                  .type = (uint8_t)node->value.type,
                                  .time_ms = node->time_ms,
-                                 .scalar = scalar_of(&node->value)};
-    if (is_bytes(node->value.type))
+                                 .scalar = lwm2m_value_bits(&node->value)};
+    if (lwm2m_type_has_bytes(node->value.type))
         record.bytes_len = (uint32_t)(node->value.bytes.len < room ? node->value.bytes.len : room);
     return record;
 }
@@ -328,7 +278,11 @@ static void decode_node(const uint8_t **from, struct lwm2m_node *node) {
     memcpy(&record, at, sizeof record);
     *from += sizeof record + record.bytes_len;
     *node = (struct lwm2m_node){.path = record.path, .has_time = record.has_time != 0, .time_ms = record.time_ms};
-    node->value = value_of((enum lwm2m_type)record.type, record.scalar, slice_of(at + sizeof record, record.bytes_len));
+    node->value.type = (enum lwm2m_type)record.type;
+    if (lwm2m_type_has_bytes(node->value.type))
+        node->value.bytes = slice_of(at + sizeof record, record.bytes_len);
+    else
+        lwm2m_value_set_bits(&node->value, record.scalar);
 }
 
 static struct record_observation record_of_observation(const struct event *event) {

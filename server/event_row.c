@@ -24,10 +24,6 @@ enum {
     IPV6_BYTES = 16,
 };
 
-static bool is_bytes(enum lwm2m_type type) {
-    return type == LWM2M_STRING || type == LWM2M_CORELNK || type == LWM2M_OPAQUE || type == LWM2M_RAW;
-}
-
 static size_t ip_bytes(uint16_t family) {
     return family == ADDRESS_IPV4 ? IPV4_BYTES : family == ADDRESS_IPV6 ? IPV6_BYTES : 0;
 }
@@ -38,7 +34,7 @@ static size_t size_of_node(const struct lwm2m_node *node) {
     size_t size = 1 + node->path.len * 2u + (node->has_time ? 8 : 0) + 1;
     if (node->value.type == LWM2M_NONE)
         return size;
-    return size + (is_bytes(node->value.type) ? 4 + node->value.bytes.len : SCALAR_BYTES);
+    return size + (lwm2m_type_has_bytes(node->value.type) ? 4 + node->value.bytes.len : SCALAR_BYTES);
 }
 
 size_t event_row_size(const struct event *event) {
@@ -69,23 +65,6 @@ static void put_address(struct buffer *out, const struct address *address) {
     buffer_put(out, address->ip, ip);
 }
 
-static uint64_t bits_of(const struct lwm2m_value *value) {
-    uint64_t bits = 0;
-    switch (value->type) {
-    case LWM2M_UNSIGNED:
-        return value->natural;
-    case LWM2M_FLOAT:
-        memcpy(&bits, &value->real, sizeof bits);
-        return bits;
-    case LWM2M_BOOLEAN:
-        return value->truth;
-    case LWM2M_OBJLNK:
-        return (uint64_t)value->link.object << 16 | value->link.instance;
-    default:
-        return (uint64_t)value->integer;
-    }
-}
-
 static void put_node(struct buffer *out, const struct lwm2m_node *node) {
     buffer_put_u8(out, node->path.len);
     for (size_t i = 0; i < node->path.len; i++)
@@ -93,11 +72,11 @@ static void put_node(struct buffer *out, const struct lwm2m_node *node) {
     if (node->has_time)
         put_u64(out, (uint64_t)node->time_ms);
     buffer_put_u8(out, (uint8_t)node->value.type);
-    if (is_bytes(node->value.type)) {
+    if (lwm2m_type_has_bytes(node->value.type)) {
         buffer_put_u32(out, (uint32_t)node->value.bytes.len);
         buffer_put_slice(out, node->value.bytes);
     } else if (node->value.type != LWM2M_NONE) {
-        put_u64(out, bits_of(&node->value));
+        put_u64(out, lwm2m_value_bits(&node->value));
     }
 }
 
@@ -199,26 +178,11 @@ static bool take_value(struct slice *from, struct lwm2m_value *value) {
     *value = (struct lwm2m_value){.type = (enum lwm2m_type)type};
     if (value->type == LWM2M_NONE)
         return true;
-    if (is_bytes(value->type))
+    if (lwm2m_type_has_bytes(value->type))
         return take_text(from, 4, &value->bytes);
     if (!take_number(from, SCALAR_BYTES, &bits))
         return false;
-    switch (value->type) {
-    case LWM2M_UNSIGNED:
-        value->natural = bits;
-        break;
-    case LWM2M_FLOAT:
-        memcpy(&value->real, &bits, sizeof value->real);
-        break;
-    case LWM2M_BOOLEAN:
-        value->truth = bits != 0;
-        break;
-    case LWM2M_OBJLNK:
-        value->link = (struct lwm2m_objlnk){(uint16_t)(bits >> 16), (uint16_t)bits};
-        break;
-    default:
-        value->integer = (int64_t)bits;
-    }
+    lwm2m_value_set_bits(value, bits);
     return true;
 }
 

@@ -186,3 +186,50 @@ const char *lwm2m_type_name(enum lwm2m_type type) {
     }
     return "unknown";
 }
+
+bool lwm2m_type_has_bytes(enum lwm2m_type type) {
+    return type == LWM2M_STRING || type == LWM2M_CORELNK || type == LWM2M_OPAQUE || type == LWM2M_RAW;
+}
+
+uint64_t lwm2m_value_bits(const struct lwm2m_value *value) {
+    uint64_t bits = 0;
+    switch (value->type) {
+    case LWM2M_INTEGER:
+    case LWM2M_TIME:
+        return (uint64_t)value->integer;
+    case LWM2M_UNSIGNED:
+        return value->natural;
+    case LWM2M_FLOAT:
+        memcpy(&bits, &value->real, sizeof bits);
+        return bits;
+    case LWM2M_BOOLEAN:
+        return value->truth;
+    case LWM2M_OBJLNK:
+        return (uint64_t)value->link.object << 16 | value->link.instance;
+    default:
+        return 0;
+    }
+}
+
+void lwm2m_value_set_bits(struct lwm2m_value *value, uint64_t bits) {
+    switch (value->type) {
+    case LWM2M_INTEGER:
+    case LWM2M_TIME:
+        value->integer = (int64_t)bits;
+        break;
+    case LWM2M_UNSIGNED:
+        value->natural = bits;
+        break;
+    case LWM2M_FLOAT:
+        memcpy(&value->real, &bits, sizeof value->real);
+        break;
+    case LWM2M_BOOLEAN:
+        value->truth = bits != 0;
+        break;
+    case LWM2M_OBJLNK:
+        value->link = (struct lwm2m_objlnk){(uint16_t)(bits >> 16), (uint16_t)bits};
+        break;
+    default:
+        break;
+    }
+}

@@ -40,6 +40,13 @@ struct lwm2m_value {
     };
 };
 
+/* Whether values of the type are `bytes`. */
+bool lwm2m_type_has_bytes(enum lwm2m_type type);
+
+/* A value without bytes as 64 bits, 0 for NONE; and back, into a value whose type is set. The bits are kept in databases. */
+uint64_t lwm2m_value_bits(const struct lwm2m_value *value);
+void lwm2m_value_set_bits(struct lwm2m_value *value, uint64_t bits);
+
 struct lwm2m_node {
     struct lwm2m_path path;
     bool has_time;

@@ -62,6 +62,23 @@ int store_bench_stop(struct store_bench *bench) {
     return uv_loop_close(&bench->loop) != 0 || system(command) != 0 ? -1 : 0;
 }
 
+int store_bench_set_up(void **state) {
+    static struct store_bench bench;
+    memset(&bench, 0, sizeof bench);
+    *state = &bench;
+    return store_bench_start(&bench);
+}
+
+int store_bench_tear_down(void **state) {
+    return store_bench_stop(*state);
+}
+
+void store_bench_restart(struct store_bench *bench) {
+    store_bench_close(bench);
+    store_bench_open(bench);
+    bench->seen = buffer_over(bench->text, sizeof bench->text);
+}
+
 void store_bench_count(void *bench, enum store_result result) {
     ((struct store_bench *)bench)->done += result == STORE_OK;
 }

@@ -8,29 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/base/buffer.h"
 #include "tests/unit/db/store_bench.h"
 
-struct fixture {
-    struct store_bench bench;
-    uint8_t text[1000];
-    struct buffer seen;
-};
-
-static int set_up(void **state) {
-    static struct fixture f;
-    memset(&f, 0, sizeof f);
-    *state = &f;
-    return store_bench_start(&f.bench);
-}
-
-static int tear_down(void **state) {
-    struct fixture *f = *state;
-    return store_bench_stop(&f->bench);
-}
-
 static void on_document(void *arg, const struct store_document *document) {
-    struct fixture *f = arg;
+    struct store_bench *f = arg;
     buffer_printf(&f->seen, "%u ", document->kind);
     buffer_put_slice(&f->seen, document->id);
     buffer_put_str(&f->seen, " ");
@@ -38,21 +19,19 @@ static void on_document(void *arg, const struct store_document *document) {
     buffer_put_str(&f->seen, "\n");
 }
 
-static void assert_stored(struct fixture *f, const char *documents) {
-    store_bench_close(&f->bench);
-    store_bench_open(&f->bench);
-    f->seen = buffer_over(f->text, sizeof f->text);
-    assert_true(store_load_documents(f->bench.store, on_document, f, f->bench.error, sizeof f->bench.error));
+static void assert_stored(struct store_bench *f, const char *documents) {
+    store_bench_restart(f);
+    assert_true(store_load_documents(f->store, on_document, f, f->error, sizeof f->error));
     assert_true(slice_is(buffer_slice(&f->seen), documents));
 }
 
-static void put(struct fixture *f, uint32_t kind, const char *id, const char *text) {
+static void put(struct store_bench *f, uint32_t kind, const char *id, const char *text) {
     const struct store_document document = {.kind = kind, .id = slice_str(id), .text = slice_str(text)};
-    assert_int_equal(store_put_document(f->bench.store, &document, store_bench_count, &f->bench), STORE_OK);
+    assert_int_equal(store_put_document(f->store, &document, store_bench_count, f), STORE_OK);
 }
 
 static void test_documents_are_put_replaced_and_deleted(void **state) {
-    struct fixture *f = *state;
+    struct store_bench *f = *state;
     put(f, 2, "b", "{}");
     put(f, 1, "b", "{\"x\":1}");
     put(f, 2, "a", "{}");
@@ -61,12 +40,13 @@ static void test_documents_are_put_replaced_and_deleted(void **state) {
     put(f, 2, "a", "[]");
     put(f, 7, "missing", "");
     assert_stored(f, "1 b {\"x\":1}\n2 a []\n");
-    assert_int_equal(f->bench.done, 6);
+    assert_int_equal(f->done, 6);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_documents_are_put_replaced_and_deleted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_documents_are_put_replaced_and_deleted, store_bench_set_up,
+                                        store_bench_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,66 +9,45 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/base/buffer.h"
 #include "tests/unit/db/store_bench.h"
 
-struct fixture {
-    struct store_bench bench;
-    uint8_t text[1000];
-    struct buffer seen;
-};
-
-static int set_up(void **state) {
-    static struct fixture f;
-    memset(&f, 0, sizeof f);
-    *state = &f;
-    return store_bench_start(&f.bench);
-}
-
-static int tear_down(void **state) {
-    struct fixture *f = *state;
-    return store_bench_stop(&f->bench);
-}
-
 static void on_events(void *arg, const struct store_events *events) {
-    struct fixture *f = arg;
+    struct store_bench *f = arg;
     buffer_printf(&f->seen, "%" PRIu64 "-%" PRIu64 " ", events->first_id, events->last_id);
     buffer_put_slice(&f->seen, events->bytes);
     buffer_put_str(&f->seen, "\n");
 }
 
-static void assert_stored(struct fixture *f, const char *rows) {
-    store_bench_close(&f->bench);
-    store_bench_open(&f->bench);
-    f->seen = buffer_over(f->text, sizeof f->text);
-    assert_true(store_load_events(f->bench.store, on_events, f, f->bench.error, sizeof f->bench.error));
+static void assert_stored(struct store_bench *f, const char *rows) {
+    store_bench_restart(f);
+    assert_true(store_load_events(f->store, on_events, f, f->error, sizeof f->error));
     assert_int_equal(f->seen.len, strlen(rows));
     assert_memory_equal(f->seen.data, rows, f->seen.len);
 }
 
-static void put(struct fixture *f, uint64_t first_id, uint64_t last_id, uint64_t oldest_id, const char *bytes) {
+static void put(struct store_bench *f, uint64_t first_id, uint64_t last_id, uint64_t oldest_id, const char *bytes) {
     const struct store_events row = {first_id, last_id, oldest_id, slice_str(bytes)};
-    assert_int_equal(store_put_events(f->bench.store, &row, store_bench_count, &f->bench), STORE_OK);
+    assert_int_equal(store_put_events(f->store, &row, store_bench_count, f), STORE_OK);
 }
 
 static void test_rows_come_back_in_order(void **state) {
-    struct fixture *f = *state;
+    struct store_bench *f = *state;
     put(f, 1ull << 40, (1ull << 40) + 9, 0, "late");
     put(f, 1, 4, 0, "one to four");
     put(f, 5, 5, 0, "five");
     assert_stored(f, "1-4 one to four\n5-5 five\n1099511627776-1099511627785 late\n");
-    assert_int_equal(f->bench.done, 3);
+    assert_int_equal(f->done, 3);
 }
 
 static void test_a_row_that_is_put_again_is_replaced(void **state) {
-    struct fixture *f = *state;
+    struct store_bench *f = *state;
     put(f, 1, 4, 0, "one to four");
     put(f, 1, 6, 0, "one to six");
     assert_stored(f, "1-6 one to six\n");
 }
 
 static void test_what_ends_before_the_oldest_event_goes(void **state) {
-    struct fixture *f = *state;
+    struct store_bench *f = *state;
     put(f, 1, 4, 0, "a");
     put(f, 5, 9, 0, "b");
     put(f, 10, 12, 9, "c");
@@ -79,9 +58,11 @@ static void test_what_ends_before_the_oldest_event_goes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_rows_come_back_in_order, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_row_that_is_put_again_is_replaced, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_what_ends_before_the_oldest_event_goes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_rows_come_back_in_order, store_bench_set_up, store_bench_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_row_that_is_put_again_is_replaced, store_bench_set_up,
+                                        store_bench_tear_down),
+        cmocka_unit_test_setup_teardown(test_what_ends_before_the_oldest_event_goes, store_bench_set_up,
+                                        store_bench_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
