@@ -45,6 +45,12 @@ def test_package_says_what_it_is_and_needs(package):
     assert "openssl" not in field["Depends"] and "libssl" not in field["Depends"]
 
 
+def test_the_program_is_small(package):
+    _, root = package
+    size = (root / "usr/bin/berth-server").stat().st_size
+    assert size < 2.75e6, size  # 2.55 MB on amd64 with gcc 12
+
+
 def test_package_has_nothing_but_what_belongs_where_it_belongs(package):
     _, root = package
     files = {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
