@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bad_control.h"
+
 struct control {
     _Atomic int64_t sync_ms;       /* how long a file takes to be safe */
     _Atomic int64_t refusal;       /* an errno, for what is written at a place of a file; 0: none */
@@ -21,13 +23,7 @@ struct control {
 static struct control good, *control = &good;
 
 __attribute__((constructor)) static void attach(void) {
-    const char *path = getenv("BAD_DISK");
-    int file = path == NULL ? -1 : open(path, O_RDWR | O_CLOEXEC);
-    void *mapped = file < 0 ? MAP_FAILED : mmap(NULL, sizeof good, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (file >= 0)
-        close(file);
-    if (mapped != MAP_FAILED)
-        control = mapped;
+    control = map_control("BAD_DISK", sizeof good, &good);
 }
 
 static void dawdle(void) {

@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bad_control.h"
+
 struct control {
     _Atomic int64_t refusal; /* an errno, for datagrams that are to be sent; 0: none */
     _Atomic int64_t refused; /* how often that was so */
@@ -19,13 +21,7 @@ struct control {
 static struct control good, *control = &good;
 
 __attribute__((constructor)) static void attach(void) {
-    const char *path = getenv("BAD_NETWORK");
-    int file = path == NULL ? -1 : open(path, O_RDWR | O_CLOEXEC);
-    void *mapped = file < 0 ? MAP_FAILED : mmap(NULL, sizeof good, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (file >= 0)
-        close(file);
-    if (mapped != MAP_FAILED)
-        control = mapped;
+    control = map_control("BAD_NETWORK", sizeof good, &good);
 }
 
 int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {

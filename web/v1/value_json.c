@@ -19,15 +19,10 @@ enum {
 
 static const int64_t year_10000_s = 253402300800;
 
-static bool has_bytes(const struct lwm2m_value *value) {
-    return value->type == LWM2M_STRING || value->type == LWM2M_CORELNK || value->type == LWM2M_OPAQUE ||
-           value->type == LWM2M_RAW;
-}
-
 size_t value_json_size(const struct lwm2m_node *nodes, size_t count, const struct value_json_options *options) {
     size_t names = options->name_of == NULL ? 0 : NAME_SIZE, size = HEAD_SIZE + count * (NODE_SIZE + names);
     for (size_t i = 0; i < count; i++)
-        size += has_bytes(&nodes[i].value) ? 6 * nodes[i].value.bytes.len : 0;
+        size += lwm2m_type_has_bytes(nodes[i].value.type) ? 6 * nodes[i].value.bytes.len : 0;
     return size;
 }
 
