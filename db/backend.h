@@ -23,9 +23,13 @@ enum { ROW_VALUES_MAX = 24, STATEMENT_VALUES_MAX = 16 };
 /* Takes a row, whose bytes live through the call; false when it makes no sense. */
 typedef bool row_fn(const struct value *row, void *arg);
 
+/* Told twice of a row that will come soon, the second time when it is near; perhaps not of all. */
+typedef void expect_fn(const struct value *row, bool is_near, void *arg);
+
 struct query {
-    const char *sql;  /* as in statements.h */
-    const char *what; /* a row is, for the error */
+    const char *sql;   /* as in statements.h */
+    const char *what;  /* a row is, for the error */
+    expect_fn *expect; /* NULL: nobody wants to know */
     const struct value *values;
     size_t value_count;
 };

@@ -42,6 +42,7 @@ static bool load_rows(struct backend *db, const char *sql, const char *what, row
 
 struct each_registration {
     store_registration_fn *each;
+    store_expect_fn *expect;
     void *arg;
 };
 
@@ -54,14 +55,24 @@ static bool load_registration(const struct value *row, void *arg) {
     return true;
 }
 
-bool rows_load_registrations(struct backend *db, store_registration_fn *each, void *arg, char *error,
-                             size_t error_size) {
-    struct each_registration to = {each, arg};
-    return load_rows(db,
-                     "SELECT id, endpoint, location, links, root, query, sms, identity, address, local, listener,"
-                     " lifetime_s, flags, registered_at, updated_at, expires_at, session"
-                     " FROM registration LEFT JOIN lease USING (id) ORDER BY id",
-                     "a registration", load_registration, &to, error, error_size);
+static void expect_registration(const struct value *row, bool is_near, void *arg) {
+    const struct each_registration *to = arg;
+    const struct store_registration registration = {
+        .endpoint = row[1].bytes, .location = row[2].bytes, .session = (uint64_t)row[16].number};
+    to->expect(to->arg, &registration, is_near);
+}
+
+bool rows_load_registrations(struct backend *db, store_registration_fn *each, store_expect_fn *expect, void *arg,
+                             char *error, size_t error_size) {
+    struct each_registration to = {each, expect, arg};
+    const struct query query = {
+        .sql = "SELECT id, endpoint, location, links, root, query, sms, identity, address, local, listener,"
+               " lifetime_s, flags, registered_at, updated_at, expires_at, session"
+               " FROM registration LEFT JOIN lease USING (id) ORDER BY id",
+        .what = "a registration",
+        .expect = expect == NULL ? NULL : expect_registration,
+    };
+    return db->ops->load(db, &query, load_registration, &to, error, error_size);
 }
 
 static bool read_object(const struct value *row, struct store_object *object) {

@@ -5,8 +5,8 @@
 
 #include "db/backend.h"
 
-bool rows_load_registrations(struct backend *db, store_registration_fn *each, void *arg, char *error,
-                             size_t error_size);
+bool rows_load_registrations(struct backend *db, store_registration_fn *each, store_expect_fn *expect, void *arg,
+                             char *error, size_t error_size);
 bool rows_load_objects(struct backend *db, store_object_fn *each, void *arg, char *error, size_t error_size);
 bool rows_load_observations(struct backend *db, store_observation_fn *each, void *arg, char *error, size_t error_size);
 bool rows_load_requests(struct backend *db, store_request_fn *each, void *arg, char *error, size_t error_size);

@@ -306,7 +306,7 @@ static bool load(struct backend *backend, const struct query *query, row_fn *eac
     }
     bind_all(row, query->values, query->value_count);
     bool sound;
-    int result = sqlite_rows_take_all(row, each, arg, &sound);
+    int result = sqlite_rows_take_all(row, each, query->expect, arg, &sound);
     if (!sound) {
         char text[80];
         snprintf(text, sizeof text, "%s makes no sense", query->what);

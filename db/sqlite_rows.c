@@ -9,6 +9,8 @@ enum {
     ALONE_ROWS = 512, /* so many are read before a thread is worth its start */
     BATCH_ROWS = 256,
     BATCH_BYTES = 64 * 1024, /* a batch with that much is not added to */
+    FAR_ROWS = 16,           /* so long before its turn a row is told of */
+    NEAR_ROWS = 8,           /* and again */
 };
 
 /* The bytes of a value in `values` are at the offset `number` of `bytes`: that moves while it grows. */
@@ -164,14 +166,24 @@ static void close_reader(struct reader *reader) {
     free_batches(reader);
 }
 
-static bool take_batch(const struct reader *reader, const struct batch *batch, row_fn *each, void *arg) {
+static void point_at_bytes(const struct reader *reader, const struct batch *batch) {
+    for (size_t i = 0; i < batch->rows * (size_t)reader->columns; i++) {
+        struct value *value = &batch->values[i];
+        if (value->kind == VALUE_BLOB && value->bytes.len > 0)
+            value->bytes.data = batch->bytes + value->number;
+    }
+}
+
+static bool take_batch(const struct reader *reader, const struct batch *batch, row_fn *each, expect_fn *expect,
+                       void *arg) {
+    size_t columns = (size_t)reader->columns;
+    point_at_bytes(reader, batch);
     for (size_t row = 0; row < batch->rows; row++) {
-        struct value *values = batch->values + row * (size_t)reader->columns;
-        for (int i = 0; i < reader->columns; i++) {
-            if (values[i].kind == VALUE_BLOB && values[i].bytes.len > 0)
-                values[i].bytes.data = batch->bytes + values[i].number;
-        }
-        if (!each(values, arg))
+        if (expect != NULL && row + FAR_ROWS < batch->rows)
+            expect(batch->values + (row + FAR_ROWS) * columns, false, arg);
+        if (expect != NULL && row + NEAR_ROWS < batch->rows)
+            expect(batch->values + (row + NEAR_ROWS) * columns, true, arg);
+        if (!each(batch->values + row * columns, arg))
             return false;
     }
     return true;
@@ -184,7 +196,7 @@ static int take_alone(sqlite3_stmt *row, size_t most, row_fn *each, void *arg, b
     return result;
 }
 
-int sqlite_rows_take_all(sqlite3_stmt *row, row_fn *each, void *arg, bool *sound) {
+int sqlite_rows_take_all(sqlite3_stmt *row, row_fn *each, expect_fn *expect, void *arg, bool *sound) {
     struct reader reader;
     *sound = true;
     int result = take_alone(row, ALONE_ROWS, each, arg, sound);
@@ -198,7 +210,7 @@ int sqlite_rows_take_all(sqlite3_stmt *row, row_fn *each, void *arg, bool *sound
         struct batch *batch = &reader.batches[i];
         wait_for(&reader, batch, true);
         result = batch->result;
-        *sound = take_batch(&reader, batch, each, arg);
+        *sound = take_batch(&reader, batch, each, expect, arg);
         hand_over(&reader, batch, false);
     }
     close_reader(&reader);

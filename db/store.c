@@ -759,10 +759,10 @@ enum store_result store_put_events(struct store *store, const struct store_event
     return STORE_OK;
 }
 
-bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
-                              size_t error_size) {
+bool store_load_registrations(struct store *store, store_registration_fn *each, store_expect_fn *expect, void *arg,
+                              char *error, size_t error_size) {
     uv_mutex_lock(&store->db_mutex);
-    bool loaded = rows_load_registrations(store->db, each, arg, error, error_size);
+    bool loaded = rows_load_registrations(store->db, each, expect, arg, error, error_size);
     uv_mutex_unlock(&store->db_mutex);
     return loaded;
 }

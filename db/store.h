@@ -205,8 +205,14 @@ void store_heartbeat(struct store *store, uint64_t now_ms);
 /* Every registration, in ascending order of id. Before the first write. False when reading failed, or when a row makes no
  * sense; `error` says why. */
 typedef void store_registration_fn(void *arg, const struct store_registration *registration);
-bool store_load_registrations(struct store *store, store_registration_fn *each, void *arg, char *error,
-                              size_t error_size);
+
+/* A registration that will come soon, of which `endpoint`, `location` and `session` are there, so that what it needs can
+ * be fetched from memory: told twice, the second time when it is near. Not of all of them. */
+typedef void store_expect_fn(void *arg, const struct store_registration *registration, bool is_near);
+
+/* `expect` may be NULL. */
+bool store_load_registrations(struct store *store, store_registration_fn *each, store_expect_fn *expect, void *arg,
+                              char *error, size_t error_size);
 
 /* Every object definition, in ascending order of id and then of version as text. Otherwise like the above. */
 typedef void store_object_fn(void *arg, const struct store_object *object);

@@ -10,7 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STEP = 4096 /* slots by which the file grows */ };
+enum {
+    STEP = 4096, /* slots by which the file grows */
+    AHEAD = 8,   /* sessions that are loaded meanwhile */
+};
 
 /* A window, or nothing: the number above 16 bits that tell whether it is whole, which are never 0. */
 struct half {
@@ -257,6 +260,8 @@ uint32_t window_journal_raise(struct window_journal *journal, uint64_t id, uint6
     if (found == NULL)
         return WINDOW_JOURNAL_NONE;
     journal->next_found = (size_t)(found - journal->found) + 1;
+    if (journal->found_count - journal->next_found > AHEAD) /* whose turn it will mostly be */
+        __builtin_prefetch(&journal->contents->slots[journal->found[journal->next_found + AHEAD].slot]);
     found->is_claimed = true;
     for (size_t i = 0; i < 2; i++) {
         struct window window = read_half(id, &journal->contents->slots[found->slot].halves[i]);

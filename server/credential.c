@@ -348,6 +348,15 @@ const struct credential *credentials_find_psk(const struct credentials *all, str
     return find(all, NAMED_BY_PSK, identity, services);
 }
 
+void credentials_expect_psk(const struct credentials *all, struct slice identity, bool is_near) {
+    struct slot_search search;
+    uint32_t hash = hash_name(all, NAMED_BY_PSK, identity), slot;
+    if (!is_near)
+        slot_table_expect(&all->identities, hash);
+    else if ((slot = slot_search_first(&search, &all->identities, hash)) != SLOT_NONE)
+        __builtin_prefetch(all->slots[slot]);
+}
+
 const struct credential *credentials_find_fingerprint(const struct credentials *all,
                                                       const uint8_t fingerprint[CREDENTIAL_FINGERPRINT],
                                                       unsigned services) {

@@ -91,6 +91,10 @@ enum credential_result credentials_delete(struct credentials *credentials, struc
 
 /* ---- finding; what is returned is good until the credential changes, and for a few more calls at least ---- */
 
+/* credentials_find_psk will be asked for this identity soon: when that is so for many, one after the other, tell of each
+ * twice and go on with others in between, so that it comes from memory meanwhile. */
+void credentials_expect_psk(const struct credentials *credentials, struct slice identity, bool is_near);
+
 /* For one of these services, the one for management first; NULL: none. By PSK identity; by the fingerprint of a
  * certificate; by a certificate's name, where no fingerprint is asked for. */
 const struct credential *credentials_find_psk(const struct credentials *credentials, struct slice identity,

@@ -297,6 +297,11 @@ static struct registration *acknowledged_of(const struct directory *directory, s
     return newest;
 }
 
+void directory_expect(const struct directory *directory, struct slice endpoint, struct slice location) {
+    slot_table_expect(&directory->names, hash_of(directory, endpoint));
+    slot_table_expect(&directory->locations, hash_of(directory, location));
+}
+
 struct registration *directory_find(const struct directory *directory, struct slice endpoint) {
     return acknowledged_of(directory, directory_find_newest(directory, endpoint));
 }

@@ -61,6 +61,9 @@ struct registration *directory_find(const struct directory *directory, struct sl
 /* The newest one, also when it still waits for its commit, or NULL. */
 struct registration *directory_find_newest(const struct directory *directory, struct slice endpoint);
 
+/* One with these names will soon be added: fetch from memory where they belong. */
+void directory_expect(const struct directory *directory, struct slice endpoint, struct slice location);
+
 /* The acknowledged registration at a location (segments below /rd joined by '/'), or NULL. */
 struct registration *directory_find_location(const struct directory *directory, struct slice location);
 

@@ -242,6 +242,11 @@ bool dtls_service_describe(const struct link *link, struct dtls_description *des
     return !description->ended;
 }
 
+void dtls_service_expect(const struct server *server, const struct store_registration *row, bool is_near) {
+    if (server->dtls != NULL && row->session != 0)
+        dtls_expect(server->dtls, row->session, is_near);
+}
+
 struct link *dtls_service_link(struct server *server, const struct store_registration *row,
                                const struct address *peer) {
     struct link *link = server->dtls == NULL || row->session == 0 ? NULL : dtls_find(server->dtls, row->session);

@@ -33,6 +33,9 @@ void dtls_service_receive(struct server *server, struct listener *listener, cons
 int dtls_service_send(struct server *server, struct listener *listener, const struct address *peer,
                       const struct address *local, struct slice datagram);
 
+/* dtls_service_link will soon be asked for this row: to be told twice, the second time when it is near. */
+void dtls_service_expect(const struct server *server, const struct store_registration *row, bool is_near);
+
 /* The link of a registration that was made with security: its session's, else one by which nothing can be reached until
  * the device comes back. The caller gets a reference. NULL when out of memory. */
 struct link *dtls_service_link(struct server *server, const struct store_registration *row, const struct address *peer);

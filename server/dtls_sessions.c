@@ -8,7 +8,6 @@
 #include "common/base/cbor.h"
 #include "common/base/hash.h"
 #include "db/window_journal.h"
-#include "server/admission.h"
 #include "server/persist.h"
 #include "server/slot_table.h"
 
@@ -369,19 +368,14 @@ void dtls_sessions_forget(struct dtls_sessions *sessions, struct link *link, uin
         on_forgotten(forgetting, result);
 }
 
-/* Whether what a session rests on is what it rested on: without coaps, nobody ended it when its credential went. */
-static bool is_same_lineage(const struct dtls_sessions *sessions, const struct link_identity *identity, bool pinned,
-                            uint32_t lineage) {
-    bool rests = identity->security == LINK_PSK || pinned;
-    return !rests || lineage_of(sessions, identity) == lineage;
-}
-
-/* Whether what a session rests on is still there. */
-static bool is_still_good(const struct dtls_sessions *sessions, const struct link_identity *identity, bool pinned) {
-    struct slice endpoint;
-    if (identity->security == LINK_X509)
-        return !pinned || is_pinned(sessions, identity);
-    return admission_endpoint(sessions->server, identity, CREDENTIAL_EVERY_SERVICE, &endpoint);
+/* Whether what a session rests on is still there, and is what it rested on: without coaps, nobody ended it when its
+ * credential went. */
+static bool is_still_good(const struct dtls_sessions *sessions, const struct link_identity *identity, bool pinned,
+                          uint32_t lineage) {
+    if (identity->security == LINK_X509 && !pinned)
+        return true;
+    const struct credential *c = credential_of(sessions, identity);
+    return c != NULL && c->lineage == lineage;
 }
 
 /* The listener it came through, or the first one for DTLS: listeners may have changed since. */
@@ -395,10 +389,63 @@ static struct listener *listener_of(const struct server *server, uint32_t number
     return NULL;
 }
 
+/* A row of which the session is on its way into the tables. */
+struct begun {
+    struct dtls_restoring restoring;
+    uint64_t id;
+    uint32_t flags, slot; /* of the row; of the journal */
+};
+
+/* Sessions are put into the tables some rows behind their own, when what they need there has come from memory. */
+enum { BEGUN_MAX = 16, NEAR = BEGUN_MAX / 2 };
+
 struct loading {
     struct dtls_sessions *sessions;
     size_t skipped;
+    struct begun ring[BEGUN_MAX];
+    size_t begun, ended; /* so many yet */
 };
+
+static void skip(struct loading *loading, uint64_t id) {
+    loading->skipped++;
+    store_delete_sessions(loading->sessions->server->store, &id, 1, NULL, NULL);
+}
+
+static struct begun *in_ring(struct loading *loading, size_t number) {
+    return &loading->ring[number % BEGUN_MAX];
+}
+
+static void end_oldest(struct loading *loading) {
+    struct dtls_sessions *sessions = loading->sessions;
+    const struct begun *begun = in_ring(loading, loading->ended++);
+    bool pinned = (begun->flags & FLAG_PINNED) != 0;
+    struct link *link = dtls_restore_end(&begun->restoring);
+    if (link != NULL && !give_place(sessions, link, begun->id, begun->slot)) {
+        dtls_drop(link);
+        link = NULL;
+    }
+    if (link == NULL)
+        skip(loading, begun->id);
+    else if (!is_still_good(sessions, link->identity, pinned, begun->flags >> LINEAGE_SHIFT))
+        dtls_drop(link);
+}
+
+static void expect_credential(const struct loading *loading, const struct link_identity *identity, bool is_near) {
+    if (identity->security == LINK_PSK)
+        credentials_expect_psk(loading->sessions->server->credentials, identity->name, is_near);
+}
+
+static void push(struct loading *loading) {
+    const struct begun *newest = in_ring(loading, loading->begun++);
+    expect_credential(loading, &newest->restoring.identity, false);
+    if (loading->begun - loading->ended > NEAR) {
+        const struct dtls_restoring *near = &in_ring(loading, loading->begun - 1 - NEAR)->restoring;
+        dtls_restore_near(near);
+        expect_credential(loading, &near->identity, true);
+    }
+    if (loading->begun - loading->ended == BEGUN_MAX)
+        end_oldest(loading);
+}
 
 static void load_session(void *arg, const struct store_session *stored) {
     struct loading *loading = arg;
@@ -413,29 +460,25 @@ static void load_session(void *arg, const struct store_session *stored) {
                                    .window_top = stored->state.window_top,
                                    .window_bits = stored->state.window_bits,
                                    .used_ms = stored->state.used_ms};
-    struct link *link = NULL;
-    uint32_t slot = window_journal_raise(sessions->journal, row.id, &row.window_top, &row.window_bits);
+    struct begun *begun = in_ring(loading, loading->begun);
+    begun->id = row.id;
+    begun->flags = stored->flags;
+    begun->slot = window_journal_raise(sessions->journal, row.id, &row.window_top, &row.window_bits);
     if (stored->local.len == sizeof row.local)
         memcpy(&row.local, stored->local.data, sizeof row.local);
     struct listener *listener = listener_of(server, stored->listener);
-    if (listener != NULL && seal_open(server->seal, context_of_session(row.id, context), stored->sealed, &secret)) {
+    bool good =
+        listener != NULL && seal_open(server->seal, context_of_session(row.id, context), stored->sealed, &secret);
+    if (good) {
         row.listener = listener->number;
         row.secret = buffer_slice(&secret);
-        link = dtls_restore(sessions->dtls, listener, &row);
-    }
-    if (link != NULL && !give_place(sessions, link, row.id, slot)) {
-        dtls_drop(link);
-        link = NULL;
+        good = dtls_restore_begin(sessions->dtls, listener, &row, &begun->restoring);
     }
     mbedtls_platform_zeroize(secret_memory, sizeof secret_memory);
-    if (link == NULL) {
-        loading->skipped++;
-        store_delete_sessions(server->store, &stored->state.id, 1, NULL, NULL);
-    } else if (!is_still_good(sessions, link->identity, (stored->flags & FLAG_PINNED) != 0) ||
-               !is_same_lineage(sessions, link->identity, (stored->flags & FLAG_PINNED) != 0,
-                                stored->flags >> LINEAGE_SHIFT)) {
-        dtls_drop(link);
-    }
+    if (good)
+        push(loading);
+    else
+        skip(loading, row.id);
 }
 
 /* ---- resumption ---- */
@@ -680,7 +723,7 @@ bool dtls_sessions_resume_get(struct dtls_sessions *sessions, struct slice sessi
         return false;
     bool good = sessions->ring[slot].expires_ms > clock_now_ms(&sessions->server->clock) &&
                 read_plain(buffer_slice(&plain), &identity, &pinned, &lineage, &kept) &&
-                is_still_good(sessions, &identity, pinned) && is_same_lineage(sessions, &identity, pinned, lineage);
+                is_still_good(sessions, &identity, pinned, lineage);
     if (good)
         buffer_put_slice(secret, kept);
     else
@@ -706,9 +749,9 @@ void dtls_sessions_forget_identity(struct dtls_sessions *sessions, const struct 
 /* A certificate that was good because a credential had its fingerprint is not, once the credential has gone, even when
  * its handshake was under way meanwhile. */
 bool dtls_sessions_permitted(struct dtls_sessions *sessions, const struct link_identity *identity, bool chain_trusted) {
-    if (identity->security != LINK_X509 || is_pinned(sessions, identity))
-        return is_still_good(sessions, identity, false);
-    if (!chain_trusted)
+    if (credential_of(sessions, identity) != NULL)
+        return true;
+    if (identity->security != LINK_X509 || !chain_trusted)
         return false;
     for (size_t i = 0; i < DROPPED_MAX && i < sessions->dropped_count; i++) {
         if (memcmp(sessions->dropped[i], identity->fingerprint, sizeof identity->fingerprint) == 0)
@@ -797,6 +840,8 @@ bool dtls_sessions_load(struct dtls_sessions *sessions, char *error, size_t erro
     if (listener_of(sessions->server, 0) != NULL) {
         dtls_reserve(sessions->dtls, window_journal_found(sessions->journal));
         loaded = store_load_sessions(store, load_session, &loading, error, error_size);
+        while (loading.ended < loading.begun)
+            end_oldest(&loading);
         window_journal_loaded(sessions->journal);
     }
     loaded = loaded && store_load_resumptions(store, load_resumption, &loading, error, error_size);

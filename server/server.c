@@ -261,6 +261,13 @@ static void load(void *arg, const struct store_registration *row) {
         server->next_registration_id = row->id + 1;
 }
 
+static void expect(void *arg, const struct store_registration *row, bool is_near) {
+    const struct loading *loading = arg;
+    if (!is_near)
+        directory_expect(loading->server->directory, row->endpoint, row->location);
+    dtls_service_expect(loading->server, row, is_near);
+}
+
 static uint64_t read_number(struct server *server, const char *name) {
     char text[24];
     long len = store_get_setting(server->store, name, text, sizeof text);
@@ -355,7 +362,7 @@ static bool load_all(struct server *server, char *error, size_t error_size) {
     if (!objects_load(server, error, error_size) || !load_credentials(server, error, error_size) ||
         !bootstrap_configs_load(server->bootstrap_configs, error, error_size) ||
         !dtls_service_load(server, error, error_size) || !oscore_service_load(server, error, error_size) ||
-        !store_load_registrations(server->store, load, &loading, error, error_size) ||
+        !store_load_registrations(server->store, load, expect, &loading, error, error_size) ||
         !observations_load(server, error, error_size) || !queue_settings_load(server, error, error_size) ||
         !queue_start(server, read_number(server, SETTING_REQUEST_IDS), error, error_size) ||
         !firmware_updates_load(server, error, error_size))

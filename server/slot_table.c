@@ -91,6 +91,12 @@ uint32_t slot_search_first(struct slot_search *search, const struct slot_table *
     return shard->capacity == 0 ? SLOT_NONE : search_on(search);
 }
 
+void slot_table_expect(const struct slot_table *table, uint32_t hash) {
+    const struct slot_shard *shard = &table->shards[hash >> (32 - SHARD_BITS)];
+    if (shard->capacity > 0)
+        __builtin_prefetch(&shard->entries[home_of(shard, hash)]);
+}
+
 uint32_t slot_search_next(struct slot_search *search) {
     search->at = after(search->shard, search->at);
     return search_on(search);

@@ -54,6 +54,9 @@ struct slot_search {
 uint32_t slot_search_first(struct slot_search *search, const struct slot_table *table, uint32_t hash);
 uint32_t slot_search_next(struct slot_search *search);
 
+/* Something with this hash will soon be looked for: fetch its home from memory. */
+void slot_table_expect(const struct slot_table *table, uint32_t hash);
+
 /* Put `slot` in the place of `old`, which is in the table with this hash. */
 void slot_table_replace(struct slot_table *table, uint32_t hash, uint32_t old, uint32_t slot);
 

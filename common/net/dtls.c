@@ -196,6 +196,10 @@ struct link *dtls_find(struct dtls *dtls, uint64_t id) {
     return session == NULL ? NULL : &session->link;
 }
 
+void dtls_expect(const struct dtls *dtls, uint64_t id, bool is_near) {
+    session_expect_id(&dtls->sessions, id, is_near);
+}
+
 /* ---- dropping an identity ---- */
 
 static size_t drop_owner(struct session_owner *owner) {

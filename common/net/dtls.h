@@ -237,13 +237,30 @@ uint32_t dtls_place(const struct link *link);
 /* Make room for so many sessions: then bringing them back is faster. */
 void dtls_reserve(struct dtls *dtls, size_t count);
 
-/* Bring back a session at start, from its row; no other one has its id. Nothing is sent before numbers have been reserved: it asks with the first
- * message, or dtls_reserved is called at once by an owner that has raised all rows in one go (by DTLS_NUMBERS_STEP). The
- * link as it is in the tables, without a reference for the caller; NULL: the row can't be used. */
+/* Bring back a session at start, from its row; no other one has its id. Nothing is sent before numbers have been
+ * reserved: it asks with the first message, or dtls_reserved is called at once by an owner that has raised all rows in
+ * one go (by DTLS_NUMBERS_STEP). The link as it is in the tables, without a reference for the caller; NULL: the row can't
+ * be used. */
 struct link *dtls_restore(struct dtls *dtls, struct listener *listener, const struct dtls_session_row *row);
+
+/* The same in steps, for many rows: what one of them looks up is fetched from memory while others are worked on. Begin
+ * one, go on with others, tell that it is near, go on with others, and end it. `row` is needed only to begin; false: it
+ * can't be used. What was begun has to be ended. */
+struct dtls_restoring {
+    struct dtls_session *session;
+    struct link_identity identity;
+    uint8_t name[DTLS_IDENTITY_MAX];
+};
+bool dtls_restore_begin(struct dtls *dtls, struct listener *listener, const struct dtls_session_row *row,
+                        struct dtls_restoring *restoring);
+void dtls_restore_near(const struct dtls_restoring *restoring);
+struct link *dtls_restore_end(const struct dtls_restoring *restoring);
 
 /* The link of a session by the id in its row, without a reference for the caller, or NULL. */
 struct link *dtls_find(struct dtls *dtls, uint64_t id);
+
+/* dtls_find will be asked for this one soon: to be told twice, like the steps above. */
+void dtls_expect(const struct dtls *dtls, uint64_t id, bool is_near);
 
 /* The row of a session that `save` told of has been committed, or can't be kept. Nothing happens when it is gone. */
 void dtls_saved(struct dtls *dtls, uint64_t id);

@@ -715,40 +715,75 @@ uint32_t dtls_place(const struct link *link) {
     return session_of(link)->place;
 }
 
-struct link *dtls_restore(struct dtls *dtls, struct listener *listener, const struct dtls_session_row *row) {
-    struct link_identity identity;
+static struct session_expected expected(const struct dtls_restoring *restoring) {
+    const struct dtls_session *session = restoring->session;
+    return (struct session_expected){.id = session->id,
+                                     .cid = session_cid(session),
+                                     .identity = &restoring->identity,
+                                     .listener = session->link.listener,
+                                     .peer = &session->link.peer};
+}
+
+bool dtls_restore_begin(struct dtls *dtls, struct listener *listener, const struct dtls_session_row *row,
+                        struct dtls_restoring *restoring) {
     struct dtls_session *session = session_new(&dtls->sessions);
+    struct link_identity *identity = &restoring->identity;
     if (session == NULL)
-        return NULL;
+        return false;
     struct dtls_keys unpacked = {0}, *keys = &unpacked;
-    bool good = session_get_secret(session, keys, row->secret, &identity) && identity.security != LINK_NO_SECURITY &&
-                row->id != 0 && (keys->cid_len == 0 || keys->cid_len == dtls->params.cid_length) &&
-                (keys->cid_len == 0 || session_find_cid(&dtls->sessions, slice_of(keys->cid, keys->cid_len)) == NULL);
+    bool good = session_get_secret(session, keys, row->secret, identity) && identity->security != LINK_NO_SECURITY &&
+                row->id != 0 && (keys->cid_len == 0 || keys->cid_len == dtls->params.cid_length);
     keys->next_number = keys->number_limit = row->number_limit;
     keys->window_top = row->window_top;
     keys->window_bits = row->window_bits;
     good = good && session_pack_keys(session, keys);
     mbedtls_platform_zeroize(keys, sizeof *keys);
-    struct session_owner *owner = good ? session_owner_get(&dtls->sessions, &identity) : NULL;
-    if (owner == NULL) {
+    if (!good) {
         session_free(session);
-        return NULL;
+        return false;
     }
+    if (identity->name.len > 0)
+        memcpy(restoring->name, identity->name.data, identity->name.len);
+    identity->name.data = restoring->name;
+    restoring->session = session;
     session->dtls = dtls;
     session->id = row->id;
-    session->owner = owner;
     session->used_ms = row->used_ms;
     session->saved = true;
     session->link = (struct link){
         .ops = &session_link_ops,
         .listener = listener,
-        .identity = &owner->identity,
         .peer = row->peer,
         .local = row->local,
         .refs = 1,
         .verified = true,
     };
+    const struct session_expected soon = expected(restoring);
+    session_expect(&dtls->sessions, &soon, false);
+    return true;
+}
+
+void dtls_restore_near(const struct dtls_restoring *restoring) {
+    const struct session_expected soon = expected(restoring);
+    session_expect(&restoring->session->dtls->sessions, &soon, true);
+}
+
+struct link *dtls_restore_end(const struct dtls_restoring *restoring) {
+    struct dtls_session *session = restoring->session;
+    struct dtls *dtls = session->dtls;
+    bool is_known = session->keys.cid_len > 0 && session_find_cid(&dtls->sessions, session_cid(session)) != NULL;
+    session->owner = is_known ? NULL : session_owner_get(&dtls->sessions, &restoring->identity);
+    if (session->owner == NULL) {
+        session_free(session);
+        return NULL;
+    }
+    session->link.identity = &session->owner->identity;
     session_table_add(&dtls->sessions, session);
     watch_quietest(dtls);
     return &session->link;
+}
+
+struct link *dtls_restore(struct dtls *dtls, struct listener *listener, const struct dtls_session_row *row) {
+    struct dtls_restoring restoring;
+    return dtls_restore_begin(dtls, listener, row, &restoring) ? dtls_restore_end(&restoring) : NULL;
 }

@@ -25,28 +25,33 @@ static size_t slot_of_random(const void *data, size_t len, size_t buckets) {
     return word * 0x9e3779b97f4a7c15u >> 32 & (buckets - 1);
 }
 
-static size_t slot_of_address(const struct session_table *table, const struct listener *listener,
-                              const struct address *peer) {
+static struct dtls_session **head_of_id(const struct session_table *table, uint64_t id) {
+    const struct session_buckets *by = &table->by[SESSION_BY_ID];
+    return &by->heads[slot_of_random(&id, sizeof id, by->count)];
+}
+
+static struct dtls_session **head_of_cid(const struct session_table *table, const uint8_t *cid, size_t len) {
+    const struct session_buckets *by = &table->by[SESSION_BY_CID];
+    return &by->heads[slot_of_random(cid, len, by->count)];
+}
+
+static struct dtls_session **head_of_address(const struct session_table *table, const struct listener *listener,
+                                             const struct address *peer) {
     struct {
         struct address peer;
         uint64_t listener;
     } key = {*peer, listener->number};
-    return slot(table, &key, sizeof key, table->by[SESSION_BY_ADDRESS].count);
+    const struct session_buckets *by = &table->by[SESSION_BY_ADDRESS];
+    return &by->heads[slot(table, &key, sizeof key, by->count)];
 }
 
 static struct dtls_session **head_of(const struct session_table *table, enum session_index index,
                                      const struct dtls_session *session) {
-    const struct session_buckets *by = &table->by[index];
-    switch (index) {
-    case SESSION_BY_ID:
-        return &by->heads[slot_of_random(&session->id, sizeof session->id, by->count)];
-    case SESSION_BY_CID:
-        return &by->heads[slot_of_random(session_key_bytes(session), session->keys.cid_len, by->count)];
-    case SESSION_BY_ADDRESS:
-    case SESSION_INDEXES:
-        break;
-    }
-    return &by->heads[slot_of_address(table, session->link.listener, &session->link.peer)];
+    if (index == SESSION_BY_ID)
+        return head_of_id(table, session->id);
+    if (index == SESSION_BY_CID)
+        return head_of_cid(table, session_key_bytes(session), session->keys.cid_len);
+    return head_of_address(table, session->link.listener, &session->link.peer);
 }
 
 static void put(struct session_table *table, enum session_index index, struct dtls_session *session) {
@@ -287,17 +292,38 @@ void session_table_reserve(struct session_table *table, size_t count) {
         grow_owners(table, buckets);
 }
 
+/* ---- what is about to be looked up ---- */
+
+static void fetch_into_cache(const void *memory) {
+    if (memory != NULL)
+        __builtin_prefetch(memory);
+}
+
+void session_expect(const struct session_table *table, const struct session_expected *expected, bool is_near) {
+    struct dtls_session **cid = head_of_cid(table, expected->cid.data, expected->cid.len);
+    struct session_owner **owner = owner_head(table, expected->identity);
+    fetch_into_cache(is_near ? (const void *)*cid : cid);
+    fetch_into_cache(is_near ? (const void *)*owner : owner);
+    if (is_near)
+        return;
+    fetch_into_cache(head_of_id(table, expected->id));
+    fetch_into_cache(head_of_address(table, expected->listener, expected->peer));
+}
+
+void session_expect_id(const struct session_table *table, uint64_t id, bool is_near) {
+    struct dtls_session **head = head_of_id(table, id);
+    fetch_into_cache(is_near ? (const void *)*head : head);
+}
+
 struct dtls_session *session_find_id(const struct session_table *table, uint64_t id) {
-    const struct session_buckets *by = &table->by[SESSION_BY_ID];
-    struct dtls_session *session = by->heads[slot_of_random(&id, sizeof id, by->count)];
+    struct dtls_session *session = *head_of_id(table, id);
     while (session != NULL && session->id != id)
         session = session->hash_next[SESSION_BY_ID];
     return session;
 }
 
 struct dtls_session *session_find_cid(const struct session_table *table, struct slice cid) {
-    const struct session_buckets *by = &table->by[SESSION_BY_CID];
-    struct dtls_session *session = by->heads[slot_of_random(cid.data, cid.len, by->count)];
+    struct dtls_session *session = *head_of_cid(table, cid.data, cid.len);
     while (session != NULL && !slice_equal(session_cid(session), cid))
         session = session->hash_next[SESSION_BY_CID];
     return session;
@@ -312,7 +338,7 @@ static struct dtls_session *skip_others(struct dtls_session *session, const stru
 
 struct dtls_session *session_first_at(const struct session_table *table, const struct listener *listener,
                                       const struct address *peer) {
-    return skip_others(table->by[SESSION_BY_ADDRESS].heads[slot_of_address(table, listener, peer)], listener, peer);
+    return skip_others(*head_of_address(table, listener, peer), listener, peer);
 }
 
 struct dtls_session *session_next_at(const struct dtls_session *session) {

@@ -138,6 +138,19 @@ void session_table_move(struct session_table *table, struct dtls_session *sessio
 /* It is known by another CID, that nobody has been told. */
 void session_table_forget_cid(struct session_table *table, struct dtls_session *session);
 
+/* A session that will soon be put into the tables, or looked up by its id. While many are, one after the other, what each
+ * of them needs is fetched from memory beside the work for others: tell of it twice, and between these calls and before
+ * the look-up do so for some others. */
+struct session_expected {
+    uint64_t id;
+    struct slice cid; /* may be empty */
+    const struct link_identity *identity;
+    const struct listener *listener;
+    const struct address *peer;
+};
+void session_expect(const struct session_table *table, const struct session_expected *expected, bool is_near);
+void session_expect_id(const struct session_table *table, uint64_t id, bool is_near);
+
 struct dtls_session *session_find_id(const struct session_table *table, uint64_t id);
 struct dtls_session *session_find_cid(const struct session_table *table, struct slice cid);
 

@@ -159,7 +159,7 @@ int main(int argc, char **argv) {
     bench.store = open_store(&bench, &options);
     char error[256];
     start = seconds(CLOCK_MONOTONIC);
-    check(store_load_registrations(bench.store, on_loaded, &bench.loaded, error, sizeof error), error);
+    check(store_load_registrations(bench.store, on_loaded, NULL, &bench.loaded, error, sizeof error), error);
     double load_s = seconds(CLOCK_MONOTONIC) - start;
     check(bench.loaded == bench.devices, "registrations are missing");
     store_close(bench.store);

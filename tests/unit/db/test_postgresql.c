@@ -81,7 +81,7 @@ static void on_resumption(void *arg, const struct store_resumption *resumption) 
 
 static bool load(struct fixture *f) {
     f->count = 0;
-    return store_load_registrations(f->bench.store, on_registration, f, f->bench.error, sizeof f->bench.error);
+    return store_load_registrations(f->bench.store, on_registration, NULL, f, f->bench.error, sizeof f->bench.error);
 }
 
 static void assert_loaded(struct fixture *f, size_t count) {

@@ -17,6 +17,7 @@ static const char rows[] = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i 
 
 struct seen {
     int64_t rows, unsound;
+    int64_t far, near; /* rows that were told of, until the last one */
 };
 
 static size_t length_of(int64_t i) {
@@ -37,6 +38,16 @@ static bool take(const struct value *row, void *arg) {
     return i != seen->unsound;
 }
 
+/* Only ever of rows that are still to come. */
+static void expect(const struct value *row, bool is_near, void *arg) {
+    struct seen *seen = arg;
+    int64_t *last = is_near ? &seen->near : &seen->far;
+    assert_true(row[0].number > seen->rows && row[0].number > *last);
+    assert_int_equal(row[1].bytes.len, length_of(row[0].number) == 0 ? 1 : length_of(row[0].number));
+    assert_int_equal(row[1].bytes.data[0], row[1].bytes.data[row[1].bytes.len - 1]);
+    *last = row[0].number;
+}
+
 static int take_all(int64_t count, const char *column, struct seen *seen, bool *sound) {
     sqlite3 *db;
     sqlite3_stmt *row;
@@ -45,7 +56,7 @@ static int take_all(int64_t count, const char *column, struct seen *seen, bool *
     assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
     assert_int_equal(sqlite3_prepare_v2(db, text, -1, &row, NULL), SQLITE_OK);
     sqlite3_bind_int64(row, 1, count);
-    int result = sqlite_rows_take_all(row, take, seen, sound);
+    int result = sqlite_rows_take_all(row, take, expect, seen, sound);
     sqlite3_finalize(row);
     sqlite3_close(db);
     return result;
@@ -60,6 +71,9 @@ static void test_every_row_comes_once_and_in_order_however_many(void **state) {
         assert_int_equal(take_all(counts[i], "0", &seen, &sound), SQLITE_DONE);
         assert_true(sound);
         assert_int_equal(seen.rows, counts[i]);
+        bool is_long = counts[i] == 5000;
+        assert_int_equal(seen.far > 4900, is_long);
+        assert_int_equal(seen.near > 4900, is_long);
     }
 }
 

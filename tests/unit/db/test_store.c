@@ -205,7 +205,7 @@ static void load(struct fixture *f, const struct store_registration *expected_fi
     loaded.count = 0;
     loaded.expected = expected_first;
     loaded.as_expected = expected_first == NULL;
-    if (!store_load_registrations(f->store, on_registration, &loaded, f->error, sizeof f->error))
+    if (!store_load_registrations(f->store, on_registration, NULL, &loaded, f->error, sizeof f->error))
         fail_msg("%s", f->error);
     assert_true(loaded.as_expected);
 }
@@ -1221,7 +1221,7 @@ static void test_a_row_that_makes_no_sense_fails_the_loading(void **state) {
         loaded.count = 0;
         loaded.expected = NULL;
         f->error[0] = '\0';
-        assert_false(store_load_registrations(f->store, on_registration, &loaded, f->error, sizeof f->error));
+        assert_false(store_load_registrations(f->store, on_registration, NULL, &loaded, f->error, sizeof f->error));
         assert_non_null(strstr(f->error, "damaged"));
         assert_int_equal(loaded.count, 4);
         store_clear_registrations(f->store, NULL, NULL);
