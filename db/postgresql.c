@@ -5,6 +5,7 @@
 
 #include "common/base/random.h"
 #include "db/postgresql_link.h"
+#include "db/rows_ahead.h"
 
 #define NS_IN_MS UINT64_C(1000000)
 
@@ -72,12 +73,14 @@ bool postgresql_check_uri(const char *uri, char *problem, size_t problem_size) {
     return is_sound;
 }
 
-static bool take_row(const PGresult *result, row_fn *each, void *arg) {
-    struct value values[ROW_VALUES_MAX];
+/* The first row of a result. So many columns it has. */
+static int row_values(const PGresult *result, struct value values[ROW_VALUES_MAX]) {
     int count = libpq.nfields(result);
-    for (int i = 0; i < count && i < ROW_VALUES_MAX; i++)
+    if (count > ROW_VALUES_MAX)
+        count = ROW_VALUES_MAX;
+    for (int i = 0; i < count; i++)
         values[i] = pg_value_in(result, 0, i);
-    return each(values, arg);
+    return count;
 }
 
 /* ---- connecting ---- */
@@ -390,7 +393,47 @@ static void say_failed(const struct postgresql *db, const char *words, char *err
     snprintf(error, error_size, "%s: reading fails: %s", db->place, line);
 }
 
-/* Row by row: nothing is held but the one that is handed over. */
+/* Results that come one by one, with a row each: nothing is held but the row that is handed over. */
+struct result_source {
+    struct rows_source rows; /* first member */
+    PGconn *connection;
+    PGresult *result; /* the last one, or NULL */
+    bool is_broken;   /* the connection, or nothing comes */
+};
+
+static enum rows_step next_row(struct rows_source *rows, struct value *values) {
+    struct result_source *source = (struct result_source *)rows;
+    for (;;) {
+        libpq.clear(source->result);
+        source->result = NULL;
+        source->is_broken = !pg_await_result(source->connection, pg_after_ms(LOAD_MS));
+        if (source->is_broken)
+            return ROWS_FAILED;
+        source->result = libpq.getResult(source->connection);
+        if (source->result == NULL)
+            return ROWS_END;
+        ExecStatusType status = libpq.resultStatus(source->result);
+        if (status == PGRES_SINGLE_TUPLE)
+            break;
+        if (status != PGRES_TUPLES_OK)
+            return ROWS_FAILED;
+    }
+    rows->columns = row_values(source->result, values);
+    return ROWS_ROW;
+}
+
+/* What is still to come of a query that nobody wants any more; or the connection goes. */
+static void end_reading(struct postgresql *db, struct result_source *source) {
+    bool is_over = source->is_broken;
+    while (!is_over && pg_await_result(db->writer, pg_after_ms(LOAD_MS))) {
+        PGresult *result = libpq.getResult(db->writer);
+        is_over = result == NULL;
+        libpq.clear(result);
+    }
+    if (source->is_broken || !is_over)
+        drop_writer(db);
+}
+
 static bool load(struct backend *backend, const struct query *query, row_fn *each, void *arg, char *error,
                  size_t error_size) {
     struct postgresql *db = (struct postgresql *)backend;
@@ -399,27 +442,18 @@ static bool load(struct backend *backend, const struct query *query, row_fn *eac
         say_failed(db, pg_words_of(db->writer, NULL), error, error_size);
         return false;
     }
-    bool sound = true, failed = false;
-    for (;;) {
-        if (!pg_await_result(db->writer, pg_after_ms(LOAD_MS))) {
-            say_failed(db, pg_words_of(db->writer, NULL), error, error_size);
-            drop_writer(db);
-            return false;
-        }
-        PGresult *result = libpq.getResult(db->writer);
-        if (result == NULL)
-            return sound && !failed;
-        ExecStatusType status = libpq.resultStatus(result);
-        if (status == PGRES_SINGLE_TUPLE && sound && !take_row(result, each, arg)) {
-            sound = false;
-            snprintf(error, error_size, "%s: the database is damaged (%s makes no sense); restore a copy", db->place,
-                     query->what);
-        } else if (status != PGRES_SINGLE_TUPLE && status != PGRES_TUPLES_OK) {
-            failed = true;
-            say_failed(db, pg_words_of(db->writer, result), error, error_size);
-        }
-        libpq.clear(result);
-    }
+    bool sound, is_short;
+    struct result_source source = {.rows = {next_row, 0}, .connection = db->writer};
+    enum rows_step last = rows_take_all(&source.rows, each, query->expect, arg, &sound, &is_short);
+    if (!sound)
+        snprintf(error, error_size, "%s: the database is damaged (%s makes no sense); restore a copy", db->place,
+                 query->what);
+    else if (last != ROWS_END)
+        say_failed(db, is_short ? "out of memory" : pg_words_of(db->writer, source.result), error, error_size);
+    libpq.clear(source.result);
+    if (!sound || last != ROWS_END)
+        end_reading(db, &source);
+    return sound && last == ROWS_END;
 }
 
 /* ---- reading beside the writer ---- */
@@ -435,7 +469,12 @@ static bool ask_reader(struct postgresql *db, const struct query *query, row_fn 
         db->reader = NULL;
         return false;
     }
-    bool is_there = pg_is_good(result) && libpq.ntuples(result) > 0 && take_row(result, each, arg);
+    bool is_there = pg_is_good(result) && libpq.ntuples(result) > 0;
+    if (is_there) {
+        struct value row[ROW_VALUES_MAX];
+        row_values(result, row);
+        is_there = each(row, arg);
+    }
     libpq.clear(result);
     return is_there;
 }

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "db/rows_ahead.h"
 #include "db/schema_steps.h"
-#include "db/sqlite_rows.h"
 
 enum {
     APPLICATION_ID = 0x42727468, /* "Brth" */
@@ -295,6 +295,40 @@ static void bind_all(sqlite3_stmt *statement, const struct value *values, size_t
 
 /* ---- reading ---- */
 
+static int columns_of(sqlite3_stmt *row) {
+    int count = sqlite3_column_count(row);
+    return count < ROW_VALUES_MAX ? count : ROW_VALUES_MAX;
+}
+
+static struct value value_in(sqlite3_stmt *row, int column) {
+    switch (sqlite3_column_type(row, column)) {
+    case SQLITE_INTEGER:
+        return (struct value){.kind = VALUE_NUMBER, .number = sqlite3_column_int64(row, column)};
+    case SQLITE_NULL:
+        return (struct value){.kind = VALUE_NULL};
+    default: {
+        const void *data = sqlite3_column_blob(row, column);
+        return (struct value){.kind = VALUE_BLOB, .bytes = slice_of(data, (size_t)sqlite3_column_bytes(row, column))};
+    }
+    }
+}
+
+struct statement_source {
+    struct rows_source rows; /* first member */
+    sqlite3_stmt *row;
+    int result; /* of the last step */
+};
+
+static enum rows_step next_row(struct rows_source *rows, struct value *values) {
+    struct statement_source *source = (struct statement_source *)rows;
+    source->result = sqlite3_step(source->row);
+    if (source->result != SQLITE_ROW)
+        return source->result == SQLITE_DONE ? ROWS_END : ROWS_FAILED;
+    for (int i = 0; i < rows->columns; i++)
+        values[i] = value_in(source->row, i);
+    return ROWS_ROW;
+}
+
 static bool load(struct backend *backend, const struct query *query, row_fn *each, void *arg, char *error,
                  size_t error_size) {
     struct sqlite *db = (struct sqlite *)backend;
@@ -305,15 +339,17 @@ static bool load(struct backend *backend, const struct query *query, row_fn *eac
         return false;
     }
     bind_all(row, query->values, query->value_count);
-    bool sound;
-    int result = sqlite_rows_take_all(row, each, query->expect, arg, &sound);
+    bool sound, is_short;
+    struct statement_source source = {.rows = {next_row, columns_of(row)}, .row = row};
+    enum rows_step last = rows_take_all(&source.rows, each, query->expect, arg, &sound, &is_short);
     if (!sound) {
         char text[80];
         snprintf(text, sizeof text, "%s makes no sense", query->what);
         say_damaged(path, text, error, error_size);
     }
-    if (sound && result != SQLITE_DONE) {
-        const char *what = result == SQLITE_NOMEM ? sqlite3_errstr(result) : sqlite3_errmsg(db->connection);
+    if (sound && last != ROWS_END) {
+        const char *what =
+            is_short || source.result == SQLITE_NOMEM ? sqlite3_errstr(SQLITE_NOMEM) : sqlite3_errmsg(db->connection);
         say_damaged(path, what, error, error_size);
         sound = false;
     }
@@ -344,7 +380,9 @@ static bool look_up(struct backend *backend, const struct query *query, row_fn *
     if (db->reader == NULL && !open_reader(db, query))
         return false;
     bind_all(db->wanted, query->values, query->value_count);
-    bool is_there = sqlite3_step(db->wanted) == SQLITE_ROW && sqlite_rows_take(db->wanted, each, arg);
+    struct value values[ROW_VALUES_MAX];
+    struct statement_source source = {.rows = {next_row, columns_of(db->wanted)}, .row = db->wanted};
+    bool is_there = next_row(&source.rows, values) == ROWS_ROW && each(values, arg);
     sqlite3_reset(db->wanted); /* a read that lasts would keep the log from being moved */
     return is_there;
 }

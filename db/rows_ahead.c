@@ -1,5 +1,5 @@
 /* Two batches of rows go around: the reading thread fills one while the other is taken. */
-#include "db/sqlite_rows.h"
+#include "db/rows_ahead.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,45 +19,19 @@ struct batch {
     uint8_t *bytes;
     size_t used, size;
     size_t rows;
-    int result; /* of the last step: SQLITE_ROW, more rows follow in the other batch */
+    enum rows_step last; /* ROWS_ROW: more rows follow in the other batch */
+    bool is_short;       /* of memory */
     bool is_full;
 };
 
 struct reader {
-    sqlite3_stmt *row;
-    int columns;
+    struct rows_source *source;
     struct batch batches[2];
     bool is_over; /* nobody takes any more */
     uv_mutex_t mutex;
     uv_cond_t changed;
     uv_thread_t thread;
 };
-
-static int columns_of(sqlite3_stmt *row) {
-    int count = sqlite3_column_count(row);
-    return count < ROW_VALUES_MAX ? count : ROW_VALUES_MAX;
-}
-
-static struct value value_in(sqlite3_stmt *row, int column) {
-    switch (sqlite3_column_type(row, column)) {
-    case SQLITE_INTEGER:
-        return (struct value){.kind = VALUE_NUMBER, .number = sqlite3_column_int64(row, column)};
-    case SQLITE_NULL:
-        return (struct value){.kind = VALUE_NULL};
-    default: {
-        const void *data = sqlite3_column_blob(row, column);
-        return (struct value){.kind = VALUE_BLOB, .bytes = slice_of(data, (size_t)sqlite3_column_bytes(row, column))};
-    }
-    }
-}
-
-bool sqlite_rows_take(sqlite3_stmt *row, row_fn *each, void *arg) {
-    struct value values[ROW_VALUES_MAX];
-    int count = columns_of(row);
-    for (int i = 0; i < count; i++)
-        values[i] = value_in(row, i);
-    return each(values, arg);
-}
 
 /* ---- the reading thread ---- */
 
@@ -73,30 +47,33 @@ static bool reserve(struct batch *batch, size_t len) {
     return true;
 }
 
-static bool keep_row(struct reader *reader, struct batch *batch) {
-    struct value *values = batch->values + batch->rows * (size_t)reader->columns;
-    for (int i = 0; i < reader->columns; i++) {
-        struct value value = value_in(reader->row, i);
-        if (value.kind == VALUE_BLOB && value.bytes.len > 0) {
-            if (!reserve(batch, value.bytes.len))
-                return false;
-            memcpy(batch->bytes + batch->used, value.bytes.data, value.bytes.len);
-            value.number = (int64_t)batch->used;
-            batch->used += value.bytes.len;
-        }
-        values[i] = value;
+static bool keep_row(const struct reader *reader, struct batch *batch, const struct value *row) {
+    size_t columns = (size_t)reader->source->columns;
+    struct value *values = batch->values + batch->rows * columns;
+    for (size_t i = 0; i < columns; i++) {
+        values[i] = row[i];
+        if (row[i].kind != VALUE_BLOB || row[i].bytes.len == 0)
+            continue;
+        if (!reserve(batch, row[i].bytes.len))
+            return false;
+        memcpy(batch->bytes + batch->used, row[i].bytes.data, row[i].bytes.len);
+        values[i].number = (int64_t)batch->used;
+        batch->used += row[i].bytes.len;
     }
     batch->rows++;
     return true;
 }
 
-static void fill(struct reader *reader, struct batch *batch) {
+static void fill(const struct reader *reader, struct batch *batch) {
+    struct value row[ROW_VALUES_MAX];
     batch->rows = batch->used = 0;
     do {
-        batch->result = sqlite3_step(reader->row);
-        if (batch->result == SQLITE_ROW && !keep_row(reader, batch))
-            batch->result = SQLITE_NOMEM;
-    } while (batch->result == SQLITE_ROW && batch->rows < BATCH_ROWS && batch->used < BATCH_BYTES);
+        batch->last = reader->source->next(reader->source, row);
+        if (batch->last == ROWS_ROW && !keep_row(reader, batch, row)) {
+            batch->last = ROWS_FAILED;
+            batch->is_short = true;
+        }
+    } while (batch->last == ROWS_ROW && batch->rows < BATCH_ROWS && batch->used < BATCH_BYTES);
 }
 
 /* False when there is no more to do. */
@@ -118,21 +95,21 @@ static void hand_over(struct reader *reader, struct batch *batch, bool is_full) 
 
 static void read_ahead(void *arg) {
     struct reader *reader = arg;
-    int result = SQLITE_ROW;
-    for (int i = 0; result == SQLITE_ROW && wait_for(reader, &reader->batches[i], false); i = 1 - i) {
+    enum rows_step last = ROWS_ROW;
+    for (int i = 0; last == ROWS_ROW && wait_for(reader, &reader->batches[i], false); i = 1 - i) {
         fill(reader, &reader->batches[i]);
-        result = reader->batches[i].result;
+        last = reader->batches[i].last;
         hand_over(reader, &reader->batches[i], true);
     }
 }
 
 /* ---- the one that takes ---- */
 
-static bool open_reader(struct reader *reader, sqlite3_stmt *row) {
-    *reader = (struct reader){.row = row, .columns = columns_of(row)};
+static bool open_reader(struct reader *reader, struct rows_source *source) {
+    *reader = (struct reader){.source = source};
     for (int i = 0; i < 2; i++) {
         struct batch *batch = &reader->batches[i];
-        batch->values = malloc(BATCH_ROWS * (size_t)reader->columns * sizeof *batch->values);
+        batch->values = malloc(BATCH_ROWS * (size_t)source->columns * sizeof *batch->values);
         batch->bytes = malloc(BATCH_BYTES);
         batch->size = BATCH_BYTES;
     }
@@ -167,7 +144,7 @@ static void close_reader(struct reader *reader) {
 }
 
 static void point_at_bytes(const struct reader *reader, const struct batch *batch) {
-    for (size_t i = 0; i < batch->rows * (size_t)reader->columns; i++) {
+    for (size_t i = 0; i < batch->rows * (size_t)reader->source->columns; i++) {
         struct value *value = &batch->values[i];
         if (value->kind == VALUE_BLOB && value->bytes.len > 0)
             value->bytes.data = batch->bytes + value->number;
@@ -176,7 +153,7 @@ static void point_at_bytes(const struct reader *reader, const struct batch *batc
 
 static bool take_batch(const struct reader *reader, const struct batch *batch, row_fn *each, expect_fn *expect,
                        void *arg) {
-    size_t columns = (size_t)reader->columns;
+    size_t columns = (size_t)reader->source->columns;
     point_at_bytes(reader, batch);
     for (size_t row = 0; row < batch->rows; row++) {
         if (expect != NULL && row + FAR_ROWS < batch->rows)
@@ -189,30 +166,34 @@ static bool take_batch(const struct reader *reader, const struct batch *batch, r
     return true;
 }
 
-static int take_alone(sqlite3_stmt *row, size_t most, row_fn *each, void *arg, bool *sound) {
-    int result = SQLITE_ROW;
-    for (size_t i = 0; i < most && *sound && (result = sqlite3_step(row)) == SQLITE_ROW; i++)
-        *sound = sqlite_rows_take(row, each, arg);
-    return result;
+static enum rows_step take_alone(struct rows_source *source, size_t most, row_fn *each, void *arg, bool *sound) {
+    struct value row[ROW_VALUES_MAX];
+    enum rows_step last = ROWS_ROW;
+    for (size_t i = 0; i < most && *sound && (last = source->next(source, row)) == ROWS_ROW; i++)
+        *sound = each(row, arg);
+    return last;
 }
 
-int sqlite_rows_take_all(sqlite3_stmt *row, row_fn *each, expect_fn *expect, void *arg, bool *sound) {
+enum rows_step rows_take_all(struct rows_source *source, row_fn *each, expect_fn *expect, void *arg, bool *sound,
+                             bool *is_short) {
     struct reader reader;
     *sound = true;
-    int result = take_alone(row, ALONE_ROWS, each, arg, sound);
-    if (result != SQLITE_ROW || !*sound)
-        return result;
-    if (!open_reader(&reader, row)) {
+    *is_short = false;
+    enum rows_step last = take_alone(source, ALONE_ROWS, each, arg, sound);
+    if (last != ROWS_ROW || !*sound)
+        return last;
+    if (!open_reader(&reader, source)) {
         free_batches(&reader);
-        return take_alone(row, SIZE_MAX, each, arg, sound);
+        return take_alone(source, SIZE_MAX, each, arg, sound);
     }
-    for (int i = 0; result == SQLITE_ROW && *sound; i = 1 - i) {
+    for (int i = 0; last == ROWS_ROW && *sound; i = 1 - i) {
         struct batch *batch = &reader.batches[i];
         wait_for(&reader, batch, true);
-        result = batch->result;
+        last = batch->last;
+        *is_short = batch->is_short;
         *sound = take_batch(&reader, batch, each, expect, arg);
         hand_over(&reader, batch, false);
     }
     close_reader(&reader);
-    return result;
+    return last;
 }
