@@ -1,5 +1,5 @@
 # Turn the page's files into C: web/page_files.h and page_files.c under OUT, from the files in DIR. Where gzip is given, each
-# is there compressed, too, unless that makes it longer.
+# is there compressed, unless that makes it longer, and then not as it is: see web/page.c.
 #
 #   cmake -DDIR=web/page -DOUT=build/dev/generated/web -DGZIP=/usr/bin/gzip -P cmake/embed_page.cmake
 file(GLOB files "${DIR}/*.html" "${DIR}/*.css" "${DIR}/*.js" "${DIR}/*.svg")
@@ -29,19 +29,20 @@ foreach(file IN LISTS files)
     string(SUBSTRING "${extension}" 1 -1 extension)
     file(SHA256 "${file}" hash)
     string(SUBSTRING "${hash}" 0 16 hash)
-    append_bytes("${file}" "plain_${count}")
-    set(plain_length "${length}")
-    set(packed "NULL, 0")
+    file(SIZE "${file}" plain_length)
+    set(bytes "${file}")
+    set(packed false)
     if(GZIP)
         execute_process(COMMAND "${GZIP}" -9 -n -c "${file}" OUTPUT_FILE "${OUT}/packed.gz" COMMAND_ERROR_IS_FATAL ANY)
         file(SIZE "${OUT}/packed.gz" size)
         if(size LESS plain_length)
-            append_bytes("${OUT}/packed.gz" "packed_${count}")
-            set(packed "packed_${count}, ${length}")
+            set(bytes "${OUT}/packed.gz")
+            set(packed true)
         endif()
-        file(REMOVE "${OUT}/packed.gz")
     endif()
-    string(APPEND rows "    {\"${name}\", \"${types_${extension}}\", \"W/\\\"${hash}\\\"\", plain_${count}, "
+    append_bytes("${bytes}" "bytes_${count}")
+    file(REMOVE "${OUT}/packed.gz")
+    string(APPEND rows "    {\"${name}\", \"${types_${extension}}\", \"W/\\\"${hash}\\\"\", bytes_${count}, ${length}, "
         "${plain_length}, ${packed}},\n")
     math(EXPR count "${count} + 1")
 endforeach()
@@ -51,15 +52,16 @@ file(WRITE "${OUT}/page_files.h" [=[
 #ifndef BERTH_WEB_PAGE_FILES_H
 #define BERTH_WEB_PAGE_FILES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct page_file {
     const char *name, *type, *etag;
-    const uint8_t *plain;
-    size_t plain_len;
-    const uint8_t *packed; /* by gzip; NULL: only plain */
-    size_t packed_len;
+    const uint8_t *bytes;
+    size_t len;
+    size_t plain_len; /* of the file */
+    bool packed;      /* `bytes` is what gzip makes of it */
 };
 
 extern const struct page_file page_files[];

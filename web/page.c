@@ -1,9 +1,11 @@
 #include "web/page.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "web/field.h"
+#include "web/inflate.h"
 #include "web/page_files.h"
 #include "web/problem.h"
 
@@ -42,18 +44,38 @@ static bool has_etag(struct slice list, const char *etag) {
     return false;
 }
 
+struct slice page_file_plain(const struct page_file *file) {
+    enum { GZIP_HEAD = 10, GZIP_TAIL = 8 }; /* RFC 1952 §2.3; the head has no name, and the tail is of no use here */
+    struct slice bytes = slice_of(file->bytes, file->len);
+    uint8_t *memory = malloc(file->plain_len);
+    struct buffer plain = buffer_over(memory, file->plain_len);
+    if (memory != NULL && !file->packed)
+        buffer_put_slice(&plain, bytes);
+    else if (memory != NULL)
+        inflate(slice_from(slice_of(bytes.data, bytes.len - GZIP_TAIL), GZIP_HEAD), &plain);
+    return memory == NULL ? SLICE_NONE : buffer_slice(&plain);
+}
+
 static void send_file(struct http_request *request, const struct page_file *file) {
     char headers[768];
-    bool packed = file->packed != NULL && page_takes_gzip(http_header(request, "accept-encoding"));
+    bool packed = file->packed && page_takes_gzip(http_header(request, "accept-encoding"));
     bool known = has_etag(http_header(request, "if-none-match"), file->etag);
+    bool unpack = file->packed && !packed && !known;
+    struct slice body = unpack ? page_file_plain(file) : slice_of(file->bytes, file->len);
+    if (body.data == NULL) {
+        problem_send(request, PROBLEM_OVERLOADED, "The server is out of memory.");
+        return;
+    }
     snprintf(headers, sizeof headers, "ETag: %s\r\nVary: Accept-Encoding\r\n%s" POLICY, file->etag,
              packed && !known ? "Content-Encoding: gzip\r\n" : "");
     struct http_response response = {.status = known ? 304 : 200, .headers = headers, .cache_control = "no-cache"};
     if (!known) {
         response.content_type = file->type;
-        response.body = packed ? slice_of(file->packed, file->packed_len) : slice_of(file->plain, file->plain_len);
+        response.body = body;
     }
     http_respond(request, &response);
+    if (unpack)
+        free((void *)(uintptr_t)body.data);
 }
 
 static const struct page_file *find_file(struct slice name) {
