@@ -581,13 +581,17 @@ static void put_reason(struct buffer *head, unsigned status) {
 }
 
 static void put_head(struct buffer *head, const struct http_connection *c, const struct http_response *response) {
-    buffer_printf(head, "HTTP/1.1 %u ", response->status);
+    buffer_put_str(head, "HTTP/1.1 ");
+    buffer_put_decimal(head, response->status);
+    buffer_put_u8(head, ' ');
     put_reason(head, response->status);
-    buffer_put_str(head, "\r\n");
-    if (response->content_type != NULL)
-        buffer_printf(head, "Content-Type: %s\r\n", response->content_type);
-    buffer_printf(head, "Cache-Control: %s\r\nX-Content-Type-Options: nosniff\r\n",
-                  response->cache_control == NULL ? "no-store" : response->cache_control);
+    if (response->content_type != NULL) {
+        buffer_put_str(head, "\r\nContent-Type: ");
+        buffer_put_str(head, response->content_type);
+    }
+    buffer_put_str(head, "\r\nCache-Control: ");
+    buffer_put_str(head, response->cache_control == NULL ? "no-store" : response->cache_control);
+    buffer_put_str(head, "\r\nX-Content-Type-Options: nosniff\r\n");
     if (response->headers != NULL)
         buffer_put_str(head, response->headers);
     if (response->headers == NULL || strstr(response->headers, "Content-Security-Policy:") == NULL)
@@ -630,8 +634,11 @@ void http_respond(struct http_request *request, const struct http_response *resp
         return;
     }
     put_head(&head, c, response);
-    if (response->status >= 200 && response->status != 204 && response->status != 304) /* RFC 9110 §8.6 */
-        buffer_printf(&head, "Content-Length: %zu\r\n", response->body.len);
+    if (response->status >= 200 && response->status != 204 && response->status != 304) { /* RFC 9110 §8.6 */
+        buffer_put_str(&head, "Content-Length: ");
+        buffer_put_decimal(&head, response->body.len);
+        buffer_put_str(&head, "\r\n");
+    }
     buffer_put_str(&head, "\r\n");
     struct slice parts[] = {buffer_slice(&head), request->head ? SLICE_NONE : response->body};
     put(c, parts, 2);

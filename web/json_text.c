@@ -7,16 +7,26 @@
 
 enum { TEXT_MIN = 4096 };
 
-void json_text_entry(struct buffer *out) {
+static bool is_comma_due(const struct buffer *out) {
     uint8_t last = out->len == 0 ? '[' : out->data[out->len - 1];
-    if (last != '[' && last != '{')
+    return last != '[' && last != '{';
+}
+
+void json_text_entry(struct buffer *out) {
+    if (is_comma_due(out))
         buffer_put_u8(out, ',');
 }
 
 void json_text_name(struct buffer *out, const char *name) {
-    json_text_entry(out);
-    json_text_plain(out, name);
-    buffer_put_u8(out, ':');
+    size_t comma = is_comma_due(out) ? 1 : 0, len = strlen(name);
+    uint8_t *at = buffer_take(out, comma + len + 3);
+    if (at == NULL)
+        return;
+    at[0] = ',';
+    at[comma] = '"';
+    memcpy(at + comma + 1, name, len);
+    at[comma + len + 1] = '"';
+    at[comma + len + 2] = ':';
 }
 
 /* ---- strings ---- */

@@ -18,26 +18,30 @@ bool route_path_parse(struct slice path, struct buffer *memory, struct route_pat
     return true;
 }
 
+void route_index_make(struct route_index *index, struct route_table table) {
+    index->table = table;
+    for (size_t i = 0; i < table.count; i++) {
+        index->segments[i] = 0;
+        for (const char *c = table.routes[i].path; *c != '\0'; c++)
+            index->segments[i] = (uint8_t)(index->segments[i] + (*c == '/'));
+    }
+}
+
 /* Whether `segment` is the literal that `pattern` is at, which a '/' or its end follows. What was decoded may have a '/'
  * or a NUL in it, and no literal has. */
 static bool is_literal(const char *pattern, struct slice segment) {
-    if (segment.len == 0)
-        return *pattern == '\0' || *pattern == '/';
-    return strncmp(pattern, (const char *)segment.data, segment.len) == 0 &&
-           memchr(segment.data, '\0', segment.len) == NULL && memchr(segment.data, '/', segment.len) == NULL &&
-           (pattern[segment.len] == '\0' || pattern[segment.len] == '/');
+    for (size_t i = 0; i < segment.len; i++)
+        if ((uint8_t)pattern[i] != segment.data[i] || pattern[i] == '\0' || pattern[i] == '/')
+            return false;
+    return pattern[segment.len] == '\0' || pattern[segment.len] == '/';
 }
 
-/* How many segments matched literally, or -1. Every request asks it of every route, so most end at a first byte. */
+/* How many segments matched literally, or -1. The pattern has as many as the path. */
 static int match_pattern(const char *pattern, const struct route_path *path, struct slice args[ROUTE_ARGS_MAX]) {
     int literal = 0;
     size_t arg = 0;
-    if (path->too_long)
-        return -1;
     for (size_t i = 0; i < path->count; i++) {
         const struct slice *segment = &path->segments[i];
-        if (*pattern == '\0')
-            return -1;
         pattern++; /* the '/' */
         if (*pattern == '{') {
             if (segment->len == 0 || arg == ROUTE_ARGS_MAX)
@@ -52,7 +56,15 @@ static int match_pattern(const char *pattern, const struct route_path *path, str
             return -1;
         }
     }
-    return *pattern == '\0' ? literal : -1;
+    return literal;
+}
+
+/* The same of the route of that number. */
+static inline int match_route(const struct route_index *index, size_t number, const struct route_path *path,
+                              struct slice args[ROUTE_ARGS_MAX]) {
+    if (index->segments[number] != path->count || path->too_long)
+        return -1;
+    return match_pattern(index->table.routes[number].path, path, args);
 }
 
 static bool method_fits(const struct route *route, const char *method) {
@@ -61,42 +73,46 @@ static bool method_fits(const struct route *route, const char *method) {
 
 /* The most literal segments with which any route has the path, or -1. Only routes that match so have it: what is at
  * /{endpoint}/discover is not what is at /{endpoint}/{object}. */
-static int most_literal(struct route_table table, const struct route_path *path) {
+static int most_literal(const struct route_index *index, const struct route_path *path) {
     int most = -1;
-    for (size_t i = 0; i < table.count; i++) {
+    for (size_t i = 0; i < index->table.count; i++) {
         struct slice taken[ROUTE_ARGS_MAX];
-        int literal = match_pattern(table.routes[i].path, path, taken);
+        int literal = match_route(index, i, path, taken);
         most = literal > most ? literal : most;
     }
     return most;
 }
 
-enum route_result route_find(struct route_table table, const char *method, const struct route_path *path,
+enum route_result route_find(const struct route_index *index, const char *method, const struct route_path *path,
                              const struct route **route, struct slice args[ROUTE_ARGS_MAX]) {
     int most = -1;
     bool found = false;
-    for (size_t i = 0; i < table.count; i++) {
-        struct slice taken[ROUTE_ARGS_MAX] = {0};
-        int literal = match_pattern(table.routes[i].path, path, taken);
+    size_t which = 0;
+    for (size_t i = 0; i < index->table.count; i++) {
+        struct slice taken[ROUTE_ARGS_MAX];
+        int literal = match_route(index, i, path, taken);
         if (literal < most || literal < 0)
             continue;
         found = found && literal == most;
         most = literal;
-        if (found || !method_fits(&table.routes[i], method))
+        if (found || !method_fits(&index->table.routes[i], method))
             continue;
         found = true;
-        *route = &table.routes[i];
-        memcpy(args, taken, sizeof taken);
+        which = i;
+    }
+    if (found) {
+        *route = &index->table.routes[which];
+        match_route(index, which, path, args);
     }
     return found ? ROUTE_FOUND : most < 0 ? ROUTE_NO_PATH : ROUTE_NO_METHOD;
 }
 
-void route_put_allowed(struct route_table table, const struct route_path *path, struct buffer *out) {
-    int literal = most_literal(table, path);
-    for (size_t i = 0; literal >= 0 && i < table.count; i++) {
+void route_put_allowed(const struct route_index *index, const struct route_path *path, struct buffer *out) {
+    int literal = most_literal(index, path);
+    for (size_t i = 0; literal >= 0 && i < index->table.count; i++) {
         struct slice taken[ROUTE_ARGS_MAX];
-        const char *method = table.routes[i].method;
-        if (match_pattern(table.routes[i].path, path, taken) == literal)
+        const char *method = index->table.routes[i].method;
+        if (match_route(index, i, path, taken) == literal)
             buffer_printf(out, strcmp(method, "GET") == 0 ? "%s, HEAD, " : "%s, ", method);
     }
     if (out->len > 0)

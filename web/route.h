@@ -8,7 +8,7 @@
 #include "web/problem.h"
 #include "web/query.h"
 
-enum { ROUTE_SEGMENTS_MAX = 12, ROUTE_ARGS_MAX = 5, ROUTE_ALLOW_MAX = 96 };
+enum { ROUTE_SEGMENTS_MAX = 12, ROUTE_ARGS_MAX = 5, ROUTE_ALLOW_MAX = 96, ROUTE_COUNT_MAX = 192 };
 
 struct web;
 
@@ -69,6 +69,15 @@ struct route_table {
     bool is_lenient; /* parameters of the query that a route does not have are passed over, and the first of a name counts */
 };
 
+/* A table, and what makes looking up in it quick: most routes have more segments than a path, or fewer. */
+struct route_index {
+    struct route_table table;
+    uint8_t segments[ROUTE_COUNT_MAX]; /* of each route's path */
+};
+
+/* The table has at most ROUTE_COUNT_MAX routes. */
+void route_index_make(struct route_index *index, struct route_table table);
+
 /* A path cut at '/' and decoded. */
 struct route_path {
     struct slice segments[ROUTE_SEGMENTS_MAX];
@@ -83,11 +92,11 @@ enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
 /* Find the route, and what its braces take. HEAD finds the route of GET. Literal segments are preferred to braces, whatever
  * the method. */
-enum route_result route_find(struct route_table table, const char *method, const struct route_path *path,
+enum route_result route_find(const struct route_index *index, const char *method, const struct route_path *path,
                              const struct route **route, struct slice args[ROUTE_ARGS_MAX]);
 
 /* "GET, HEAD, DELETE, OPTIONS" for a path; empty when no route has it. At most ROUTE_ALLOW_MAX bytes. */
-void route_put_allowed(struct route_table table, const struct route_path *path, struct buffer *out);
+void route_put_allowed(const struct route_index *index, const struct route_path *path, struct buffer *out);
 
 /* NULL, or the first parameter of the query that the route does not have, or that is there twice (*twice). */
 const struct slice *route_check_query(const struct route *route, const struct query *query, bool *twice);

@@ -78,8 +78,8 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
         pelion_handle(&call, &path, &memory);
         return;
     }
-    struct route_table table = leshan_has(&path) ? leshan_routes : api_routes;
-    enum route_result found = route_find(table, request->method, &path, &route, call.args);
+    const struct route_index *index = leshan_has(&path) ? &web->leshan_api : &web->api;
+    enum route_result found = route_find(index, request->method, &path, &route, call.args);
     if (!(found == ROUTE_FOUND && route->open) && !authorization_is_good(call.web->server->config, request)) {
         authorization_refuse(request);
         return;
@@ -94,7 +94,7 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
         return;
     }
     if (found == ROUTE_FOUND) {
-        call_route(&call, route, table.is_lenient, &memory);
+        call_route(&call, route, index->table.is_lenient, &memory);
         return;
     }
     if (found == ROUTE_NO_PATH) {
@@ -102,7 +102,7 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
                      (int)request->path.len, (const char *)request->path.data);
         return;
     }
-    route_put_allowed(table, &path, &allowed);
+    route_put_allowed(index, &path, &allowed);
     allow[allowed.len] = '\0';
     if (strcmp(request->method, "OPTIONS") == 0)
         send_options(request, (const char *)allow);
@@ -145,8 +145,8 @@ static void begin(void *arg, struct http_request *request) {
         return;
     if (call.role != LISTENER_BOOTSTRAP && pelion_has(&path))
         pelion_begin(&call, &path);
-    else if (route_find(api_routes, request->method, &path, &route, call.args) == ROUTE_FOUND && route->begin != NULL &&
-             (route->open || authorization_is_good(call.web->server->config, request)))
+    else if (route_find(&call.web->api, request->method, &path, &route, call.args) == ROUTE_FOUND &&
+             route->begin != NULL && (route->open || authorization_is_good(call.web->server->config, request)))
         route->begin(&call);
 }
 
@@ -270,6 +270,9 @@ struct web *web_start(struct server *server, char *error, size_t error_size) {
         return NULL;
     }
     web->server = server;
+    route_index_make(&web->api, api_routes);
+    route_index_make(&web->leshan_api, leshan_routes);
+    route_index_make(&web->pelion_api, pelion_routes);
     web->started_s = (uint64_t)time(NULL);
     uv_timer_init(server->loop, &web->heartbeat);
     web->heartbeat.data = web;

@@ -5,10 +5,10 @@
 
 #include "server/server.h"
 #include "web/counts.h"
+#include "web/route.h"
 
 struct event_stream;
 struct http;
-struct http_request;
 struct http_tls;     /* web/http_tls.h */
 struct inner;        /* web/inner.h */
 struct pelion;       /* web/pelion/pelion.h */
@@ -23,6 +23,7 @@ struct web {
         enum listener_role role;
         char uri[128];
     } listeners[CONFIG_HTTP_MAX];
+    struct route_index api, leshan_api, pelion_api;
     struct buffer answer; /* what devices are written into (json_text_grow); used again */
     char *openapi;        /* the document, written for the first who asks; NULL before */
     uint64_t started_s;   /* Unix time of the wall clock */

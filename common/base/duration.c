@@ -1,7 +1,5 @@
 #include "common/base/duration.h"
 
-#include <time.h>
-
 static bool unit_parse(struct slice unit, uint64_t *ms) {
     static const struct {
         const char *name;
@@ -41,13 +39,56 @@ bool duration_parse(struct slice text, uint64_t max_ms, uint64_t *ms) {
     return *ms <= max_ms;
 }
 
+/* ---- points in time ---- */
+
+enum {
+    DAYS_BEFORE_1970 =
+        135080, /* from 1 March 1600, behind the leap day of a leap century: each of what follows ends so */
+    DAYS_OF_4_CENTURIES = 146097,
+    DAYS_OF_CENTURY = 36524,
+    DAYS_OF_4_YEARS = 1461,
+    DAYS_OF_YEAR = 365,
+};
+
+static uint64_t smaller(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+static void put_digits(uint8_t *at, uint64_t number, size_t digits) {
+    for (; digits > 0; number /= 10)
+        at[--digits] = (uint8_t)('0' + number % 10);
+}
+
+/* "2026-11-21". The last century of four and the last year of four are a day longer, hence the threes. */
+static void put_date(struct buffer *out, uint64_t days) {
+    static const uint16_t starts[] = {0, 31, 61, 92, 122, 153, 184, 214, 245, 275, 306, 337}; /* of months from March */
+    days += DAYS_BEFORE_1970;
+    uint64_t year = 1600 + days / DAYS_OF_4_CENTURIES * 400;
+    days %= DAYS_OF_4_CENTURIES;
+    uint64_t centuries = smaller(days / DAYS_OF_CENTURY, 3);
+    days -= centuries * DAYS_OF_CENTURY;
+    year += centuries * 100 + days / DAYS_OF_4_YEARS * 4;
+    days %= DAYS_OF_4_YEARS;
+    uint64_t years = smaller(days / DAYS_OF_YEAR, 3);
+    days -= years * DAYS_OF_YEAR;
+    size_t month = (size_t)days / 31; /* or the one after it */
+    if (month < 11 && days >= starts[month + 1])
+        month++;
+    year += years + (month >= 10 ? 1 : 0);
+    uint8_t text[] = "-mm-dd";
+    put_digits(text + 1, month >= 10 ? month - 9 : month + 3, 2);
+    put_digits(text + 4, days - starts[month] + 1, 2);
+    buffer_put_decimal(out, year);
+    buffer_put(out, text, sizeof text - 1);
+}
+
 void time_put(struct buffer *out, uint64_t unix_ms) {
-    time_t seconds = (time_t)(unix_ms / 1000);
-    struct tm utc;
-    char text[64];
-    size_t len = 0;
-    if (gmtime_r(&seconds, &utc) != NULL)
-        len = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-    buffer_put(out, text, len);
-    buffer_printf(out, ".%03uZ", (unsigned)(unix_ms % 1000));
+    uint64_t seconds = unix_ms / 1000;
+    uint8_t text[] = "Thh:mm:ss.mmmZ";
+    put_date(out, seconds / 86400);
+    put_digits(text + 1, seconds / 3600 % 24, 2);
+    put_digits(text + 4, seconds / 60 % 60, 2);
+    put_digits(text + 7, seconds % 60, 2);
+    put_digits(text + 10, unix_ms % 1000, 3);
+    buffer_put(out, text, sizeof text - 1);
 }

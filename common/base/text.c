@@ -2,9 +2,10 @@
 
 void text_put_hex(struct buffer *out, struct slice bytes) {
     static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < bytes.len; i++) {
-        buffer_put_u8(out, (uint8_t)digits[bytes.data[i] >> 4]);
-        buffer_put_u8(out, (uint8_t)digits[bytes.data[i] & 15]);
+    uint8_t *at = buffer_take(out, 2 * bytes.len);
+    for (size_t i = 0; at != NULL && i < bytes.len; i++) {
+        *at++ = (uint8_t)digits[bytes.data[i] >> 4];
+        *at++ = (uint8_t)digits[bytes.data[i] & 15];
     }
 }
 

@@ -508,30 +508,30 @@ static void drop_empty_segments(struct route_path *path) {
     path->count = kept;
 }
 
-static void send_options(struct http_request *request, const struct route_path *path) {
+static void send_options(const struct call *call, const struct route_path *path) {
     char headers[ROUTE_ALLOW_MAX + 16];
     struct buffer text = buffer_over(headers, sizeof headers - 1);
     buffer_put_str(&text, "Allow: ");
-    route_put_allowed(pelion_routes, path, &text);
+    route_put_allowed(&call->web->pelion_api, path, &text);
     buffer_put_str(&text, "\r\n");
     headers[text.len] = '\0';
-    http_respond(request, &(struct http_response){.status = 204, .headers = headers});
+    http_respond(call->request, &(struct http_response){.status = 204, .headers = headers});
 }
 
-static void send_not_allowed(struct http_request *request, const struct route_path *path) {
+static void send_not_allowed(const struct call *call, const struct route_path *path) {
     char allow[ROUTE_ALLOW_MAX + 1], message[ROUTE_ALLOW_MAX + 64];
     struct buffer allowed = buffer_over(allow, sizeof allow - 1);
-    route_put_allowed(pelion_routes, path, &allowed);
+    route_put_allowed(&call->web->pelion_api, path, &allowed);
     snprintf(message, sizeof message, "The method does not go with this path; these do: %.*s.", (int)allowed.len,
              allow);
-    pelion_send_error(request, 405, message);
+    pelion_send_error(call->request, 405, message);
 }
 
 void pelion_begin(struct call *call, struct route_path *path) {
     char key[PELION_KEY_LEN + 1];
     const struct route *route = NULL;
     drop_empty_segments(path);
-    if (route_find(pelion_routes, call->request->method, path, &route, call->args) == ROUTE_FOUND &&
+    if (route_find(&call->web->pelion_api, call->request->method, path, &route, call->args) == ROUTE_FOUND &&
         route->begin != NULL && read_key(call->web, call->request, key))
         route->begin(call);
 }
@@ -540,10 +540,10 @@ void pelion_handle(struct call *call, struct route_path *path, struct buffer *me
     char key[PELION_KEY_LEN + 1];
     const struct route *route = NULL;
     drop_empty_segments(path);
-    enum route_result found = route_find(pelion_routes, call->request->method, path, &route, call->args);
+    enum route_result found = route_find(&call->web->pelion_api, call->request->method, path, &route, call->args);
     const char *fault = query_parse(call->request->query, memory, &call->query);
     if (found == ROUTE_NO_METHOD && strcmp(call->request->method, "OPTIONS") == 0)
-        send_options(call->request, path);
+        send_options(call, path);
     else if (origin_is_foreign(call->request))
         pelion_send_error(call->request, 403, "The Origin header names another host than the Host header.");
     else if (!(found == ROUTE_FOUND && route->open) && !read_key(call->web, call->request, key))
@@ -551,7 +551,7 @@ void pelion_handle(struct call *call, struct route_path *path, struct buffer *me
     else if (found == ROUTE_NO_PATH)
         pelion_send_error(call->request, 404, "There is nothing at this path.");
     else if (found == ROUTE_NO_METHOD)
-        send_not_allowed(call->request, path);
+        send_not_allowed(call, path);
     else if (fault != NULL)
         pelion_send_error(call->request, 400, fault);
     else if (call->web->pelion == NULL && pelion_new(call->web) == NULL)

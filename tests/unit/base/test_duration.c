@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -74,6 +75,23 @@ static void test_time_is_rfc_3339_with_milliseconds(void **state) {
     assert_time(4102444800000, "2100-01-01T00:00:00.000Z");
 }
 
+/* As the C library tells it: each day's first and last second, over more than four centuries, and far ones. */
+static void test_time_is_that_of_every_day(void **state) {
+    const uint64_t last = UINT64_MAX / 1000 / 86400 - 1;
+    (void)state;
+    for (uint64_t day = 0; day < last; day = day < 200000 ? day + 1 : day * 3 / 2) {
+        for (time_t second = 0; second < 86400; second += 86399) {
+            time_t seconds = (time_t)day * 86400 + second;
+            struct tm utc;
+            char text[64];
+            if (gmtime_r(&seconds, &utc) == NULL)
+                return;
+            strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S.000Z", &utc);
+            assert_time((uint64_t)seconds * 1000, text);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_units),
@@ -82,6 +100,7 @@ int main(void) {
         cmocka_unit_test(test_what_is_no_duration_is_refused),
         cmocka_unit_test(test_maximum_is_the_last_that_is_taken),
         cmocka_unit_test(test_time_is_rfc_3339_with_milliseconds),
+        cmocka_unit_test(test_time_is_that_of_every_day),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

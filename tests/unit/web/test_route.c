@@ -5,6 +5,9 @@
 
 #include <cmocka.h>
 
+#include "web/api.h"
+#include "web/leshan/leshan.h"
+#include "web/pelion/pelion.h"
 #include "web/route.h"
 
 static void no_handler(const struct call *call) {
@@ -21,8 +24,11 @@ static const struct route routes[] = {
     {.method = "DELETE", .path = "/v1/devices/{endpoint}", .handler = no_handler},
     {.method = "GET", .path = "/v1/devices/{endpoint}/{object}", .handler = no_handler},
     {.method = "GET", .path = "/v1/devices/{endpoint}/observations", .handler = no_handler},
+    {.method = "PUT", .path = "/v1/{anything}/{endpoint}", .handler = no_handler},
 };
 static const struct route_table table = {.routes = routes, .count = sizeof routes / sizeof routes[0]};
+
+static struct route_index table_index;
 
 struct lookup {
     uint8_t memory[1024];
@@ -35,7 +41,7 @@ static enum route_result look_up(struct lookup *l, const char *method, const cha
     struct buffer memory = buffer_over(l->memory, sizeof l->memory);
     l->route = NULL;
     assert_true(route_path_parse(slice_str(path), &memory, &l->path));
-    return route_find(table, method, &l->path, &l->route, l->args);
+    return route_find(&table_index, method, &l->path, &l->route, l->args);
 }
 
 static void test_literal_path_is_found(void **state) {
@@ -101,13 +107,31 @@ static void test_other_method_is_told_apart_from_other_path(void **state) {
     assert_int_equal(look_up(&l, "POST", "/v2"), ROUTE_NO_PATH);
 }
 
+static void test_what_was_decoded_is_no_part_of_a_pattern(void **state) {
+    struct lookup l;
+    (void)state;
+    assert_int_equal(look_up(&l, "GET", "/v1/devices%00"), ROUTE_NO_PATH);
+    assert_int_equal(look_up(&l, "GET", "/v1/devices%2F%7Bendpoint%7D"), ROUTE_NO_PATH);
+    assert_int_equal(look_up(&l, "GET", "/v1/devices%00/a"), ROUTE_NO_METHOD); /* what braces take */
+    assert_int_equal(look_up(&l, "GET", "/v1/device"), ROUTE_NO_PATH);
+    assert_int_equal(look_up(&l, "GET", "/v1/devicesx"), ROUTE_NO_PATH);
+}
+
+static void test_only_the_routes_with_most_literal_segments_have_the_path(void **state) {
+    struct lookup l;
+    (void)state;
+    assert_int_equal(look_up(&l, "PUT", "/v1/devices/a"), ROUTE_NO_METHOD);
+    assert_int_equal(look_up(&l, "PUT", "/v1/others/a"), ROUTE_FOUND);
+    assert_true(slice_is(l.args[0], "others") && slice_is(l.args[1], "a"));
+}
+
 static void test_allowed_methods_of_a_path(void **state) {
     struct lookup l;
     uint8_t memory[ROUTE_ALLOW_MAX];
     struct buffer allow = buffer_over(memory, sizeof memory);
     (void)state;
     look_up(&l, "PUT", "/v1/devices/a");
-    route_put_allowed(table, &l.path, &allow);
+    route_put_allowed(&table_index, &l.path, &allow);
     assert_true(slice_is(buffer_slice(&allow), "GET, HEAD, DELETE, OPTIONS"));
 }
 
@@ -120,6 +144,13 @@ static void test_bad_percent_encoding_is_refused(void **state) {
         struct buffer memory = buffer_over(bytes, sizeof bytes);
         assert_false(route_path_parse(slice_str(bad[i]), &memory, &path));
     }
+}
+
+static void test_an_index_has_room_for_each_table(void **state) {
+    (void)state;
+    assert_true(api_routes.count <= ROUTE_COUNT_MAX);
+    assert_true(leshan_routes.count <= ROUTE_COUNT_MAX);
+    assert_true(pelion_routes.count <= ROUTE_COUNT_MAX);
 }
 
 static void test_more_segments_than_any_route_has_are_no_path(void **state) {
@@ -168,6 +199,7 @@ static void test_parameter_given_twice_is_named(void **state) {
 }
 
 int main(void) {
+    route_index_make(&table_index, table);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_literal_path_is_found),
         cmocka_unit_test(test_root_is_found),
@@ -178,8 +210,11 @@ int main(void) {
         cmocka_unit_test(test_literal_is_preferred_to_braces),
         cmocka_unit_test(test_head_finds_the_route_of_get),
         cmocka_unit_test(test_other_method_is_told_apart_from_other_path),
+        cmocka_unit_test(test_what_was_decoded_is_no_part_of_a_pattern),
+        cmocka_unit_test(test_only_the_routes_with_most_literal_segments_have_the_path),
         cmocka_unit_test(test_allowed_methods_of_a_path),
         cmocka_unit_test(test_bad_percent_encoding_is_refused),
+        cmocka_unit_test(test_an_index_has_room_for_each_table),
         cmocka_unit_test(test_more_segments_than_any_route_has_are_no_path),
         cmocka_unit_test(test_query_of_known_parameters_passes),
         cmocka_unit_test(test_unknown_parameter_is_named),
