@@ -54,8 +54,7 @@ function(mbedtls_draft_cid_into target)
     target_include_directories(mbedtls_draft_cid PRIVATE "${BERTH_MBEDTLS_SOURCE}/library")
     target_compile_definitions(mbedtls_draft_cid PRIVATE "MBEDTLS_USER_CONFIG_FILE=\"${config}\"" DTLS_LAYER_DRAFT)
     # Not our code: it is not ours to warn of, and it hands null pointers of no length to memcpy.
-    # It is for handshakes alone, whose time is that of the cipher library (common/net/record.c has the rest): it is made small.
-    target_compile_options(mbedtls_draft_cid PRIVATE -w -fno-sanitize=undefined $<$<NOT:$<CONFIG:Debug>>:-Os>)
+    target_compile_options(mbedtls_draft_cid PRIVATE -w -fno-sanitize=undefined)
     target_link_libraries(mbedtls_draft_cid PRIVATE MbedTLS::mbedtls_static)
     set(object "${CMAKE_BINARY_DIR}/mbedtls_draft_cid.o")
     add_custom_command(
