@@ -640,8 +640,12 @@ void http_respond(struct http_request *request, const struct http_response *resp
         buffer_put_str(&head, "\r\n");
     }
     buffer_put_str(&head, "\r\n");
-    struct slice parts[] = {buffer_slice(&head), request->head ? SLICE_NONE : response->body};
-    put(c, parts, 2);
+    struct slice body = request->head ? SLICE_NONE : response->body;
+    bool fits = body.len <= sizeof memory - head.len;
+    if (fits) /* one buffer for the kernel, or one record of TLS */
+        buffer_put_slice(&head, body);
+    struct slice parts[] = {buffer_slice(&head), body};
+    put(c, parts, fits ? 1 : 2);
     end_request(c);
 }
 
