@@ -42,6 +42,8 @@ static enum operation_outcome outcome_of(enum coap_call_result result) {
         return OPERATION_GONE;
     case COAP_CALL_WITHDRAWN:
         return OPERATION_NOT_SENT;
+    case COAP_CALL_NO_ROOM:
+        return OPERATION_NO_ROOM;
     }
     return OPERATION_GONE;
 }

@@ -17,8 +17,8 @@ struct operation_request {
     struct slice query; /* "pmin=1&pmax=60": raw items joined by '&' */
     struct slice payload;
     const struct coap_source *source; /* the payload, when it is read piece by piece; else NULL */
-    int accept;         /* content format, or COAP_FORMAT_NONE */
-    int content_format; /* of the payload, or COAP_FORMAT_NONE */
+    int accept;                       /* content format, or COAP_FORMAT_NONE */
+    int content_format;               /* of the payload, or COAP_FORMAT_NONE */
     bool is_absolute;
     bool even_asleep;                  /* send it to a sleeping device, too */
     bool is_non_confirmable;           /* sent once as NON (RFC 7252 §4.3) */
@@ -41,6 +41,7 @@ enum operation_outcome {
     OPERATION_ENDED,       /* an observation that waited to be begun again is over; nobody had to be asked */
     OPERATION_NOT_STORED,  /* the device has answered, but its observation (or the end of it) could not be stored */
     OPERATION_NOT_SENT,    /* the device fell asleep before its turn came */
+    OPERATION_NO_ROOM,     /* its connection takes smaller messages only, so it was not sent (RFC 8323 §5.3.1) */
 };
 
 struct operation_result {

@@ -214,7 +214,7 @@ static const struct route_body data_bodies[] = {
 static const struct route_body text_bodies[] = {{"text/plain", NULL}, {NULL, NULL}};
 #define DEVICE_PROBLEMS                                                                                             \
     PROBLEM_NOT_REGISTERED, PROBLEM_REGISTRATION_GONE, PROBLEM_QUEUE_FULL, PROBLEM_UNFINISHED, PROBLEM_UNREACHABLE, \
-        PROBLEM_NO_ANSWER, PROBLEM_ASLEEP
+        PROBLEM_NO_ROOM, PROBLEM_NO_ANSWER, PROBLEM_ASLEEP
 static const enum problem_kind ping_problems[] = {DEVICE_PROBLEMS, PROBLEM_KIND_COUNT};
 static const enum problem_kind request_problems[] = {PROBLEM_BAD_BODY, DEVICE_PROBLEMS, PROBLEM_KIND_COUNT};
 static const enum problem_kind operation_problems[] = {

@@ -42,6 +42,7 @@ static const struct {
     [PROBLEM_DEVICE_ERROR] = {"device-error", "The device answered with an error", 502},
     [PROBLEM_UNDECODABLE] = {"undecodable-answer", "The answer of the device cannot be decoded", 502},
     [PROBLEM_UNFINISHED] = {"unfinished-answer", "The answer of the device did not arrive as a whole", 502},
+    [PROBLEM_NO_ROOM] = {"no-room", "The device takes smaller messages only", 502},
     [PROBLEM_UNREACHABLE] = {"unreachable", "There is no connection to the device", 502},
     [PROBLEM_STORE] = {"store-failed", "The change could not be stored", 503},
     [PROBLEM_ASLEEP] = {"asleep", "The device is asleep", 503},

@@ -39,6 +39,7 @@ enum problem_kind {
     PROBLEM_DEVICE_ERROR, /* sent by device_problem.c, with the status that the device's code is translated to */
     PROBLEM_UNDECODABLE,
     PROBLEM_UNFINISHED,
+    PROBLEM_NO_ROOM,
     PROBLEM_UNREACHABLE,
     PROBLEM_STORE,
     PROBLEM_ASLEEP,

@@ -37,7 +37,6 @@ struct coap_call {
     bool in_blocks;
     uint8_t szx;
     uint16_t block_size;       /* at most; 0: as the peer takes them */
-    size_t head;               /* bytes of a message beside its payload, at most */
     struct coap_source source; /* of the body; without `read` it is the payload of `request` */
     size_t sent_len, part_len; /* of the body: acknowledged before, and in the message under way */
     uint32_t restarts;
@@ -213,13 +212,6 @@ static bool read_body(const struct coap_call *call, size_t offset, size_t len, u
     return len <= COAP_STREAM_SENT_MAX && call->source.read(call->source.arg, offset, memory, len);
 }
 
-/* What the peer takes may have become less meanwhile (RFC 8323 §5.3.1). What was sent is a multiple of smaller sizes. */
-static void fit_blocks(struct coap_call *call) {
-    size_t max = peer_message_max(call->peer);
-    while (call->szx > 0 && call->head + coap_block_size(call->szx) > max)
-        call->szx--;
-}
-
 static void on_end_due(struct timer *timer, void *arg) {
     struct coap_call *call = TIMER_OWNER(timer, struct coap_call, timer);
     (void)arg;
@@ -238,6 +230,52 @@ static bool has_too_many_blocks(const struct coap_call *call) {
     return call->in_blocks && (body_size(call) - 1) / coap_block_size(call->szx) > COAP_BLOCK_NUM_MAX;
 }
 
+/* An Echo that the peer gave before goes with whatever is sent next. */
+static void take_kept_echo(struct coap_call *call) {
+    struct coap_peer *peer = call->peer;
+    if (call->echo_len > 0 || peer->echo == NULL)
+        return;
+    call->echo_len = peer->echo[0];
+    memcpy(call->echo, peer->echo + 1, call->echo_len);
+    free(peer->echo);
+    peer->echo = NULL;
+}
+
+/* Whether the body goes in one message, with the options that are there. */
+static bool fits_whole(const struct coap_call *call, const struct coap_message *message, size_t rest_max) {
+    size_t len = body_size(call);
+    return len == 0 || (len <= peer_payload_max(call->peer, 0) && coap_rest_size(message) + 1 + len <= rest_max);
+}
+
+/* Make the message one block of the body, in the largest size that fits beside its options now: what the peer takes may
+ * have become less (RFC 8323 §5.3.1). What was sent before is a multiple of smaller sizes. */
+static void cut_part(struct coap_call *call, struct coap_message *message, size_t rest_max, struct coap_uint *block1) {
+    size_t rest = body_size(call) - call->sent_len;
+    for (;; call->szx--) {
+        size_t size = coap_block_size(call->szx);
+        struct coap_block block = {.num = (uint32_t)(call->sent_len / size), .szx = call->szx};
+        coap_block_add(message, COAP_BLOCK1, block, block1);
+        size_t head = coap_rest_size(message) + 1, room = rest_max > head ? rest_max - head : 0;
+        if (call->szx == COAP_SZX_BERT && room > size)
+            size = room - room % size;
+        call->part_len = rest > size ? size : rest;
+        coap_option_remove(message, COAP_BLOCK1);
+        if (call->part_len <= room || call->szx == 0) {
+            block.more = rest > size;
+            coap_block_add(message, COAP_BLOCK1, block, block1);
+            return;
+        }
+    }
+}
+
+/* How much there is in all helps the peer (RFC 7959 §4), but is not worth smaller blocks. */
+static void tell_size(const struct coap_call *call, struct coap_message *message, size_t rest_max,
+                      struct coap_uint *size1) {
+    coap_option_add_uint(message, COAP_SIZE1, (uint32_t)body_size(call), size1);
+    if (coap_rest_size(message) + 1 + call->part_len > rest_max)
+        coap_option_remove(message, COAP_SIZE1);
+}
+
 /* The next message of the call: a block of the body, or the request for a block of the answer. */
 static void send_part(struct coap_call *call) {
     struct coap_peer *peer = call->peer;
@@ -248,6 +286,12 @@ static void send_part(struct coap_call *call) {
     stop_waiting(call);
     draw_token(call);
     stored_message_load(call->request, &message);
+    size_t rest_max = peer_rest_max(peer, call->token_len);
+    take_kept_echo(call);
+    if (call->echo_len > 0)
+        coap_option_add(&message, COAP_ECHO, slice_of(call->echo, call->echo_len));
+    if (!call->fetching && !fits_whole(call, &message, rest_max))
+        call->in_blocks = true;
     if (call->fetching) {
         coap_option_remove(&message, COAP_BLOCK2);
         coap_option_remove(&message, COAP_OBSERVE); /* RFC 7959 §2.6: the rest of what is there, nothing more */
@@ -258,19 +302,13 @@ static void send_part(struct coap_call *call) {
         if (call->request->code == COAP_FETCH && !call->in_blocks)
             message.payload = call->request->payload;
     } else if (call->in_blocks) {
-        size_t rest = body_size(call) - call->sent_len;
-        fit_blocks(call);
-        size_t size = peer_block_span(peer, call->szx, call->head);
-        call->part_len = rest > size ? size : rest;
-        struct coap_block block = {
-            .num = (uint32_t)(call->sent_len / coap_block_size(call->szx)), .more = rest > size, .szx = call->szx};
-        coap_block_add(&message, COAP_BLOCK1, block, &block1);
-        if (call->sent_len == 0)
-            coap_option_add_uint(&message, COAP_SIZE1, (uint32_t)body_size(call), &size1);
         if (call->restarts > 0) { /* RFC 9175 §3.5: not to be mixed with what was sent before */
             tag = (uint8_t)call->restarts;
             coap_option_add(&message, COAP_REQUEST_TAG, slice_of(&tag, 1));
         }
+        cut_part(call, &message, rest_max, &block1);
+        if (call->sent_len == 0)
+            tell_size(call, &message, rest_max, &size1);
         readable = read_body(call, call->sent_len, call->part_len, memory, &message.payload);
     } else {
         readable = read_body(call, 0, body_size(call), memory, &message.payload);
@@ -279,14 +317,10 @@ static void send_part(struct coap_call *call) {
         end_soon(call, readable ? COAP_CALL_TOO_LARGE : COAP_CALL_INCOMPLETE);
         return;
     }
-    if (call->echo_len == 0 && peer->echo != NULL) {
-        call->echo_len = peer->echo[0];
-        memcpy(call->echo, peer->echo + 1, call->echo_len);
-        free(peer->echo);
-        peer->echo = NULL;
+    if (coap_rest_size(&message) > rest_max) {
+        end_soon(call, COAP_CALL_NO_ROOM);
+        return;
     }
-    if (call->echo_len > 0)
-        coap_option_add(&message, COAP_ECHO, slice_of(call->echo, call->echo_len));
     send_message(call, &message);
 }
 
@@ -315,20 +349,12 @@ static void wait_for_link(struct coap_peer *peer) {
     }
 }
 
-/* Blocks or not, and of which size: as the peer takes them now. False: not even the options fit. */
-static bool plan(struct coap_call *call) {
-    struct coap_peer *peer = call->peer;
-    size_t max = peer_message_max(peer);
-    call->szx = peer_szx_max(peer);
+/* Blocks of which size: as the peer takes them now, and as was asked for. */
+static void plan(struct coap_call *call) {
+    call->szx = peer_szx_max(call->peer);
     while (call->block_size > 0 && call->szx > 0 && coap_block_size(call->szx) > call->block_size)
         call->szx--;
-    fit_blocks(call);
-    size_t len = body_size(call);
-    call->in_blocks = len > 0 && (len > peer_payload_max(peer, call->head) || call->head + len > max ||
-                                  (call->block_size > 0 && len > call->block_size));
-    if (!call->fetching)
-        call->fetch_szx = call->szx;
-    return call->head + (call->in_blocks ? coap_block_size(call->szx) : 0) <= max;
+    call->in_blocks = call->block_size > 0 && body_size(call) > call->block_size;
 }
 
 static void start_next(struct coap_peer *peer) {
@@ -346,12 +372,12 @@ static void start_next(struct coap_peer *peer) {
             return;
         outstanding++;
         timer_cancel(peer->endpoint->wheel, &call->timer); /* it may have waited for a connection */
-        if (call->request == NULL)
+        if (call->request == NULL) {
             send_ping(call);
-        else if (plan(call))
+        } else {
+            plan(call);
             send_part(call);
-        else /* nobody may hear of it from within its own call */
-            wait_for_response(call, 0);
+        }
     }
 }
 
@@ -393,7 +419,6 @@ static struct coap_call *add_call(struct coap_endpoint *endpoint, struct link *l
 static struct coap_call *make_call(struct coap_endpoint *endpoint, struct link *link,
                                    const struct coap_message *request, const struct coap_call_options *options,
                                    coap_call_fn *done, void *arg) {
-    size_t head = header_size(request);
     if (!coap_call_fits(endpoint, request) || options->token.len > COAP_TOKEN_MAX)
         return NULL;
     struct coap_call *call = add_call(endpoint, link, done, arg);
@@ -413,7 +438,6 @@ static struct coap_call *make_call(struct coap_endpoint *endpoint, struct link *
     call->response_timeout_ms = options->response_timeout_ms > 0 ? options->response_timeout_ms
                                 : options->type == COAP_NON      ? coap_non_lifetime_ms(&endpoint->params)
                                                                  : endpoint->params.response_timeout_ms;
-    call->head = head;
     call->block_size = options->block_size;
     call->one_block = options->one_block;
     if (options->source != NULL)
@@ -834,6 +858,8 @@ const char *coap_call_result_text(enum coap_call_result result) {
         return "the response is too large";
     case COAP_CALL_INCOMPLETE:
         return "the block-wise transfer could not be completed";
+    case COAP_CALL_NO_ROOM:
+        return "the peer takes smaller messages only";
     case COAP_CALL_CLOSED:
         return "the connection is closed";
     case COAP_CALL_CANCELLED:

@@ -187,6 +187,7 @@ enum coap_call_result {
     COAP_CALL_CLOSED,     /* the connection ended, or there was none */
     COAP_CALL_CANCELLED,  /* by us */
     COAP_CALL_WITHDRAWN,  /* by us, before anything of it was sent */
+    COAP_CALL_NO_ROOM, /* the peer takes smaller messages than the next of these (RFC 8323 §5.3.1): it was not sent */
 };
 
 const char *coap_call_result_text(enum coap_call_result result);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "common/coap/peer.h"
-#include "common/coap/stream.h"
 
 enum { REMEMBERED_MAX = 64 }; /* for one peer */
 
@@ -99,7 +98,7 @@ static bool transmit(struct coap_peer *peer, struct notification *notification, 
     struct block_scratch scratch;
     bool confirmable = message->type == COAP_CON;
     if (!transfer_begin(peer, request, message, &scratch) ||
-        coap_rest_size(message) + COAP_STREAM_HEADER_MAX > peer_message_max(peer))
+        coap_rest_size(message) > peer_rest_max(peer, message->token.len))
         return false;
     const struct coap_option *protected_by = coap_option_find(request, COAP_OSCORE);
     if (protected_by != NULL && !protected_bind(peer, protected_by->value))

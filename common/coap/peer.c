@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/random.h"
+#include "common/coap/stream.h"
 
 struct coap_peer *peer_of(struct coap_endpoint *endpoint, struct link *link) {
     if (link->coap != NULL)
@@ -45,12 +46,20 @@ size_t peer_message_max(const struct coap_peer *peer) {
     if (peer->link->is_protected) {
         const struct link *base = peer->link->base;
         bool known = base != NULL && base->coap != NULL;
-        return (known ? peer_message_max(base->coap) : COAP_MESSAGE_MAX) - COAP_PROTECTION_OVERHEAD;
+        size_t max = known ? peer_message_max(base->coap) : COAP_MESSAGE_MAX;
+        return max > COAP_PROTECTION_OVERHEAD ? max - COAP_PROTECTION_OVERHEAD : 0;
     }
     if (peer->reliable != NULL)
         return reliable_message_max(peer);
     /* That vendor's clients read once, into a buffer of this size, length and message. */
     return peer->link->framing == LINK_LENGTH_PREFIXED ? COAP_MESSAGE_MAX - 4 : COAP_MESSAGE_MAX;
+}
+
+size_t peer_rest_max(const struct coap_peer *peer, size_t token_len) {
+    size_t max = peer_message_max(peer), head = 4 + token_len;
+    if (peer->reliable != NULL)
+        return coap_stream_rest_max(max, token_len);
+    return max > head ? max - head : 0;
 }
 
 uint8_t peer_szx_max(const struct coap_peer *peer) {

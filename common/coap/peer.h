@@ -81,6 +81,8 @@ void peer_settle(struct coap_peer *peer);
 /* The largest message that it takes, and the size exponent of the largest blocks: COAP_SZX_BERT when that was agreed on
  * (RFC 8323 §6). */
 size_t peer_message_max(const struct coap_peer *peer);
+/* What options and payload of one may take together (coap_rest_size). */
+size_t peer_rest_max(const struct coap_peer *peer, size_t token_len);
 uint8_t peer_szx_max(const struct coap_peer *peer);
 bool peer_takes_szx(const struct coap_peer *peer, uint8_t szx);
 

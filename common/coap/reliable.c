@@ -144,9 +144,19 @@ static void leave(struct coap_exchange *exchange, bool heard) {
     exchange_over(exchange);
 }
 
+/* An error goes without its text where that does not fit. */
+static bool send_answer(struct coap_peer *peer, struct coap_message *message) {
+    if (send_frame(peer, message))
+        return true;
+    if (COAP_CODE_CLASS(message->code) == 2)
+        return false;
+    message->payload = SLICE_NONE;
+    return send_frame(peer, message);
+}
+
 static void answer(struct coap_exchange *exchange, struct coap_message *message) {
     struct coap_peer *peer = exchange->peer;
-    if (!send_frame(peer, message)) {
+    if (!send_answer(peer, message)) {
         peer_oddity(peer, true, "the answer does not fit into a message");
         struct coap_message error;
         coap_message_init(&error, COAP_CON, COAP_5_00_INTERNAL_SERVER_ERROR, 0, message->token);

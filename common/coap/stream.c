@@ -31,3 +31,8 @@ bool coap_stream_encode(const struct coap_message *message, struct buffer *out) 
     coap_put_rest(out, message);
     return !out->overflow;
 }
+
+size_t coap_stream_rest_max(size_t frame_max, size_t token_len) {
+    size_t bare = 2 + token_len, left = frame_max > bare ? frame_max - bare : 0;
+    return left - (left < 13 ? 0 : left < 270 ? 1 : 2);
+}

@@ -9,7 +9,6 @@
 enum {
     COAP_STREAM_MESSAGE_MIN = 1152, /* RFC 8323 §5.3.1: what a peer takes that has not said otherwise */
     COAP_STREAM_SENT_MAX = 16384,   /* ours: the largest frame we send, whatever a peer takes */
-    COAP_STREAM_HEADER_MAX = 1 + 4 + 1 + COAP_TOKEN_MAX,
 };
 
 /* Decode one whole frame. OK, TOO_SHORT (the length says otherwise), TOKEN, OPTION, PAYLOAD or TOO_MANY_OPTIONS; the
@@ -18,5 +17,9 @@ enum coap_decode_result coap_stream_decode(struct slice frame, struct coap_messa
 
 /* Append the message in its shortest form. False when it does not fit (out->overflow). */
 bool coap_stream_encode(const struct coap_message *message, struct buffer *out);
+
+/* What options and payload (coap_rest_size) may take in a frame of `frame_max` bytes, itself COAP_STREAM_SENT_MAX at
+ * most. */
+size_t coap_stream_rest_max(size_t frame_max, size_t token_len);
 
 #endif

@@ -238,6 +238,42 @@ def test_TCP_13_TCP_20_requests_never_exceed_what_the_device_takes(berth, connec
     asked.answer(204)
 
 
+def read_of(peer, most):
+    frame = peer.receive_raw(timeout=30)
+    assert len(frame) <= most
+    peer.send(Coap(CON, 0x45, 0, decode_frame(frame).token, [], b"Berth"))
+
+
+@pytest.mark.parametrize("most", [34, 50, 100])
+def test_TCP_13_a_device_that_takes_little_is_asked_and_written_to(berth, connect, most):
+    peer = connect(csm=[(MAX_MESSAGE_SIZE, uint(most))])
+    berth.register("little", peer=peer)
+    asked = Asked(berth, "GET", "/v1/devices/little/3/0/0")
+    read_of(peer, most)
+    assert asked.answer(200).json["value"] == "Berth"
+    zone, got, more = b"Europe/Zurich" * 9, b"", True
+    asked = Asked(berth, "PUT", "/v1/devices/little/3/0/15", zone, {"Content-Type": "text/plain"})
+    while more:
+        frame = peer.receive_raw(timeout=30)
+        assert len(frame) <= most
+        part = decode_frame(frame)
+        got += part.payload
+        more = part.number(BLOCK1) >> 3 & 1
+        peer.send(Coap(CON, 0x5F if more else 0x44, 0, part.token, [(BLOCK1, part.one(BLOCK1))]))
+    asked.answer(204)
+    assert got[3:] == zone  # behind the head of the TLV
+
+
+def test_TCP_13_what_does_not_fit_even_in_blocks_is_said_to_whom_asks(berth, connect):
+    peer = connect(csm=[(MAX_MESSAGE_SIZE, uint(24))])
+    berth.register("least", peer=peer)
+    refused = berth.http("PUT", "/v1/devices/least/3/0/15", b"Europe/Zurich" * 9, {"Content-Type": "text/plain"})
+    assert (refused.status, refused.problem, refused.json["outcome"]) == (502, "no-room", "no-room")
+    asked = Asked(berth, "GET", "/v1/devices/least/3/0/0")  # the first that it hears
+    read_of(peer, 24)
+    asked.answer(200)
+
+
 def test_TCP_25_BLK_33_bert_in_both_directions(berth, connect):
     peer = connect(csm=[(MAX_MESSAGE_SIZE, uint(5000)), (BLOCK_WISE_TRANSFER, b"")])
     links = long_list(9000).encode()

@@ -214,6 +214,7 @@ static struct failure failure_of(const json_t *problem, unsigned status) {
         {"cancelled", {500, "Request cancelled: "}},
         {"undecodable-answer", {500, "Invalid response: "}},
         {"unfinished-answer", {500, "Invalid response: "}},
+        {"no-room", {500, "Request rejected: "}},
         {"conflict", {400, ""}},
         {"too-large", {413, ""}},
     };

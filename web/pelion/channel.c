@@ -162,6 +162,7 @@ static struct failure failure_of(const json_t *problem) {
         {"registration-gone", {429, "DEVICE_REMOVED_REGISTRATION"}},
         {"cancelled", {429, "REQUEST_EXPIRED"}},
         {"too-large", {413, NULL}},
+        {"no-room", {413, NULL}},
         {"result-too-large", {413, NULL}},
         {"overloaded", {503, NULL}},
         {"queue-full", {503, NULL}},

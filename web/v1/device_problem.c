@@ -149,6 +149,7 @@ static void send_unanswered(struct device_call *call, const struct operation_res
         [OPERATION_UNREACHABLE] = {PROBLEM_UNREACHABLE, "unreachable",
                                    "the connection is closed, and the device did not come back in time"},
         [OPERATION_GONE] = {PROBLEM_REGISTRATION_GONE, "gone", "the registration ended meanwhile"},
+        [OPERATION_NO_ROOM] = {PROBLEM_NO_ROOM, "no-room", "it does not fit into the messages that the device takes"},
         [OPERATION_NOT_STORED] = {PROBLEM_STORE, "not-stored", "the device has answered, but it could not be stored"},
     };
     char text[DETAIL_MAX], retry_after[64], *headers = NULL;

@@ -750,15 +750,112 @@ static void test_TCP_12_TCP_13_a_body_fits_what_the_peer_takes_now(void **state)
     assert_int_equal((size_t)block.num << (block.szx + 4), 7168);
 }
 
+/* Answer the parts of a body of 100 bytes until the last: none is larger than the peer takes. */
+static void take_body_of_100(size_t max) {
+    size_t sent = 0;
+    struct coap_message part;
+    struct coap_block block = {.more = true};
+    struct coap_uint scratch;
+    assert_non_null(rig_call(&rig, COAP_PUT, slice_of(body, 100)));
+    while (block.more) {
+        const struct rig_datagram *frame = rig_next(&rig);
+        assert_true(frame->len <= max);
+        assert_int_equal(coap_stream_decode(slice_of(frame->bytes, frame->len), &part), COAP_DECODE_OK);
+        block = (struct coap_block){0};
+        coap_block_get(&part, COAP_BLOCK1, &block);
+        assert_int_equal(block.num * coap_block_size(block.szx), sent);
+        assert_memory_equal(part.payload.data, body + sent, part.payload.len);
+        sent += part.payload.len;
+        memcpy(asked_token, part.token.data, part.token.len);
+        part.token.data = asked_token;
+        struct coap_message answer = answer_to(&part, block.more ? COAP_2_31_CONTINUE : COAP_2_04_CHANGED);
+        if (sent < 100 || block.num > 0)
+            coap_block_add(&answer, COAP_BLOCK1, block, &scratch);
+        rig_hear_frame(&rig, &answer);
+    }
+    assert_int_equal(sent, 100);
+    assert_int_equal(rig.reply_code, COAP_2_04_CHANGED);
+}
+
+/* What a PUT of /a takes with one block of 16 bytes, and without blocks. */
+enum { LEAST_WITH_BLOCK = 3 + 1 + 2 + 3 + 1 + 16, WHOLE_100 = 3 + 1 + 2 + 1 + 100 };
+
+static void test_TCP_13_a_body_goes_in_whatever_a_peer_takes(void **state) {
+    (void)state;
+    greet_simply();
+    for (unsigned max = LEAST_WITH_BLOCK; max < 256; max++) {
+        char csm[16];
+        snprintf(csm, sizeof csm, "20e121%02x", max);
+        rig_hear(&rig, csm);
+        take_body_of_100(max);
+        assert_int_equal(rig.replies, max - LEAST_WITH_BLOCK + 1);
+    }
+}
+
+static void test_TCP_13_blocks_are_no_smaller_than_they_need_to_be(void **state) {
+    static const struct {
+        const char *csm;
+        size_t payload;
+    } sizes[] = {{"20e1211a", 16}, {"20e12129", 16}, {"20e1212a", 32}, {"20e12149", 32},
+                 {"20e1214a", 64}, {"20e1216a", 64}, {"20e1216b", 100}};
+    assert_int_equal(LEAST_WITH_BLOCK, 0x1a);
+    assert_int_equal(WHOLE_100, 0x6b);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        if (i > 0)
+            start(state);
+        greet(sizes[i].csm);
+        assert_int_equal(ask(COAP_PUT, slice_of(body, 100)).payload.len, sizes[i].payload);
+        if (i + 1 < sizeof sizes / sizeof sizes[0])
+            stop(state);
+    }
+}
+
+static void assert_no_room(uint8_t code, struct slice payload) {
+    size_t before = rig.replies;
+    assert_non_null(rig_call(&rig, code, payload));
+    rig_silent(&rig);
+    assert_int_equal(rig.replies, before); /* never from within the call */
+    rig_advance(&rig, 1);
+    assert_int_equal(rig.replies, before + 1);
+    assert_int_equal(rig.reply.result, COAP_CALL_NO_ROOM);
+}
+
 static void test_TCP_13_a_peer_that_takes_next_to_nothing(void **state) {
     (void)state;
-    greet("20e12120"); /* 32 bytes */
-    assert_non_null(rig_call(&rig, COAP_PUT, slice_of(body, 100)));
+    greet("20e12119"); /* a byte less than a block of 16 needs */
+    assert_no_room(COAP_PUT, slice_of(body, 100));
+    struct coap_message asked = ask(COAP_PUT, slice_of(body, 16)), answer = answer_to(&asked, COAP_2_04_CHANGED);
+    rig_hear_frame(&rig, &answer);
+    rig_hear(&rig, "20e12105"); /* 5 bytes: a GET of /a with a token of one byte */
+    asked = ask(COAP_GET, SLICE_NONE);
+    assert_int_equal(asked.code, COAP_GET);
+    answer = answer_to(&asked, COAP_2_05_CONTENT);
+    rig_hear_frame(&rig, &answer);
+    rig_hear(&rig, "20e12104");
+    assert_no_room(COAP_GET, SLICE_NONE);
+}
+
+static void test_TCP_12_TCP_13_what_fits_no_longer_ends_the_call(void **state) {
+    (void)state;
+    greet("20e12120");
+    struct coap_message part = ask(COAP_PUT, slice_of(body, 100));
+    rig_hear(&rig, "20e12110"); /* 16 from now on */
+    struct coap_message answer = answer_to(&part, COAP_2_31_CONTINUE);
+    rig_hear_frame(&rig, &answer);
     rig_silent(&rig);
-    assert_int_equal(rig.replies, 0);
     rig_advance(&rig, 1);
     assert_int_equal(rig.replies, 1);
-    assert_int_equal(rig.reply.result, COAP_CALL_NO_RESPONSE);
+    assert_int_equal(rig.reply.result, COAP_CALL_NO_ROOM);
+}
+
+static void test_TCP_13_an_error_goes_without_its_text_where_that_does_not_fit(void **state) {
+    (void)state;
+    greet("20e12110");
+    hear_block(1, true, 2, 0, 64); /* nothing came before it: 4.08, with a text */
+    struct coap_message answer;
+    rig_next_frame(&rig, &answer);
+    assert_int_equal(answer.code, COAP_4_08_REQUEST_ENTITY_INCOMPLETE);
+    assert_int_equal(answer.payload.len, 0);
 }
 
 static void test_TCP_25_BLK_33_we_fetch_in_large_blocks(void **state) {
@@ -1119,7 +1216,11 @@ int main(void) {
         TEST(test_TCP_25_BLK_33_we_send_a_body_in_large_blocks),
         TEST(test_TCP_25_BLK_33_the_peer_makes_our_blocks_smaller),
         TEST(test_TCP_12_TCP_13_a_body_fits_what_the_peer_takes_now),
+        TEST(test_TCP_13_a_body_goes_in_whatever_a_peer_takes),
+        TEST(test_TCP_13_blocks_are_no_smaller_than_they_need_to_be),
         TEST(test_TCP_13_a_peer_that_takes_next_to_nothing),
+        TEST(test_TCP_12_TCP_13_what_fits_no_longer_ends_the_call),
+        TEST(test_TCP_13_an_error_goes_without_its_text_where_that_does_not_fit),
         TEST(test_TCP_25_BLK_33_we_fetch_in_large_blocks),
         TEST(test_OB_21_the_order_of_arrival_counts),
         TEST(test_OB_21_an_unknown_token_is_ignored),

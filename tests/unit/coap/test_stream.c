@@ -141,6 +141,28 @@ static void test_TCP_07_an_empty_message_is_empty_whatever_is_in_it(void **state
     assert_int_equal(message.option_count, 0);
 }
 
+/* One that fills what may be taken fits exactly, and one byte more does not. */
+static void test_TCP_13_what_fits_into_a_frame(void **state) {
+    (void)state;
+    static uint8_t zeros[COAP_STREAM_SENT_MAX], bytes[COAP_STREAM_SENT_MAX];
+    static const size_t maxima[] = {15, 16, 17, 40, 271, 272, 273, 274, 1152, 16384};
+    for (size_t i = 0; i < sizeof maxima / sizeof maxima[0]; i++) {
+        for (size_t token_len = 0; token_len <= 8; token_len += 4) {
+            size_t max = maxima[i], rest = coap_stream_rest_max(max, token_len);
+            struct coap_message message;
+            coap_message_init(&message, COAP_CON, COAP_POST, 0, slice_of(zeros, token_len));
+            for (size_t more = 0; more < 2; more++) {
+                struct buffer out = buffer_over(bytes, max);
+                message.payload = slice_of(zeros, rest + more - 1);
+                assert_int_equal(coap_rest_size(&message), rest + more);
+                assert_int_equal(coap_stream_encode(&message, &out), more == 0);
+            }
+        }
+    }
+    assert_int_equal(coap_stream_rest_max(2, 1), 0);
+    assert_int_equal(coap_stream_rest_max(0, 8), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_TCP_23_a_register),
@@ -149,6 +171,7 @@ int main(void) {
         cmocka_unit_test(test_TCP_01_lengths_of_each_form),
         cmocka_unit_test(test_TCP_25_header_of_a_bert_block),
         cmocka_unit_test(test_TCP_15_malformed_frames),
+        cmocka_unit_test(test_TCP_13_what_fits_into_a_frame),
         cmocka_unit_test(test_TCP_07_an_empty_message_is_empty_whatever_is_in_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
