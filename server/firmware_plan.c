@@ -113,8 +113,9 @@ bool firmware_choose_protocol(enum firmware_protocol ordered, enum firmware_prot
         return false;
     if ((served & listed & 1u << own) != 0)
         return true;
+    *protocol = FIRMWARE_HTTPS; /* the last resort: nobody knows which authorities the device trusts there */
     for (unsigned each = 0; each < FIRMWARE_PROTOCOLS; each++) {
-        if ((served & listed & 1u << each) != 0)
+        if (each != FIRMWARE_HTTPS && (served & listed & 1u << each) != 0)
             *protocol = (enum firmware_protocol)each;
     }
     return true;

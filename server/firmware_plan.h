@@ -124,8 +124,8 @@ bool firmware_choose_method(enum firmware_method ordered, const struct firmware_
                             enum firmware_method *method);
 
 /* By which protocol the device is to fetch: the one that was ordered (FIRMWARE_PROTOCOLS: none), else `own`, by which it
- * has registered, or another that it lists; among `served`, bits that the server has. False: there is none. A device
- * that lists none takes CoAP with and without DTLS. */
+ * has registered, or another that it lists; among `served`, bits that the server has. HTTPS comes last. False: there is
+ * none. A device that lists none takes CoAP with and without DTLS. */
 bool firmware_choose_protocol(enum firmware_protocol ordered, enum firmware_protocol own, uint8_t served,
                               const struct firmware_report *report, enum firmware_protocol *protocol);
 

@@ -644,7 +644,7 @@ static const struct listener *listener_for(const struct server *server, const st
 }
 
 static uint8_t served_protocols(const struct server *server, const struct link *link) {
-    uint8_t served = server->http_port != 0 ? 1 << FIRMWARE_HTTP : 0;
+    uint8_t served = server->http_port != 0 ? 1 << FIRMWARE_HTTP | 1 << FIRMWARE_HTTPS : 0;
     for (unsigned each = 0; each < FIRMWARE_PROTOCOLS; each++) {
         if (listener_for(server, link, (enum firmware_protocol)each) != NULL)
             served |= (uint8_t)(1u << each);

@@ -4,7 +4,9 @@ import hashlib
 import http.client
 import os
 import signal
+import ssl
 import threading
+import urllib.request
 
 import pytest
 from coapraw import BLOCK2, CONTENT_FORMAT, GET, POST, PROXY_URI, PUT, SIZE2, block
@@ -190,13 +192,16 @@ def test_protocol_that_the_device_does_not_have_is_its_result(berth, start):
     assert (result["state"], result["result"]) == ("failed", 9)
 
 
-def test_FW_04_device_is_told_to_fetch_over_http(berth):
+@pytest.mark.parametrize(
+    "scheme, number, ordered", [("http", 2, "http"), ("http", 2, "auto"), ("https", 3, "https"), ("https", 3, "auto")]
+)
+def test_FW_04_device_is_told_to_fetch_over_http(berth, scheme, number, ordered):
     put(berth, "fw", b"package")
     device = PlayedDevice(berth, "played", links="</5/0>")
-    asked = device.ask("POST", "/firmware", {"image": "fw", "protocol": "http", "update": False}, wait="over", timeout="20s")
+    asked = device.ask("POST", "/firmware", {"image": "fw", "protocol": ordered, "update": False}, wait="over", timeout="20s")
 
     def report(state):
-        answer = bytes([0xC1, 3, state, 0xC1, 5, 0, 0x83, 8, 0x41, 0, 2, 0xC1, 9, 0])
+        answer = bytes([0xC1, 3, state, 0xC1, 5, 0, 0x83, 8, 0x41, 0, number, 0xC1, 9, 0])
         device.answer(device.expect(GET, "/5/0"), "2.05", TLV, answer)
 
     report(0)
@@ -204,11 +209,13 @@ def test_FW_04_device_is_told_to_fetch_over_http(berth):
         device.answer(device.expect(GET, path), "4.05")
         report(0)
     uri = device.expect(PUT, "/5/0/1")
-    assert uri.payload.decode() == f"http://127.0.0.1:{berth.http_port}/v1/firmware/fw"
+    assert uri.payload.decode() == f"{scheme}://127.0.0.1:{berth.http_port}/v1/firmware/fw"
     device.answer(uri, "2.04")
-    assert berth.http("GET", "/v1/firmware/fw").body == b"package"
+    unchecked = ssl._create_unverified_context()
+    with urllib.request.urlopen(uri.payload.decode(), timeout=30, context=unchecked) as answer:
+        assert answer.read() == b"package"
     report(2)
-    assert asked.answer(200).json["protocol"] == "http"
+    assert asked.answer(200).json["protocol"] == scheme
 
 
 def test_image_on_another_server(berth, start, start_berth):

@@ -187,7 +187,7 @@ static const char *read_order(const json_t *body, struct firmware_order *order) 
     if (!read_choice(body, "method", methods, METHODS, &method))
         return "method is push, pull or auto.";
     if (!read_choice(body, "protocol", protocols, PROTOCOLS, &protocol))
-        return "protocol is coap, coaps, coap+tcp, coaps+tcp, http or auto.";
+        return "protocol is coap, coaps, coap+tcp, coaps+tcp, http, https or auto.";
     order->method = (enum firmware_method)method;
     order->protocol = (enum firmware_protocol)protocol;
     if (order->method == FIRMWARE_PUSH && order->uri.len > 0)

@@ -64,6 +64,7 @@ static void test_FW_01_the_protocol_is_one_that_both_have(void **state) {
         COAP = 1 << FIRMWARE_COAP,
         COAPS = 1 << FIRMWARE_COAPS,
         HTTP = 1 << FIRMWARE_HTTP,
+        HTTPS = 1 << FIRMWARE_HTTPS,
         TCP = 1 << FIRMWARE_COAP_TCP
     };
     static const struct {
@@ -78,6 +79,8 @@ static void test_FW_01_the_protocol_is_one_that_both_have(void **state) {
         {FIRMWARE_PROTOCOLS, FIRMWARE_COAPS, COAPS | COAP, 0, true, FIRMWARE_COAPS},
         {FIRMWARE_PROTOCOLS, FIRMWARE_COAP, COAP | HTTP, HTTP, true, FIRMWARE_HTTP},
         {FIRMWARE_PROTOCOLS, FIRMWARE_COAP, COAP, HTTP, false, FIRMWARE_COAP},
+        {FIRMWARE_PROTOCOLS, FIRMWARE_COAP, COAP | HTTP | HTTPS, HTTPS, true, FIRMWARE_HTTPS},
+        {FIRMWARE_PROTOCOLS, FIRMWARE_COAP, COAP | HTTP | HTTPS, HTTP | HTTPS, true, FIRMWARE_HTTP},
         {FIRMWARE_HTTP, FIRMWARE_COAP, COAP | HTTP, COAP, true, FIRMWARE_HTTP}, /* who orders knows better */
         {FIRMWARE_HTTP, FIRMWARE_COAP, COAP, HTTP, false, FIRMWARE_HTTP},
     };
