@@ -280,8 +280,9 @@ static void fail(struct handshake *hs, int error) {
         hs->state = HANDSHAKE_CLOSED;
         return;
     }
-    if (error == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE)
-        hs->layer->send_alert(&hs->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+    int alert = proof_alert_of(error);
+    if (hs->state == HANDSHAKE_RUNNING && hs->alert_sent < 0 && alert >= 0)
+        hs->layer->send_alert(&hs->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, (unsigned char)alert);
     if (error == MBEDTLS_ERR_SSL_TIMEOUT)
         hs->proof.fault = hs->bad_finished > 0 ? DTLS_FAULT_WRONG_KEY : hs->proof.fault;
     else

@@ -2,8 +2,10 @@
 
 #include <stdlib.h>
 
+#include <mbedtls/ecp.h>
 #include <mbedtls/gcm.h>
 #include <mbedtls/platform_util.h>
+#include <mbedtls/rsa.h>
 #include <mbedtls/sha256.h>
 
 #include "common/base/random.h"
@@ -400,6 +402,30 @@ enum dtls_fault proof_fault_of(const struct proof *proof, int error) {
         return DTLS_FAULT_INTERNAL;
     default:
         return DTLS_FAULT_PROTOCOL;
+    }
+}
+
+int proof_alert_of(int error) {
+    switch (error) {
+    case MBEDTLS_ERR_SSL_TIMEOUT:
+    case MBEDTLS_ERR_SSL_CONN_EOF:
+    case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
+    case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
+    case MBEDTLS_ERR_SSL_INVALID_MAC: /* RFC 6347 §4.1.2.7 */
+        return -1;
+    case MBEDTLS_ERR_SSL_DECODE_ERROR:
+        return MBEDTLS_SSL_ALERT_MSG_DECODE_ERROR;
+    case MBEDTLS_ERR_SSL_ILLEGAL_PARAMETER:
+        return MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER;
+    case MBEDTLS_ERR_ECP_VERIFY_FAILED: /* the CertificateVerify: its key is not the certificate's */
+    case MBEDTLS_ERR_RSA_VERIFY_FAILED:
+    case MBEDTLS_ERR_PK_SIG_LEN_MISMATCH:
+        return MBEDTLS_SSL_ALERT_MSG_DECRYPT_ERROR;
+    case MBEDTLS_ERR_SSL_ALLOC_FAILED:
+    case MBEDTLS_ERR_SSL_INTERNAL_ERROR:
+        return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
+    default:
+        return MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
     }
 }
 

@@ -83,6 +83,9 @@ void proof_begin(struct proof *proof, proof_set_certificate_fn *set_certificate,
 /* What an error of mbedtls says is wrong, unless `fault` says it better. */
 enum dtls_fault proof_fault_of(const struct proof *proof, int error);
 
+/* The fatal alert (RFC 5246 §7.2.2) for an error of a handshake about which mbedtls has sent none; -1: none is due. */
+int proof_alert_of(int error);
+
 /* By somebody else: keys were agreed on anew, for an identity that nobody has checked. */
 bool proof_is_another(const struct proof *proof, const struct link_identity *identity);
 

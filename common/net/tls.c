@@ -297,9 +297,9 @@ static void end_with_error(struct tls_session *session) {
     char why[64];
     if (session->error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
         session->alert_received = session->ssl.MBEDTLS_PRIVATE(in_msg)[1];
-    if (session->error == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE && !session->is_tls13) /* mbedtls says nothing then */
-        mbedtls_ssl_send_alert_message(&session->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
-                                       MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+    int alert = proof_alert_of(session->error);
+    if (session->state == HANDSHAKING && session->alert_sent < 0 && alert >= 0 && !session->is_tls13)
+        mbedtls_ssl_send_alert_message(&session->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, (unsigned char)alert);
     if (session->state == HANDSHAKING) {
         enum dtls_fault fault = proof_fault_of(proof, session->error);
         if (session->alert_sent < 0 && session->is_tls13 && session->ssl.MBEDTLS_PRIVATE(alert_type) != 0)

@@ -268,3 +268,42 @@ def test_a_session_is_not_resumed_where_its_identity_has_no_credential(start, wi
     wire.rebind()
     with pytest.raises(HandshakeFailed):
         peer.resume()
+
+
+CERTIFICATE_VERIFY, CLIENT_KEY_EXCHANGE = 15, 16
+
+
+def with_changed(kind, change):
+    """For a Wire: change(the content) of the handshake messages of this kind that are not encrypted."""
+
+    def alter(datagram):
+        out, at = bytearray(datagram), 0
+        while at < len(out):
+            end = at + 13 + int.from_bytes(out[at + 11 : at + 13], "big")
+            if (out[at], out[at + 3 : at + 5], out[at + 13]) == (HANDSHAKE, b"\0\0", kind):
+                out[at + 25 : end] = change(out[at + 25 : end])
+            at = end
+        return [bytes(out)]
+
+    return alter
+
+
+def refused(berth, wire, **kwargs):
+    with pytest.raises(HandshakeFailed):
+        connect(berth, wire.port, **kwargs)
+    event = berth.await_event("dtls_failed")
+    assert wire.to_client[-1][-2:] == bytes([2, event["alert_sent"]])
+    return event["reason"], event["alert_sent"]
+
+
+def test_SEC_21_a_device_that_has_no_identity_yet_is_told_so(start, wires):
+    berth = start()
+    wire = wires(berth, alter=with_changed(CLIENT_KEY_EXCHANGE, lambda body: bytes(2) + body[2:]))
+    assert refused(berth, wire) == ("protocol", 50)  # decode_error
+
+
+def test_SEC_21_a_device_with_anothers_key_for_its_certificate_is_told_so(start, wires, tmp_path):
+    berth = start()
+    run_pki("device", "--data", str(berth.data), "--endpoint", "dev2", "--out", "dev2", cwd=tmp_path)
+    wire = wires(berth, alter=with_changed(CERTIFICATE_VERIFY, lambda body: body[:-1] + bytes([body[-1] ^ 1])))
+    assert refused(berth, wire, cert=tmp_path / "dev2") == ("protocol", 51)  # decrypt_error
