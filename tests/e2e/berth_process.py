@@ -79,6 +79,8 @@ RUNNING: set = set()  # programs that tests have started; each has a log_path an
 class Berth:
     """Started, it has coap_port, http_port and listeners (the URIs with their real ports)."""
 
+    host = "127.0.0.1"  # where its API is
+
     def __init__(
         self,
         data: Path,
@@ -267,7 +269,7 @@ class Berth:
         if isinstance(body, (dict, list)):
             body = json.dumps(body)
             headers = {"Content-Type": "application/json", **(headers or {})}
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=within)
+        connection = http.client.HTTPConnection(self.host, self.http_port, timeout=within)
         try:
             connection.request(method, path, body, {"Connection": "close", **(headers or {})})
             answer = connection.getresponse()

@@ -21,12 +21,12 @@ class Answer:
 class Wire:
     """One TCP connection to the HTTP port."""
 
-    def __init__(self, port: int, timeout: float = 30, receive_buffer: int | None = None):
+    def __init__(self, port: int, timeout: float = 30, receive_buffer: int | None = None, host: str = "127.0.0.1"):
         self.sock = socket.socket()
         if receive_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(timeout)
-        self.sock.connect(("127.0.0.1", port))
+        self.sock.connect((host, port))
         self.input = self.sock.makefile("rb")
 
     def __enter__(self) -> Wire:

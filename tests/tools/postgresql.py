@@ -21,7 +21,6 @@ from pathlib import Path
 
 # Nothing here outlives the test: what makes a database safe only costs time. Room for the servers of parallel tests.
 OPTIONS = {
-    "listen_addresses": "",
     "fsync": "off",
     "max_connections": "200",
     "shared_buffers": "16MB",
@@ -41,7 +40,9 @@ def die_with_parent():
 
 
 class Cluster:
-    def __init__(self):
+    def __init__(self, address=None):
+        """With an IPv4 address also there, for whoever comes from the 65,536 around it."""
+        self.address = address
         self.directory = Path(tempfile.mkdtemp(prefix="berth-pg.", dir="/tmp"))
         self.data = self.directory / "data"
         self.user = None
@@ -53,6 +54,9 @@ class Cluster:
         self.databases = set()
         self._run("initdb", "-D", self.data, "-U", "berth", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync",
                   "--no-instructions")
+        if address is not None:
+            with open(self.data / "pg_hba.conf", "a") as rules:
+                rules.write(f"host all all {address}/16 trust\n")
         self.start()
 
     def _run(self, program, *arguments, **kwargs):
@@ -62,7 +66,8 @@ class Cluster:
         return done.stdout
 
     def start(self):
-        settings = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+        options = {**OPTIONS, "listen_addresses": self.address or ""}
+        settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         log = open(self.directory / "log", "ab")
         self.process = subprocess.Popen([programs() / "postgres", "-D", self.data, "-k", self.directory, *settings],
                                         user=self.user, extra_groups=[] if self.user else None, cwd=self.directory,
@@ -102,7 +107,7 @@ class Cluster:
             psql.stdin.close()
 
     def uri(self, database="postgres"):
-        return f"postgresql:///{database}?host={self.directory}&user=berth"
+        return f"postgresql:///{database}?host={self.address or self.directory}&user=berth"
 
     def _database(self, name):
         return "berth_" + hashlib.sha256(str(name).encode()).hexdigest()[:16]
