@@ -3,9 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#define ZLIB_CONST
+#include <zlib.h>
 
 #include "web/field.h"
-#include "web/inflate.h"
 #include "web/page_files.h"
 #include "web/problem.h"
 
@@ -44,24 +45,35 @@ static bool has_etag(struct slice list, const char *etag) {
     return false;
 }
 
+static bool unpack(const struct page_file *file, uint8_t *plain) {
+    z_stream stream = {
+        .next_in = file->bytes, .avail_in = (uInt)file->len, .next_out = plain, .avail_out = (uInt)file->plain_len};
+    if (inflateInit2(&stream, MAX_WBITS + 16) != Z_OK) /* as gzip wraps it */
+        return false;
+    bool whole = inflate(&stream, Z_FINISH) == Z_STREAM_END && stream.avail_out == 0;
+    inflateEnd(&stream);
+    return whole;
+}
+
 struct slice page_file_plain(const struct page_file *file) {
-    enum { GZIP_HEAD = 10, GZIP_TAIL = 8 }; /* RFC 1952 §2.3; the head has no name, and the tail is of no use here */
-    struct slice bytes = slice_of(file->bytes, file->len);
-    uint8_t *memory = malloc(file->plain_len);
-    struct buffer plain = buffer_over(memory, file->plain_len);
-    if (memory != NULL && !file->packed)
-        buffer_put_slice(&plain, bytes);
-    else if (memory != NULL)
-        inflate(slice_from(slice_of(bytes.data, bytes.len - GZIP_TAIL), GZIP_HEAD), &plain);
-    return memory == NULL ? SLICE_NONE : buffer_slice(&plain);
+    uint8_t *plain = malloc(file->plain_len);
+    if (plain == NULL)
+        return SLICE_NONE;
+    if (!file->packed) {
+        memcpy(plain, file->bytes, file->len);
+    } else if (!unpack(file, plain)) {
+        free(plain);
+        return SLICE_NONE;
+    }
+    return slice_of(plain, file->plain_len);
 }
 
 static void send_file(struct http_request *request, const struct page_file *file) {
     char headers[768];
     bool packed = file->packed && page_takes_gzip(http_header(request, "accept-encoding"));
     bool known = has_etag(http_header(request, "if-none-match"), file->etag);
-    bool unpack = file->packed && !packed && !known;
-    struct slice body = unpack ? page_file_plain(file) : slice_of(file->bytes, file->len);
+    bool is_unpacked = file->packed && !packed && !known;
+    struct slice body = is_unpacked ? page_file_plain(file) : slice_of(file->bytes, file->len);
     if (body.data == NULL) {
         problem_send(request, PROBLEM_OVERLOADED, "The server is out of memory.");
         return;
@@ -74,7 +86,7 @@ static void send_file(struct http_request *request, const struct page_file *file
         response.body = body;
     }
     http_respond(request, &response);
-    if (unpack)
+    if (is_unpacked)
         free((void *)(uintptr_t)body.data);
 }
 
