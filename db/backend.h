@@ -26,7 +26,7 @@ typedef bool row_fn(const struct value *row, void *arg);
 /* Told twice of a row that will come soon, the second time when it is near; perhaps not of all. */
 typedef void expect_fn(const struct value *row, bool is_near, void *arg);
 
-struct query {
+struct backend_query {
     const char *sql;   /* as in statements.h */
     const char *what;  /* a row is, for the error */
     expect_fn *expect; /* NULL: nobody wants to know */
@@ -53,11 +53,11 @@ struct backend_ops {
     enum store_result (*failure)(const struct backend *db, char *text, size_t size);
 
     /* Every row. On failure, and for a row that makes no sense, one line in `error`. */
-    bool (*load)(struct backend *db, const struct query *query, row_fn *each, void *arg, char *error,
+    bool (*load)(struct backend *db, const struct backend_query *query, row_fn *each, void *arg, char *error,
                  size_t error_size);
 
     /* The one row of `query`, which is always the same text. False: there is none, or it can't be read now. */
-    bool (*look_up)(struct backend *db, const struct query *query, row_fn *each, void *arg);
+    bool (*look_up)(struct backend *db, const struct backend_query *query, row_fn *each, void *arg);
 
     /* Call after a commit, when nobody waits. */
     void (*tidy)(struct backend *db);

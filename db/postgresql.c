@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/random.h"
-#include "db/postgresql_link.h"
+#include "db/postgresql_groups.h"
 #include "db/rows_ahead.h"
 
 #define NS_IN_MS UINT64_C(1000000)
@@ -31,6 +31,8 @@ struct postgresql {
     bool is_given;              /* the row is ours already: a node took it (node.h) */
 
     PGconn *writer; /* NULL while there is none */
+    bool is_tuned;  /* it has been told that it will only write */
+    struct pg_groups *groups;
     uint64_t try_at_ns, back_off_ms;
     uint64_t batch_until_ns;  /* when the patience with the batch that runs ends; 0: none runs */
     uint64_t answer_until_ns; /* likewise with the database's next word */
@@ -121,17 +123,28 @@ static void name_statement(char name[NAME_MAX_BYTES], enum statement statement) 
     snprintf(name, NAME_MAX_BYTES, "s%d", (int)statement);
 }
 
+static void name_group(char name[NAME_MAX_BYTES], enum statement statement) {
+    snprintf(name, NAME_MAX_BYTES, "g%d", (int)statement);
+}
+
+static bool send_prepare(PGconn *connection, const char *name, const char *sql) {
+    char text[PG_SQL_MAX];
+    pg_translate(text, sql);
+    return libpq.sendPrepare(connection, name, text, 0, NULL) == 1;
+}
+
 /* All in one round trip. */
 static bool prepare_statements(PGconn *connection, uint64_t until_ns, char *reason, size_t reason_size) {
     char text[PG_SQL_MAX], name[NAME_MAX_BYTES];
     bool sent = libpq.enterPipelineMode(connection) == 1;
     for (int i = 0; i < STATEMENT_COUNT && sent; i++) {
         name_statement(name, (enum statement)i);
-        pg_translate(text, statement_texts[i]);
-        sent = libpq.sendPrepare(connection, name, text, 0, NULL) == 1;
+        sent = send_prepare(connection, name, statement_texts[i]);
+        name_group(name, (enum statement)i);
+        if (sent && pg_group_text((enum statement)i, text))
+            sent = send_prepare(connection, name, text);
     }
-    pg_translate(text, fence_text);
-    sent = sent && libpq.sendPrepare(connection, fence_name, text, 0, NULL) == 1 && libpq.pipelineSync(connection) == 1;
+    sent = sent && send_prepare(connection, fence_name, fence_text) && libpq.pipelineSync(connection) == 1;
     bool prepared = sent;
     while (sent) {
         PGresult *result = pg_await_result(connection, until_ns) ? libpq.getResult(connection) : NULL;
@@ -208,6 +221,7 @@ static bool connect_writer_again(struct postgresql *db, uint64_t until_ns, char 
 static void drop_writer(struct postgresql *db) {
     libpq.finish(db->writer);
     db->writer = NULL;
+    db->is_tuned = false;
 }
 
 /* ---- writing ---- */
@@ -263,10 +277,9 @@ static void take_results(struct postgresql *db) {
     }
 }
 
-static bool send_prepared(struct postgresql *db, const char *name, const struct value *values, size_t count) {
-    struct pg_parameters p;
-    pg_set_parameters(&p, values, count);
-    if (libpq.sendQueryPrepared(db->writer, name, p.count, p.values, p.lengths, p.formats, 1) != 1)
+/* What was sent is under way: take results before there are too many. */
+static bool note_sent(struct postgresql *db, bool is_sent) {
+    if (!is_sent)
         return lose(db);
     db->in_flight++;
     if (db->in_flight % DRAIN_EVERY != 0)
@@ -277,10 +290,48 @@ static bool send_prepared(struct postgresql *db, const char *name, const struct 
     return db->failure == STORE_OK;
 }
 
-static bool run(struct backend *backend, enum statement statement, const struct value *values, size_t count) {
+static bool send_parameters(struct postgresql *db, const char *name, const struct pg_parameters *p) {
+    return note_sent(db,
+                     libpq.sendQueryPrepared(db->writer, name, p->count, p->values, p->lengths, p->formats, 1) == 1);
+}
+
+static bool send_text(void *arg, const char *sql, const struct pg_parameters *p) {
+    struct postgresql *db = arg;
+    char text[PG_SQL_MAX];
+    pg_translate(text, sql);
+    return note_sent(
+        db, libpq.sendQueryParams(db->writer, text, p->count, NULL, p->values, p->lengths, p->formats, 1) == 1);
+}
+
+static bool send_prepared(struct postgresql *db, const char *name, const struct value *values, size_t count) {
+    struct pg_parameters p;
+    pg_set_parameters(&p, values, count);
+    return send_parameters(db, name, &p);
+}
+
+static bool send_row(void *arg, enum statement statement, const struct value *values, size_t count) {
     char name[NAME_MAX_BYTES];
     name_statement(name, statement);
-    return send_prepared((struct postgresql *)backend, name, values, count);
+    return send_prepared(arg, name, values, count);
+}
+
+static bool send_group(void *arg, enum statement statement, const struct pg_parameters *arrays) {
+    char name[NAME_MAX_BYTES];
+    name_group(name, statement);
+    return send_parameters(arg, name, arrays);
+}
+
+static bool run(struct backend *backend, enum statement statement, const struct value *values, size_t count) {
+    return pg_groups_run(((struct postgresql *)backend)->groups, statement, values, count);
+}
+
+/* Plans are made once for tables that grow from nothing to millions of rows: those by which a few rows are found stay
+ * good. Reading, which takes whole tables, is over by now. */
+static bool tune_writer(struct postgresql *db, char *reason, size_t reason_size) {
+    if (!db->is_tuned)
+        db->is_tuned = pg_execute(db->writer, "SET enable_seqscan = off; SET jit = off", pg_after_ms(PATIENCE_MS),
+                                  reason, reason_size);
+    return db->is_tuned;
 }
 
 /* After an attempt that failed, with no batch that waits for the next one. */
@@ -308,7 +359,8 @@ static bool begin(struct backend *backend) {
     db->is_lost = db->is_again = db->synced = false;
     db->in_flight = 0;
     db->answer_until_ns = pg_after_ms(PATIENCE_MS);
-    if (libpq.enterPipelineMode(db->writer) != 1)
+    pg_groups_drop(db->groups);
+    if (!tune_writer(db, reason, sizeof reason) || libpq.enterPipelineMode(db->writer) != 1)
         return lose(db);
     const struct value values[] = {pg_number(db->holder), pg_number(db->connection)};
     return send_prepared(db, fence_name, values, 2);
@@ -338,7 +390,7 @@ static bool end_pipeline(struct postgresql *db) {
 
 static bool commit(struct backend *backend) {
     struct postgresql *db = (struct postgresql *)backend;
-    if (!end_pipeline(db) || db->failure != STORE_OK)
+    if (!pg_groups_send(db->groups) || !end_pipeline(db) || db->failure != STORE_OK)
         return false;
     db->batch_until_ns = 0;
     return true;
@@ -434,7 +486,7 @@ static void end_reading(struct postgresql *db, struct result_source *source) {
         drop_writer(db);
 }
 
-static bool load(struct backend *backend, const struct query *query, row_fn *each, void *arg, char *error,
+static bool load(struct backend *backend, const struct backend_query *query, row_fn *each, void *arg, char *error,
                  size_t error_size) {
     struct postgresql *db = (struct postgresql *)backend;
     if (db->writer == NULL || !pg_send_query(db->writer, query->sql, query->values, query->value_count) ||
@@ -459,7 +511,7 @@ static bool load(struct backend *backend, const struct query *query, row_fn *eac
 /* ---- reading beside the writer ---- */
 
 /* A reader that does not answer at once is given up: the writer's thread makes another, and until then nothing is found. */
-static bool ask_reader(struct postgresql *db, const struct query *query, row_fn *each, void *arg) {
+static bool ask_reader(struct postgresql *db, const struct backend_query *query, row_fn *each, void *arg) {
     PGresult *result = pg_send_query(db->reader, query->sql, query->values, query->value_count)
                            ? pg_last_result(db->reader, pg_after_ms(LOOK_UP_MS))
                            : NULL;
@@ -479,7 +531,7 @@ static bool ask_reader(struct postgresql *db, const struct query *query, row_fn 
     return is_there;
 }
 
-static bool look_up(struct backend *backend, const struct query *query, row_fn *each, void *arg) {
+static bool look_up(struct backend *backend, const struct backend_query *query, row_fn *each, void *arg) {
     struct postgresql *db = (struct postgresql *)backend;
     if (uv_mutex_trylock(&db->reader_lock) != 0)
         return false;
@@ -508,6 +560,7 @@ static void close_database(struct backend *backend) {
     struct postgresql *db = (struct postgresql *)backend;
     libpq.finish(db->writer);
     libpq.finish(db->reader);
+    pg_groups_free(db->groups);
     uv_mutex_destroy(&db->reader_lock);
     free(db->uri);
     free(db);
@@ -556,14 +609,18 @@ struct backend *postgresql_open(const char *uri, enum store_durability durabilit
         return NULL;
     }
     struct postgresql *db = calloc(1, sizeof *db);
-    char *own_uri = db == NULL ? NULL : strdup(uri);
+    const struct pg_group_sender sender = {send_row, send_group, send_text, db};
+    struct pg_groups *groups = db == NULL ? NULL : pg_groups_new(&sender);
+    char *own_uri = groups == NULL ? NULL : strdup(uri);
     if (own_uri == NULL) {
+        pg_groups_free(groups);
         free(db);
         snprintf(error, error_size, "--database: out of memory");
         return NULL;
     }
     db->backend.ops = &operations;
     db->uri = own_uri;
+    db->groups = groups;
     db->durability = durability;
     db->is_given = holder != 0;
     db->holder = (int64_t)(db->is_given ? holder : random_u64());

@@ -37,7 +37,7 @@ static bool read_registration(const struct value *row, struct store_registration
 /* Every row of a query. `what` a row is, for the error. */
 static bool load_rows(struct backend *db, const char *sql, const char *what, row_fn *each, void *arg, char *error,
                       size_t error_size) {
-    return db->ops->load(db, &(struct query){.sql = sql, .what = what}, each, arg, error, error_size);
+    return db->ops->load(db, &(struct backend_query){.sql = sql, .what = what}, each, arg, error, error_size);
 }
 
 struct each_registration {
@@ -65,7 +65,7 @@ static void expect_registration(const struct value *row, bool is_near, void *arg
 bool rows_load_registrations(struct backend *db, store_registration_fn *each, store_expect_fn *expect, void *arg,
                              char *error, size_t error_size) {
     struct each_registration to = {each, expect, arg};
-    const struct query query = {
+    const struct backend_query query = {
         .sql = "SELECT id, endpoint, location, links, root, query, sms, identity, address, local, listener,"
                " lifetime_s, flags, registered_at, updated_at, expires_at, session"
                " FROM registration LEFT JOIN lease USING (id) ORDER BY id",
@@ -464,7 +464,7 @@ long rows_get_setting(struct backend *db, const char *name, char *value, size_t 
     struct wanted_setting wanted = {.value = value, .size = value_size, .len = -1};
     char error[256];
     const struct value named = {.kind = VALUE_TEXT, .bytes = slice_str(name)};
-    const struct query query = {
+    const struct backend_query query = {
         .sql = "SELECT value FROM setting WHERE name = ?", .what = "a setting", .values = &named, .value_count = 1};
     return db->ops->load(db, &query, read_setting, &wanted, error, sizeof error) ? wanted.len : -1;
 }
@@ -660,7 +660,7 @@ bool rows_put_oscore_context(struct backend *db, const struct store_oscore_conte
 bool rows_find_resumption(struct backend *db, struct slice session_id, store_resumption_fn *found, void *arg) {
     struct each_resumption to = {found, arg};
     const struct value wanted = blob(session_id);
-    const struct query query = {
+    const struct backend_query query = {
         .sql = statement_find_resumption, .what = "a resumption", .values = &wanted, .value_count = 1};
     return db->ops->look_up(db, &query, find_resumption, &to);
 }

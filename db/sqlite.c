@@ -329,7 +329,7 @@ static enum rows_step next_row(struct rows_source *rows, struct value *values) {
     return ROWS_ROW;
 }
 
-static bool load(struct backend *backend, const struct query *query, row_fn *each, void *arg, char *error,
+static bool load(struct backend *backend, const struct backend_query *query, row_fn *each, void *arg, char *error,
                  size_t error_size) {
     struct sqlite *db = (struct sqlite *)backend;
     const char *path = sqlite3_db_filename(db->connection, "main");
@@ -360,7 +360,7 @@ static bool load(struct backend *backend, const struct query *query, row_fn *eac
 
 /* ---- reading beside the writer ---- */
 
-static bool open_reader(struct sqlite *db, const struct query *query) {
+static bool open_reader(struct sqlite *db, const struct backend_query *query) {
     char pragmas[64];
     const char *path = sqlite3_db_filename(db->connection, "main");
     snprintf(pragmas, sizeof pragmas, "PRAGMA cache_size = -%d; PRAGMA query_only = 1", READER_CACHE_KIB);
@@ -375,7 +375,7 @@ static bool open_reader(struct sqlite *db, const struct query *query) {
     return false;
 }
 
-static bool look_up(struct backend *backend, const struct query *query, row_fn *each, void *arg) {
+static bool look_up(struct backend *backend, const struct backend_query *query, row_fn *each, void *arg) {
     struct sqlite *db = (struct sqlite *)backend;
     if (db->reader == NULL && !open_reader(db, query))
         return false;

@@ -242,13 +242,11 @@ static bool apply_put_bootstrap(struct backend *db, const struct record *record)
     return rows_put_bootstrap(db, &bootstrap);
 }
 
-static bool apply_put_session(struct backend *db, const struct record *record) {
-    struct store_session session;
-    const uint8_t *at = (const uint8_t *)(record + 1);
-    memcpy(&session, at, sizeof session);
-    session.local.data = at + sizeof session;
-    session.sealed.data = session.local.data + session.local.len;
-    return rows_put_session(db, &session);
+static bool apply_put_session(struct backend *db, struct record *record) {
+    struct store_session *session = (struct store_session *)(void *)(record + 1); /* its address lives to the commit */
+    session->local.data = (const uint8_t *)(session + 1);
+    session->sealed.data = session->local.data + session->local.len;
+    return rows_put_session(db, session);
 }
 
 static bool apply_refresh_sessions(struct backend *db, const struct record *record) {
