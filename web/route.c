@@ -18,11 +18,11 @@ bool route_path_parse(struct slice path, struct buffer *memory, struct route_pat
     return true;
 }
 
-void route_index_make(struct route_index *index, struct route_table table) {
+void route_index_make(struct route_index *index, const struct route_table *table) {
     index->table = table;
-    for (size_t i = 0; i < table.count; i++) {
+    for (size_t i = 0; i < table->count; i++) {
         index->segments[i] = 0;
-        for (const char *c = table.routes[i].path; *c != '\0'; c++)
+        for (const char *c = table->routes[i].path; *c != '\0'; c++)
             index->segments[i] = (uint8_t)(index->segments[i] + (*c == '/'));
     }
 }
@@ -64,7 +64,7 @@ static inline int match_route(const struct route_index *index, size_t number, co
                               struct slice args[ROUTE_ARGS_MAX]) {
     if (index->segments[number] != path->count || path->too_long)
         return -1;
-    return match_pattern(index->table.routes[number].path, path, args);
+    return match_pattern(index->table->routes[number].path, path, args);
 }
 
 static bool method_fits(const struct route *route, const char *method) {
@@ -75,7 +75,7 @@ static bool method_fits(const struct route *route, const char *method) {
  * /{endpoint}/discover is not what is at /{endpoint}/{object}. */
 static int most_literal(const struct route_index *index, const struct route_path *path) {
     int most = -1;
-    for (size_t i = 0; i < index->table.count; i++) {
+    for (size_t i = 0; i < index->table->count; i++) {
         struct slice taken[ROUTE_ARGS_MAX];
         int literal = match_route(index, i, path, taken);
         most = literal > most ? literal : most;
@@ -88,20 +88,20 @@ enum route_result route_find(const struct route_index *index, const char *method
     int most = -1;
     bool found = false;
     size_t which = 0;
-    for (size_t i = 0; i < index->table.count; i++) {
+    for (size_t i = 0; i < index->table->count; i++) {
         struct slice taken[ROUTE_ARGS_MAX];
         int literal = match_route(index, i, path, taken);
         if (literal < most || literal < 0)
             continue;
         found = found && literal == most;
         most = literal;
-        if (found || !method_fits(&index->table.routes[i], method))
+        if (found || !method_fits(&index->table->routes[i], method))
             continue;
         found = true;
         which = i;
     }
     if (found) {
-        *route = &index->table.routes[which];
+        *route = &index->table->routes[which];
         match_route(index, which, path, args);
     }
     return found ? ROUTE_FOUND : most < 0 ? ROUTE_NO_PATH : ROUTE_NO_METHOD;
@@ -109,9 +109,9 @@ enum route_result route_find(const struct route_index *index, const char *method
 
 void route_put_allowed(const struct route_index *index, const struct route_path *path, struct buffer *out) {
     int literal = most_literal(index, path);
-    for (size_t i = 0; literal >= 0 && i < index->table.count; i++) {
+    for (size_t i = 0; literal >= 0 && i < index->table->count; i++) {
         struct slice taken[ROUTE_ARGS_MAX];
-        const char *method = index->table.routes[i].method;
+        const char *method = index->table->routes[i].method;
         if (match_route(index, i, path, taken) == literal)
             buffer_printf(out, strcmp(method, "GET") == 0 ? "%s, HEAD, " : "%s, ", method);
     }

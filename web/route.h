@@ -7,8 +7,9 @@
 #include "web/http.h"
 #include "web/problem.h"
 #include "web/query.h"
+#include "web/route_index.h"
 
-enum { ROUTE_SEGMENTS_MAX = 12, ROUTE_ARGS_MAX = 5, ROUTE_ALLOW_MAX = 96, ROUTE_COUNT_MAX = 192 };
+enum { ROUTE_SEGMENTS_MAX = 12, ROUTE_ARGS_MAX = 5, ROUTE_ALLOW_MAX = 96 };
 
 struct web;
 
@@ -68,15 +69,6 @@ struct route_table {
     const char *tag; /* of its operations in the OpenAPI document; NULL: none */
     bool is_lenient; /* parameters of the query that a route does not have are passed over, and the first of a name counts */
 };
-
-/* A table, and what makes looking up in it quick: most routes have more segments than a path, or fewer. */
-struct route_index {
-    struct route_table table;
-    uint8_t segments[ROUTE_COUNT_MAX]; /* of each route's path */
-};
-
-/* The table has at most ROUTE_COUNT_MAX routes. */
-void route_index_make(struct route_index *index, struct route_table table);
 
 /* A path cut at '/' and decoded. */
 struct route_path {

@@ -94,7 +94,7 @@ void web_handle(struct web *web, enum listener_role role, struct http_request *r
         return;
     }
     if (found == ROUTE_FOUND) {
-        call_route(&call, route, index->table.is_lenient, &memory);
+        call_route(&call, route, index->table->is_lenient, &memory);
         return;
     }
     if (found == ROUTE_NO_PATH) {
@@ -270,9 +270,9 @@ struct web *web_start(struct server *server, char *error, size_t error_size) {
         return NULL;
     }
     web->server = server;
-    route_index_make(&web->api, api_routes);
-    route_index_make(&web->leshan_api, leshan_routes);
-    route_index_make(&web->pelion_api, pelion_routes);
+    route_index_make(&web->api, &api_routes);
+    route_index_make(&web->leshan_api, &leshan_routes);
+    route_index_make(&web->pelion_api, &pelion_routes);
     web->started_s = (uint64_t)time(NULL);
     uv_timer_init(server->loop, &web->heartbeat);
     web->heartbeat.data = web;

@@ -5,10 +5,11 @@
 
 #include "server/server.h"
 #include "web/counts.h"
-#include "web/route.h"
+#include "web/route_index.h"
 
 struct event_stream;
 struct http;
+struct http_request;
 struct http_tls;     /* web/http_tls.h */
 struct inner;        /* web/inner.h */
 struct pelion;       /* web/pelion/pelion.h */

@@ -199,7 +199,7 @@ static void test_parameter_given_twice_is_named(void **state) {
 }
 
 int main(void) {
-    route_index_make(&table_index, table);
+    route_index_make(&table_index, &table);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_literal_path_is_found),
         cmocka_unit_test(test_root_is_found),
