@@ -332,9 +332,10 @@ static void decode(const struct event_log *log, uint64_t position, struct event 
         memcpy(&event->request, at, sizeof event->request);
 }
 
-static void tell_subscribers(struct event_log *log) {
+static void tell_subscribers(struct event_log *log, const struct event_content *content) {
     struct event event;
     decode(log, log->last, &event);
+    event.content = content;
     struct event_subscriber *subscriber = TAILQ_FIRST(&log->subscribers);
     while (subscriber != NULL) {
         log->next = TAILQ_NEXT(subscriber, entry);
@@ -396,7 +397,7 @@ uint64_t event_publish(struct event_log *log, const struct event *event) {
     keep(log, event, clock_now_ms(log->clock));
     log->counts[event->type]++;
     if (!TAILQ_EMPTY(&log->subscribers))
-        tell_subscribers(log);
+        tell_subscribers(log, event->content);
     return event_last_id(log);
 }
 

@@ -85,6 +85,13 @@ enum event_fact {
 enum event_fact_kind { EVENT_FACT_TEXT, EVENT_FACT_NUMBER, EVENT_FACT_TRUTH };
 
 /* Slices point into the ring and are valid until the next event is published. */
+/* All that came with a notification. */
+struct event_content {
+    int format; /* that its body is taken for */
+    struct slice body;
+    const struct lwm2m_nodes *values;
+};
+
 struct event {
     uint64_t id;    /* set by event_publish */
     uint64_t ts_ms; /* protocol time; set by event_publish */
@@ -106,6 +113,7 @@ struct event {
     bool is_confirmable; /* it came as CON */
     bool is_answer;      /* it is the answer to the request to observe */
     struct event_request request;
+    const struct event_content *content; /* of a notification, with the first of its events, as it is published; else NULL */
 };
 
 /* Numbers have gaps where a node went on from one that had died. */

@@ -141,17 +141,20 @@ static void keep_last(struct observation *o, int format, struct slice body) {
     o->has_last = true;
 }
 
-static void publish(const struct observation *o, const struct coap_notification *notification,
+static void publish(const struct observation *o, const struct coap_notification *notification, int format,
                     const struct lwm2m_nodes *list, bool is_answer) {
+    const struct event_content content = {.format = format, .body = notification->body, .values = list};
     struct event event = notification_event(o, EVENT_NOTIFICATION);
     event.is_answer = is_answer;
     event.sequence = notification->sequence;
     event.has_sequence = notification->has_sequence;
     event.is_stale = notification->is_stale;
     event.is_confirmable = notification->is_confirmable;
+    event.content = &content;
     for (size_t i = 0; i < list->count; i++) {
         event.node = list->nodes[i];
         event_publish(o->server->events, &event);
+        event.content = NULL;
     }
     if (list->count == 0) /* that there is nothing is news, too */
         event_publish(o->server->events, &event);
@@ -190,9 +193,10 @@ void notification_take(struct observation *o, struct notification_memory *memory
     if (why != NULL) {
         notification_reject(o, why);
     } else {
+        format = observation_format(o, format);
         if (!notification->is_stale)
-            keep_last(o, observation_format(o, format), notification->body);
-        publish(o, notification, &list, is_answer);
+            keep_last(o, format, notification->body);
+        publish(o, notification, format, &list, is_answer);
     }
     if (memory->scratch_cap > SCRATCH_KEPT)
         notification_memory_free(memory);

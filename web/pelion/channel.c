@@ -85,22 +85,32 @@ static size_t size_of(const json_t *json) {
     return sizeof(struct pelion_message) + 128 + json_dumpb(json, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
+void pelion_lose(struct pelion_app *app) {
+    if (app->channel == PELION_NO_CHANNEL)
+        return;
+    app->dropped++;
+    pelion_later(app->pelion, EVENT_ODDITY, SLICE_NONE, 0, false);
+}
+
 static void tell(struct pelion_app *app, enum pelion_kind kind, json_t *json, size_t size) {
     bool is_early = app->channel == PELION_NO_CHANNEL,
          is_own = kind == PELION_RESPONSES || kind == PELION_NOTIFICATIONS;
-    struct pelion_message *message = is_early && !is_own ? NULL : malloc(sizeof *message);
-    if (message == NULL)
+    if (is_early && !is_own)
         return;
+    size_t max = is_early ? PELION_EARLY_BYTES_MAX : PELION_QUEUE_BYTES_MAX;
+    struct pelion_message *message = size > max ? NULL : malloc(sizeof *message);
+    if (message == NULL) { /* a large one does not cost all others */
+        pelion_lose(app);
+        return;
+    }
     *message = (struct pelion_message){
         .kind = kind, .json = json_incref(json), .size = size, .ts_ms = clock_now_ms(&app->pelion->web->server->clock)};
     STAILQ_INSERT_TAIL(&app->queue, message, entry);
     app->queue_bytes += size;
-    while (is_early && app->queue_bytes > PELION_EARLY_BYTES_MAX)
+    while (app->queue_bytes > max) {
         drop_first(app);
-    for (; app->queue_bytes > PELION_QUEUE_BYTES_MAX; app->dropped++)
-        drop_first(app);
-    if (app->dropped > 0)
-        pelion_later(app->pelion, EVENT_ODDITY, SLICE_NONE, 0, false);
+        pelion_lose(app);
+    }
     if (app->poll != NULL)
         http_wake(app->poll);
     if (app->socket != NULL)

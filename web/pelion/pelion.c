@@ -41,7 +41,7 @@ static void tell_dropped(struct pelion *pelion) {
         char why[128];
         if (app->dropped == 0)
             continue;
-        snprintf(why, sizeof why, "a Device Management channel was full: its oldest messages are lost, %llu so far",
+        snprintf(why, sizeof why, "a Device Management channel was full: messages are lost, the oldest first, %llu so far",
                  (unsigned long long)app->dropped);
         app->dropped = 0;
         event_publish(pelion->web->server->events, &(struct event){.type = EVENT_ODDITY, .detail = slice_str(why)});
@@ -59,9 +59,6 @@ static void run_task(struct pelion *pelion, const struct pelion_task *task) {
         break;
     case EVENT_DEREGISTERED:
         pelion_deregistered(pelion, endpoint);
-        break;
-    case EVENT_NOTIFICATION:
-        pelion_notified_whole(pelion, endpoint, task->number, task->is_new);
         break;
     case EVENT_OBSERVE_ENDED:
         pelion_observation_ended(pelion, endpoint, task->number);
@@ -90,12 +87,13 @@ static void run_tasks(uv_idle_t *idle) {
     uv_idle_stop(idle);
 }
 
-static bool is_told_already(const struct pelion *pelion, enum event_type type, uint64_t number, bool is_new) {
+/* What channels have lost is told once. */
+static bool is_told_already(const struct pelion *pelion, enum event_type type) {
     const struct pelion_task *task;
-    if (type != EVENT_NOTIFICATION && type != EVENT_ODDITY)
+    if (type != EVENT_ODDITY)
         return false;
     STAILQ_FOREACH(task, &pelion->tasks, entry) {
-        if (task->type == type && task->number == number && task->is_new == is_new)
+        if (task->type == type)
             return true;
     }
     return false;
@@ -103,7 +101,7 @@ static bool is_told_already(const struct pelion *pelion, enum event_type type, u
 
 void pelion_later(struct pelion *pelion, enum event_type type, struct slice endpoint, uint64_t number, bool is_new) {
     struct pelion_task *task =
-        is_told_already(pelion, type, number, is_new) ? NULL : malloc(sizeof *task + endpoint.len);
+        is_told_already(pelion, type) ? NULL : malloc(sizeof *task + endpoint.len);
     if (task == NULL)
         return;
     *task = (struct pelion_task){.type = type, .number = number, .is_new = is_new, .endpoint_len = endpoint.len};

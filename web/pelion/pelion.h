@@ -315,6 +315,9 @@ void pelion_tell_response(struct pelion_app *app, const char *async_id, const st
 void pelion_tell_failure(struct pelion_app *app, const char *async_id, int status, const char *error);
 /* The next message for a socket or callback, entries of one kind, of about `max_bytes`; NULL: there is none. */
 json_t *pelion_take_some(struct pelion_app *app, size_t max_bytes);
+
+/* A message for its channel is lost, which is told. */
+void pelion_lose(struct pelion_app *app);
 #define PELION_STYLE_FAULT \
     "serialization must be an object {type: v2, max_chunk_size: 100 to 10000, cfg: an object of truths}."
 /* Whether `serialization` may be what an application says about it; NULL is good. */
@@ -410,8 +413,8 @@ bool pelion_put_value(struct buffer *out, const struct lwm2m_value *value, const
 /* Of a content format. */
 const char *pelion_media_type(int format);
 /* What an observation has told last, in the same way; several values are TLV whatever the device has sent. False when it does
- * not fit into PELION_LAST_MAX. */
-enum { PELION_LAST_MAX = 4 * OBSERVATION_LAST_MAX };
+ * not fit into PELION_LAST_MAX. What a device has sent takes PELION_GROWTH times the bytes at most, or is told as it came. */
+enum { PELION_GROWTH = 4, PELION_LAST_MAX = PELION_GROWTH * OBSERVATION_LAST_MAX };
 bool pelion_put_last(struct buffer *out, const struct observation *observation, const char **type);
 
 /* "/v1/devices/ENDPOINT/3/0/1" and `suffix`. */
@@ -459,7 +462,6 @@ void pelion_deregistered(struct pelion *pelion, struct slice endpoint);
 
 /* Of an event of an observation. */
 void pelion_notified(struct pelion *pelion, const struct event *event);
-void pelion_notified_whole(struct pelion *pelion, struct slice endpoint, uint64_t observation, bool is_answer);
 void pelion_observation_ended(struct pelion *pelion, struct slice endpoint, uint64_t observation);
 
 /* What pre-subscriptions had begun when the server was running before goes on. */

@@ -148,39 +148,71 @@ static const struct observation *observation_in_event(const struct pelion *pelio
     return o;
 }
 
-static void tell_each(struct pelion *pelion, struct slice endpoint, const struct observation *o, struct slice payload,
-                      const char *type, bool is_first) {
-    struct device_id id = device_id_of(endpoint);
-    for (struct pelion_subscription *s = pelion->subscriptions; s != NULL; s = s->next) {
-        if (strcmp(s->device, id.hex) != 0 || !is_of(s, o))
-            continue;
-        bool is_answer = *s->async_id != '\0' && is_first; /* the async-response has it */
-        if (s->inner == NULL && s->observation == 0 && !is_answer && !o->is_auto)
-            s->observation = o->id;
-        if (!is_answer)
-            tell(s, payload, type);
-    }
+/* One value by itself, several as TLV. */
+static bool put_values(struct buffer *out, const struct observation *o, const struct event_content *content,
+                       const char **type) {
+    const struct lwm2m_nodes *values = content->values;
+    struct lwm2m_encode_context context = {.base = o->paths[0], .mode = SENML_CONTENT, .time = CBOR_TIME_PLAIN};
+    if (values->count == 0)
+        return false;
+    if (values->count == 1 && lwm2m_path_equal(&values->nodes[0].path, &o->paths[0]) && o->paths[0].len >= 3)
+        return values->nodes[0].value.type != LWM2M_RAW && pelion_put_value(out, &values->nodes[0].value, type);
+    *type = pelion_media_type(LWM2M_FORMAT_TLV);
+    return lwm2m_format_of(content->format) != LWM2M_FORMAT_TLV &&
+           lwm2m_encode(LWM2M_FORMAT_TLV, values->nodes, values->count, &context, out);
 }
 
-/* A single value is told as it comes; what has several, when the loop goes on and all of it is there. */
+/* What cannot be told so is told as it came. */
+static bool put_content(struct buffer *out, const struct observation *o, const struct event_content *content,
+                        const char **type) {
+    if (put_values(out, o, content, type))
+        return true;
+    *type = pelion_media_type(lwm2m_format_of(content->format));
+    out->len = 0;
+    out->overflow = false;
+    buffer_put_slice(out, content->body);
+    return !out->overflow;
+}
+
+/* Of a notification, in memory that is to be freed. What no channel holds is not made. */
+static bool make_payload(struct buffer *out, const struct observation *o, const struct event_content *content,
+                         const char **type) {
+    size_t cap = PELION_GROWTH * content->body.len + TEXT_MAX;
+    uint8_t *memory = content->body.len > PELION_QUEUE_BYTES_MAX ? NULL : malloc(cap);
+    *out = buffer_over(memory, memory == NULL ? 0 : cap);
+    return put_content(out, o, content, type);
+}
+
+/* Whether it is told what an observation of its device tells. */
+static bool is_told(struct pelion_subscription *s, const struct event *event, const struct observation *o) {
+    bool is_answer = *s->async_id != '\0' && event->is_answer; /* the async-response has it */
+    if (s->inner == NULL && s->observation == 0 && !is_answer && !o->is_auto)
+        s->observation = o->id;
+    return !is_answer;
+}
+
 void pelion_notified(struct pelion *pelion, const struct event *event) {
-    const struct observation *o =
-        pelion->subscriptions == NULL ? NULL : observation_in_event(pelion, event->endpoint, event->observation);
-    if (o == NULL || event->is_stale || !event->has_node || o->is_composite)
+    const struct event_content *content = event->content;
+    const struct observation *o = pelion->subscriptions == NULL || content == NULL || event->is_stale
+                                      ? NULL
+                                      : observation_in_event(pelion, event->endpoint, event->observation);
+    if (o == NULL || o->is_composite)
         return;
-    const struct lwm2m_value *value = &event->node.value;
-    bool is_one = lwm2m_path_equal(&event->node.path, &o->paths[0]) && o->paths[0].len >= 3;
-    if (!is_one || value->type == LWM2M_RAW) {
-        pelion_later(pelion, EVENT_NOTIFICATION, event->endpoint, o->id, event->is_answer);
-        return;
+    struct device_id id = device_id_of(event->endpoint);
+    struct buffer payload = buffer_over(NULL, 0);
+    const char *type = NULL;
+    bool is_made = false;
+    for (struct pelion_subscription *s = pelion->subscriptions; s != NULL; s = s->next) {
+        if (strcmp(s->device, id.hex) != 0 || !is_of(s, o) || !is_told(s, event, o))
+            continue;
+        if (type == NULL)
+            is_made = make_payload(&payload, o, content, &type);
+        if (is_made)
+            tell(s, buffer_slice(&payload), type);
+        else
+            pelion_lose(s->app);
     }
-    size_t cap = value->bytes.len + TEXT_MAX;
-    uint8_t *memory = malloc(cap);
-    struct buffer text = buffer_over(memory, memory == NULL ? 0 : cap);
-    const char *type;
-    if (memory != NULL && pelion_put_value(&text, value, &type))
-        tell_each(pelion, event->endpoint, o, buffer_slice(&text), type, event->is_answer);
-    free(memory);
+    free(payload.data);
 }
 
 bool pelion_put_value(struct buffer *out, const struct lwm2m_value *value, const char **type) {
@@ -213,42 +245,16 @@ const char *pelion_media_type(int format) {
     }
 }
 
-/* As its last notification is told: one value by itself, several as TLV. */
-static bool put_nodes(struct buffer *out, const struct observation *o, const struct lwm2m_nodes *nodes,
-                      const char **type) {
-    struct lwm2m_encode_context context = {.base = o->paths[0], .mode = SENML_CONTENT, .time = CBOR_TIME_PLAIN};
-    const struct lwm2m_node *first = &nodes->nodes[0];
-    if (nodes->count == 1 && lwm2m_path_equal(&first->path, &o->paths[0]) && o->paths[0].len >= 3)
-        return first->value.type != LWM2M_RAW && pelion_put_value(out, &first->value, type);
-    *type = pelion_media_type(LWM2M_FORMAT_TLV);
-    return lwm2m_format_of(o->last_format) != LWM2M_FORMAT_TLV &&
-           lwm2m_encode(LWM2M_FORMAT_TLV, nodes->nodes, nodes->count, &context, out);
-}
-
 bool pelion_put_last(struct buffer *out, const struct observation *o, const char **type) {
-    struct slice body = slice_of(o->last, o->last_len);
     struct notification_memory memory = {0};
-    struct lwm2m_nodes nodes;
-    bool is_put = notification_reserve(&memory, body.len) &&
-                  notification_read(o, o->last_format, body, &memory, &nodes) == NULL && nodes.count > 0 &&
-                  put_nodes(out, o, &nodes, type);
+    struct lwm2m_nodes values = lwm2m_nodes_over(NULL, 0);
+    struct event_content last = {.format = o->last_format, .body = slice_of(o->last, o->last_len), .values = &values};
+    if (!notification_reserve(&memory, last.body.len) ||
+        notification_read(o, last.format, last.body, &memory, &values) != NULL)
+        values.count = 0;
+    bool is_put = put_content(out, o, &last, type);
     notification_memory_free(&memory);
-    if (is_put)
-        return true;
-    *type = pelion_media_type(lwm2m_format_of(o->last_format));
-    out->len = 0;
-    out->overflow = false;
-    buffer_put_slice(out, body);
-    return !out->overflow;
-}
-
-void pelion_notified_whole(struct pelion *pelion, struct slice endpoint, uint64_t observation, bool is_answer) {
-    const struct observation *o = observation_in_event(pelion, endpoint, observation);
-    uint8_t memory[PELION_LAST_MAX];
-    struct buffer payload = buffer_over(memory, sizeof memory);
-    const char *type;
-    if (o != NULL && o->has_last && pelion_put_last(&payload, o, &type))
-        tell_each(pelion, endpoint, o, buffer_slice(&payload), type, is_answer);
+    return is_put;
 }
 
 void pelion_observation_ended(struct pelion *pelion, struct slice endpoint, uint64_t observation) {
