@@ -407,6 +407,8 @@ void http_client_free(struct http_client *client, void (*closed)(void *arg), voi
 }
 
 struct slice http_answer_header(const struct http_answer *answer, const char *name) {
+    if (answer->head.len == 0)
+        return SLICE_NONE;
     const char *at = (const char *)answer->head.data, *end = at + answer->head.len;
     while (at < end) {
         const char *value = at + strlen(at) + 1;
