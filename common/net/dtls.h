@@ -201,12 +201,13 @@ struct dtls_handlers {
 struct dtls *dtls_new(uv_loop_t *loop, const struct clock *clock, struct timer_wheel *wheel,
                       const struct dtls_params *params, const struct dtls_handlers *handlers, void *arg);
 
-/* A certificate of ours and its private key (P-256), each DER or PEM. Only the first certificate is sent. The first one
- * added is for clients that name no server or an unknown one (RFC 6066 §3), others for the names in their SAN, or CN.
- * False: *problem says in a few words why. Before the first datagram only. */
+/* A certificate of ours and its private key (P-256), each DER or PEM. Certificates behind it in PEM are its chain, and
+ * are sent with it (RFC 5246 §7.4.2). The first one added is for clients that name no server or an unknown one
+ * (RFC 6066 §3), others for the names in their SAN, or CN. False: *problem says in a few words why. Before the first
+ * datagram only. */
 bool dtls_add_certificate(struct dtls *dtls, struct slice certificate, struct slice key, const char **problem);
 
-/* Certificates (DER, or any number in PEM) that clients' chains may lead to. As above. */
+/* Certificates (DER, or any number in PEM, one on P-256 at least) that clients' chains may lead to. As above. */
 bool dtls_add_authority(struct dtls *dtls, struct slice certificates, const char **problem);
 
 /* 32 bytes that tickets are sealed with, so that they hold over a restart; without it they are drawn at start. */

@@ -581,21 +581,10 @@ static bool configure_key(mbedtls_ssl_config *config, struct slice identity, str
     return true;
 }
 
-/* What stands behind the leaf: the way to an authority that the server knows. */
-static bool add_chain(struct dtls_own_certificate *own, struct slice certificates, const char **problem) {
-    struct dtls_setup all;
-    bool good = dtls_setup_init(&all) && dtls_setup_add_authority(&all, certificates, problem);
-    for (const mbedtls_x509_crt *next = all.authorities.next; good && next != NULL; next = next->next)
-        good = mbedtls_x509_crt_parse_der(&own->certificate, next->raw.p, next->raw.len) == 0;
-    dtls_setup_free(&all);
-    return good;
-}
-
 bool dtls_client_set_identity(struct dtls_setup *setup, const struct dtls_client_params *params, const char **problem) {
     if (params->suite->psk)
         return configure_key(&setup->config, params->identity, params->key, problem);
     if (!dtls_setup_add_certificate(setup, params->certificate, params->private_key, problem) ||
-        !add_chain(setup->own, params->certificate, problem) ||
         !dtls_setup_add_authority(setup, params->authority, problem))
         return false;
     bool may_sign = setup->authorities.MBEDTLS_PRIVATE(ca_istrue) != 0;

@@ -128,18 +128,8 @@ static bool is_p256(const mbedtls_pk_context *key) {
            mbedtls_ecp_keypair_get_group_id(mbedtls_pk_ec(*key)) == MBEDTLS_ECP_DP_SECP256R1;
 }
 
-/* Only the first certificate: what follows it is the way to the authority, which clients have. */
-static bool take_leaf(struct dtls_own_certificate *own, struct slice text) {
-    mbedtls_x509_crt all;
-    mbedtls_x509_crt_init(&all);
-    bool good =
-        parse_certificates(&all, text) && mbedtls_x509_crt_parse_der(&own->certificate, all.raw.p, all.raw.len) == 0;
-    mbedtls_x509_crt_free(&all);
-    return good;
-}
-
 static bool fill(struct dtls_own_certificate *own, struct slice certificate, struct slice key, const char **problem) {
-    if (!take_leaf(own, certificate))
+    if (!parse_certificates(&own->certificate, certificate))
         return fail(problem, "the certificate cannot be read");
     if (!parse_key(&own->key, key))
         return fail(problem, "the private key cannot be read");
@@ -170,9 +160,23 @@ bool dtls_setup_add_certificate(struct dtls_setup *setup, struct slice certifica
     return true;
 }
 
+/* A bundle may hold others beside it. */
+static bool is_any_p256(const mbedtls_x509_crt *certificates) {
+    while (certificates != NULL && !is_p256(&certificates->pk))
+        certificates = certificates->next;
+    return certificates != NULL;
+}
+
 bool dtls_setup_add_authority(struct dtls_setup *setup, struct slice certificates, const char **problem) {
-    return parse_certificates(&setup->authorities, certificates) ||
-           fail(problem, "the authority's certificate cannot be read");
+    mbedtls_x509_crt given;
+    mbedtls_x509_crt_init(&given);
+    bool is_read = parse_certificates(&given, certificates), is_good = is_read && is_any_p256(&given);
+    mbedtls_x509_crt_free(&given);
+    if (!is_read)
+        return fail(problem, "the authority's certificate cannot be read");
+    if (!is_good) /* nothing that it has signed would be taken */
+        return fail(problem, "the authority's key is not an elliptic curve key on P-256");
+    return parse_certificates(&setup->authorities, certificates) || fail(problem, "out of memory");
 }
 
 int dtls_setup_judge_pinned(void *arg, mbedtls_x509_crt *certificate, int depth, uint32_t *flags) {

@@ -9,7 +9,7 @@
 
 struct dtls_own_certificate {
     struct dtls_own_certificate *next;
-    mbedtls_x509_crt certificate; /* the leaf, alone */
+    mbedtls_x509_crt certificate; /* the leaf, and what was given behind it: the way to an authority */
     mbedtls_pk_context key;
 };
 

@@ -175,7 +175,9 @@ def test_SEC_03_SEC_28_the_vendors_client_renegotiates_before_it_speaks(start):
 # ---- certificates ----
 
 
-def test_SEC_13_a_chain_through_an_intermediate_authority(start, tmp_path):
+@pytest.fixture
+def middle(tmp_path):
+    """middle.pem and middle.key of an authority, signed by root.pem; the directory of both."""
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     authority = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=keyCertSign")
     openssl("req", "-x509", *curve, "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=Root", *authority, cwd=tmp_path)
@@ -183,14 +185,42 @@ def test_SEC_13_a_chain_through_an_intermediate_authority(start, tmp_path):
     (tmp_path / "ca.ext").write_text("basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n")
     signing = ("-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial", "-extfile", "ca.ext", "-days", "100")
     openssl("x509", "-req", "-in", "middle.csr", "-out", "middle.pem", *signing, cwd=tmp_path)
-    run_pki("device", "--ca", "middle", "--endpoint", "dev2", "--out", "dev2", cwd=tmp_path)
-    berth = start("--ca", str(tmp_path / "root.pem"))
+    return tmp_path
+
+
+def put_behind(path, other):
+    path.write_text(path.read_text() + other.read_text())
+
+
+def test_SEC_13_a_chain_through_an_intermediate_authority(start, middle):
+    run_pki("device", "--ca", "middle", "--endpoint", "dev2", "--out", "dev2", cwd=middle)
+    berth = start("--ca", str(middle / "root.pem"))
     with pytest.raises(HandshakeFailed):
-        connect(berth, cert=tmp_path / "dev2")
-    chain = (tmp_path / "dev2.pem").read_text() + (tmp_path / "middle.pem").read_text()
-    (tmp_path / "dev2.pem").write_text(chain)
-    register(connect(berth, cert=tmp_path / "dev2"), "dev2")
+        connect(berth, cert=middle / "dev2")
+    put_behind(middle / "dev2.pem", middle / "middle.pem")
+    register(connect(berth, cert=middle / "dev2"), "dev2")
     assert berth.device("dev2")["security"]["mode"] == "x509"
+
+
+def test_SEC_15_a_device_that_knows_the_root_alone_is_shown_the_way_to_it(start, middle):
+    run_pki("ca", "--out", "devices", cwd=middle)
+    run_pki("device", "--ca", "devices", "--endpoint", "dev2", "--out", "dev2", cwd=middle)
+    run_pki("server", "--ca", "middle", "--host", "localhost", "--out", "server", cwd=middle)
+    files = ("--cert", str(middle / "server.pem"), "--key", str(middle / "server.key"), "--ca", str(middle / "devices.pem"))
+    known = {"cert": middle / "dev2", "ca": middle / "root.pem", "name": "localhost"}
+    berth = start(*files)
+    with pytest.raises(HandshakeFailed):
+        connect(berth, **known)
+    berth.stop()
+    put_behind(middle / "server.pem", middle / "middle.pem")
+    register(connect(berth.start(), **known), "dev2")
+
+
+@pytest.mark.parametrize("key", [("rsa:2048",), ("ec", "-pkeyopt", "ec_paramgen_curve:P-384")])
+def test_an_authority_that_could_sign_for_nobody_is_refused_at_the_start(start, tmp_path, key):
+    openssl("req", "-x509", "-newkey", *key, "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Root", cwd=tmp_path)
+    with pytest.raises(AssertionError, match="ca.pem: the authority's key is not an elliptic curve key on P-256"):
+        start("--ca", str(tmp_path / "ca.pem"))
 
 
 def test_certificates_of_the_longest_names_take_1024_bytes_at_most(tmp_path):
