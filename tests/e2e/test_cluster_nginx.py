@@ -18,6 +18,7 @@ from coapraw import CONTENT_FORMAT, LINK_FORMAT, POST, Coap, uint
 from coapstream import StreamPeer
 from own_network import HERE, may_have_one, own_network
 from test_cluster_relay import until_it_relays
+from test_swarm import KEY, provide, start_swarm  # noqa: F401
 
 PLAIN, SECURE, API = 5683, 5684, 8080
 KEPT = Path.home() / ".cache/berth/nginx"  # unpacked by script/bootstrap --test, not installed
@@ -115,7 +116,7 @@ def register_over_tcp(endpoint):
 
 
 @pytest.mark.skipif(not may_have_one(), reason="needs root and a network of its own")
-def test_devices_and_clients_behind_nginx_go_on_when_a_node_dies(start_node, start_nginx):
+def test_devices_and_clients_behind_nginx_go_on_when_a_node_dies(start_node, start_nginx, start_swarm):
     find_nginx()
     with own_network():
         a = start_node("a", listen=listen_of(0)).await_turn()
@@ -123,15 +124,30 @@ def test_devices_and_clients_behind_nginx_go_on_when_a_node_dies(start_node, sta
         for node in others:
             until_it_relays(node)
         start_nginx([a, *others])
-        # Six devices, which nginx gives to the nodes in turn.
+        # Six devices of each kind, which nginx gives to the nodes in turn.
+        secure = [f"swarm-{number:06d}" for number in range(6)]
+        provide(a, len(secure), "psk")
+        server, key = f"coaps://{HERE}:{SECURE}", ("--cid", "--psk", f"%:{KEY}")
+        load = ("--swarm-update", "1s", "--swarm-stay", "--ack-timeout", "1s", "--max-retransmit", "9")
+        swarm = start_swarm("--swarm", str(len(secure)), "--server", server, *key, *load)
+        for endpoint in secure:
+            a.await_event("registered", endpoint, timeout="60s")
         devices = [a.register(f"dev{number}", peer=a.peer(host=HERE, port=PLAIN)) for number in range(6)]
         register_over_tcp("tcp0")
-        assert endpoints() == {*(device.endpoint for device in devices), "tcp0"}
+        assert endpoints() == {*secure, *(device.endpoint for device in devices), "tcp0"}
 
         a.kill()
-        next_to_serve(others)
+        serving = next_to_serve(others)
+        since = serving.last_event()
         for device in devices:
             assert updated(device).code_text == "2.04"
         register_over_tcp("tcp1")
         for _ in range(3):  # whichever of the nodes it comes to
-            assert endpoints() == {*(device.endpoint for device in devices), "tcp0", "tcp1"}
+            assert endpoints() == {*secure, *(device.endpoint for device in devices), "tcp0", "tcp1"}
+        for endpoint in secure:
+            serving.await_event("updated", endpoint, after=since, timeout="60s")
+        assert serving.get_metric("berth_dtls_hellos_total") == 0
+        kinds = swarm.end(signal.SIGTERM)["kinds"]
+        assert set(kinds["update"]["outcomes"]) == {"2.04"}, kinds
+        for kind in ("handshake", "register"):  # once and never again
+            assert (kinds[kind]["begun"], kinds[kind]["good"]) == (len(secure), len(secure)), kinds
