@@ -1,8 +1,12 @@
 #include "db/cluster.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "common/base/log.h"
 #include "common/base/random.h"
@@ -11,6 +15,9 @@
 #define NS_IN_MS       UINT64_C(1000000)
 #define LOCK_OF_TURNS  "4784356023437623298" /* advisory, as PG_LOCK_OF_WRITER; one at a time joins or takes over */
 #define IS_DEAD(which) "(" which ".deposed OR " which ".alive_at < clock_timestamp() - interval '6 seconds')"
+
+/* Told to all nodes when the turn has changed or become free, so that nobody waits for the next round. */
+#define CHANNEL "berth_turn"
 
 _Static_assert(CLUSTER_DEAD_MS == 6000, "as IS_DEAD says it");
 _Static_assert(CLUSTER_LEASE_MS < CLUSTER_DEAD_MS, "whoever is held for dead has stopped serving");
@@ -29,7 +36,7 @@ struct cluster {
     uv_async_t async;
     uv_thread_t thread;
     uv_mutex_t lock;
-    uv_cond_t hurry;
+    int hurry; /* eventfd: the thread's next round is due now */
     struct cluster_options options;
 
     /* The thread's. */
@@ -197,6 +204,9 @@ static void drop_connection(struct cluster *cluster) {
 static void connect_again(struct cluster *cluster, char reason[REASON_MAX]) {
     cluster->connection = pg_connect(cluster->options.uri, pg_after_ms(CONNECT_MS), reason, REASON_MAX);
     cluster->patient_until_ns = pg_after_ms(PATIENCE_MS);
+    const struct asking a = {cluster->connection, reason};
+    if (cluster->connection != NULL && !run(&a, "LISTEN " CHANNEL))
+        drop_connection(cluster);
 }
 
 /* From `since_ns` on, which was before the database said so. */
@@ -263,7 +273,7 @@ static void try_turn(struct cluster *cluster, const struct asking *a) {
     uint64_t since_ns = uv_hrtime(), silence_ms;
     if (!begin(a))
         return;
-    if (take_turn(a, cluster->holder, &silence_ms) == TURN_OURS && run(a, "COMMIT"))
+    if (take_turn(a, cluster->holder, &silence_ms) == TURN_OURS && run(a, "NOTIFY " CHANNEL "; COMMIT"))
         begin_turn(cluster, since_ns, silence_ms);
     else
         undo(a);
@@ -351,19 +361,46 @@ static void do_round(struct cluster *cluster) {
         drop_connection(cluster); /* whatever it was, a new one knows nothing of it */
 }
 
+static bool hears_of_turn(PGconn *connection) {
+    bool hears = false;
+    PGnotify *told;
+    while ((told = libpq.notifies(connection)) != NULL) {
+        hears = true;
+        libpq.freemem(told);
+    }
+    return hears;
+}
+
+/* Until then, or the loop is in a hurry, or the database says something about the turn or goes away. */
+static void rest(struct cluster *cluster, uint64_t until_ns) {
+    PGconn *connection = cluster->connection;
+    struct pollfd fds[] = {{.fd = cluster->hurry, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
+    eventfd_t times;
+    while (connection == NULL || !hears_of_turn(connection)) {
+        fds[1].fd = connection == NULL ? -1 : libpq.socket(connection);
+        int count = poll(fds, 2, pg_ms_until(until_ns));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0 || fds[0].revents != 0 || libpq.consumeInput(connection) == 0)
+            break;
+    }
+    eventfd_read(cluster->hurry, &times);
+}
+
+static bool is_ending(struct cluster *cluster) {
+    uv_mutex_lock(&cluster->lock);
+    bool ending = cluster->is_ending;
+    uv_mutex_unlock(&cluster->lock);
+    return ending;
+}
+
 static void work(void *arg) {
     struct cluster *cluster = arg;
-    uv_mutex_lock(&cluster->lock);
-    while (!cluster->is_ending) {
-        uv_mutex_unlock(&cluster->lock);
+    while (!is_ending(cluster)) {
         uint64_t next_ns = pg_after_ms(BEAT_MS);
         do_round(cluster);
-        uv_mutex_lock(&cluster->lock);
-        int ms = pg_ms_until(next_ns);
-        if (!cluster->is_ending)
-            uv_cond_timedwait(&cluster->hurry, &cluster->lock, (uint64_t)(ms < PAUSE_MS ? PAUSE_MS : ms) * NS_IN_MS);
+        rest(cluster, pg_ms_until(next_ns) < PAUSE_MS ? pg_after_ms(PAUSE_MS) : next_ns);
     }
-    uv_mutex_unlock(&cluster->lock);
 }
 
 /* ---- the loop's ---- */
@@ -390,6 +427,8 @@ static bool join_first(struct cluster *cluster, char *error, size_t error_size) 
         snprintf(reason, sizeof reason, "PostgreSQL 13 or newer is needed");
     if (cluster->connection != NULL && reason[0] == '\0')
         pg_apply_schema(cluster->connection, reason, sizeof reason);
+    if (cluster->connection != NULL && reason[0] == '\0')
+        run(&a, "LISTEN " CHANNEL);
     while (reason[0] == '\0' && joined.number < 0) {
         since_ns = uv_hrtime();
         if (!join(&a, cluster, cluster->holder, &joined))
@@ -450,7 +489,7 @@ bool cluster_peek_setting(const char *uri, const char *name, char *value, size_t
 
 static void on_close(uv_handle_t *handle) {
     struct cluster *cluster = handle->data;
-    uv_cond_destroy(&cluster->hurry);
+    close(cluster->hurry);
     uv_mutex_destroy(&cluster->lock);
     free(cluster);
 }
@@ -468,11 +507,15 @@ struct cluster *cluster_join(uv_loop_t *loop, const struct cluster_options *opti
         return NULL;
     }
     struct cluster *cluster = calloc(1, sizeof *cluster);
-    if (cluster == NULL || uv_async_init(loop, &cluster->async, on_async) != 0) {
+    int hurry = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (cluster == NULL || hurry < 0 || uv_async_init(loop, &cluster->async, on_async) != 0) {
+        if (hurry >= 0)
+            close(hurry);
         free(cluster);
-        snprintf(error, error_size, "out of memory");
+        snprintf(error, error_size, "out of memory, or of descriptors");
         return NULL;
     }
+    cluster->hurry = hurry;
     cluster->async.data = cluster;
     uv_unref((uv_handle_t *)&cluster->async);
     cluster->options = *options;
@@ -480,7 +523,6 @@ struct cluster *cluster_join(uv_loop_t *loop, const struct cluster_options *opti
     cluster->number = -1;
     cluster->may_take = true;
     uv_mutex_init(&cluster->lock);
-    uv_cond_init(&cluster->hurry);
     if (!join_first(cluster, error, error_size)) {
         end(cluster);
         return NULL;
@@ -499,8 +541,8 @@ void cluster_watch(struct cluster *cluster, bool is_running) {
 void cluster_stand_by(struct cluster *cluster) {
     uv_mutex_lock(&cluster->lock);
     cluster->may_take = true;
-    uv_cond_signal(&cluster->hurry);
     uv_mutex_unlock(&cluster->lock);
+    eventfd_write(cluster->hurry, 1);
 }
 
 uint64_t cluster_holder(struct cluster *cluster) {
@@ -554,8 +596,8 @@ void cluster_leave(struct cluster *cluster, bool is_clean) {
     int64_t number;
     uv_mutex_lock(&cluster->lock);
     cluster->is_ending = true;
-    uv_cond_signal(&cluster->hurry);
     uv_mutex_unlock(&cluster->lock);
+    eventfd_write(cluster->hurry, 1);
     uv_thread_join(&cluster->thread);
     const struct asking a = {cluster->connection, reason};
     if (cluster->connection != NULL) {
@@ -563,6 +605,8 @@ void cluster_leave(struct cluster *cluster, bool is_clean) {
             ask(&a, "UPDATE writer SET holder = 0 WHERE holder = ? RETURNING connection", &own, 1, &number);
         if (reason[0] == '\0')
             ask(&a, "DELETE FROM node WHERE holder = ? RETURNING number", &own, 1, &number);
+        if (reason[0] == '\0')
+            run(&a, "NOTIFY " CHANNEL);
     }
     end(cluster);
 }

@@ -1,6 +1,7 @@
 /* Several servers on one database of PostgreSQL, each a node with a number: one of them serves, the others stand by, and
  * one of those goes on when it ends, dies, is cut off or stands still. The database alone decides who: whoever serves says
- * every second that it is alive (the table `node`), and is held for dead after six seconds without it.
+ * every second that it is alive (the table `node`), and is held for dead after six seconds without it. Who ends properly
+ * leaves at once, and tells it (NOTIFY).
  *
  * Nobody serves beside another one. What is written is fenced in the database, batch by batch (postgresql.h). For what is
  * acknowledged without a commit there is cluster_may_serve: it ends five seconds after the last word that the database has

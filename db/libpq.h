@@ -12,8 +12,8 @@
 #define LIBPQ_FUNCTIONS(X) \
     X(clear) X(connectPoll) X(connectStartParams) X(conninfoFree) X(conninfoParse) X(consumeInput) X(db) \
     X(enterPipelineMode) X(errorMessage) X(exitPipelineMode) X(finish) X(flush) X(freemem) X(ftype) X(getResult) \
-    X(getisnull) X(getlength) X(getvalue) X(host) X(isBusy) X(nfields) X(ntuples) X(pipelineStatus) X(pipelineSync) \
-    X(port) X(resultErrorField) X(resultStatus) X(sendPrepare) X(sendQuery) X(sendQueryParams) X(sendQueryPrepared) \
+    X(getisnull) X(getlength) X(getvalue) X(host) X(isBusy) X(nfields) X(notifies) X(ntuples) X(pipelineStatus) \
+    X(pipelineSync) X(port) X(resultErrorField) X(resultStatus) X(sendPrepare) X(sendQuery) X(sendQueryParams) X(sendQueryPrepared) \
     X(serverVersion) X(setNoticeProcessor) X(setSingleRowMode) X(setnonblocking) X(socket) X(status)
 /* clang-format on */
 

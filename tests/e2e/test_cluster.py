@@ -14,6 +14,7 @@ from coapraw import CONTENT_FORMAT, LINK_FORMAT, MAX_AGE, POST, uint
 from datagram_wire import Wire
 from dtls_peer import DtlsPeer
 from played_device import TEXT, PlayedDevice
+from postgresql import programs as postgresql_programs
 from test_swarm import provide, start_swarm  # noqa: F401
 
 KEY = bytes(range(16))
@@ -183,6 +184,33 @@ def test_devices_do_not_notice_that_nodes_stand_still_are_cut_off_and_die(start_
     for kind in ("handshake", "register"):  # once and never again
         assert (report["kinds"][kind]["begun"], report["kinds"][kind]["good"]) == (count, count), report["kinds"]
     assert set(report["kinds"]["update"]["outcomes"]) <= {"2.04", "5.03"}, report["kinds"]
+
+
+ROUNDS = 20
+MAKE_ROUNDS = f"""DO $$ DECLARE before timestamptz; BEGIN FOR i IN 1..{ROUNDS} LOOP
+SELECT alive_at INTO before FROM node WHERE number = 1; NOTIFY berth_turn; COMMIT;
+WHILE (SELECT alive_at FROM node WHERE number = 1) = before LOOP COMMIT; PERFORM pg_sleep(0.005); END LOOP;
+END LOOP; END $$"""
+
+
+def test_who_stands_by_is_told_at_once_that_the_turn_is_free(start_node, postgresql, tmp_path):
+    a = start_node("a", listen=LISTEN[:1]).await_turn()
+    b = start_node("b", listen=LISTEN[:1])
+    until_nodes_are(b, [(0, "serves", False), (1, "stands_by", True)])
+    # The next round is made when the word comes, not a second after the last one.
+    begun = time.monotonic()
+    postgresql.sql(MAKE_ROUNDS, postgresql._database(tmp_path))
+    assert time.monotonic() - begun < 0.75 * ROUNDS
+
+    command = [postgresql_programs() / "psql", "-X", "-q", "-A", "-t", "-d", postgresql.database_for(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as psql:
+        psql.stdin.write("LISTEN berth_turn; SELECT 'listens';\n")
+        psql.stdin.flush()
+        assert psql.stdout.readline() == "listens\n"
+        a.stop()
+        said, _ = psql.communicate("SELECT 1;\n", timeout=PATIENCE)
+        assert '"berth_turn"' in said
+    b.await_turn()
 
 
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
