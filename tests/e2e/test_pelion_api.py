@@ -145,8 +145,19 @@ def test_slashes_may_be_too_many(pelion, device):
 def test_unknown_paths_and_methods_are_errors_in_json(pelion):
     status, answer = pelion.call("GET", "/v3/groups")
     assert (status, answer["type"]) == (404, "not_found")
-    status, answer = pelion.call("PATCH", "/v3/devices")
-    assert (status, answer["code"]) == (405, 405)
+    for method, path in (
+        ("POST", f"/v3/devices/{UNKNOWN}/suspend"),
+        ("POST", f"/v3/devices/{UNKNOWN}/resume"),
+        ("POST", f"/v3/firmware-images/upload-jobs/{UNKNOWN}/chunks"),
+        ("GET", f"/v3/firmware-images/upload-jobs/{UNKNOWN}"),
+        ("GET", "/v3/certificate-enrollments"),
+        ("POST", f"/v3/devices/{UNKNOWN}/certificates/LWM2M/renew"),
+    ):
+        status, answer = pelion.call(method, path, {})
+        assert (status, answer["object"], answer["type"], answer["fields"]) == (404, "error", "not_found", [])
+    for method, path in (("PATCH", "/v3/devices"), ("POST", "/v3/firmware-images/upload-jobs")):  # as if it were an image
+        status, answer = pelion.call(method, path, {})
+        assert (status, answer["object"], answer["code"]) == (405, "error", 405)
 
 
 def test_the_bootstrap_server_has_none_of_it(start_berth):
