@@ -20,11 +20,6 @@ enum { MAKER_LEN = 32, SIZE_FIRST = 16 * 1024 };
 
 /* ---- to bytes ---- */
 
-static void put_u64(struct buffer *out, uint64_t value) {
-    buffer_put_u32(out, (uint32_t)(value >> 32));
-    buffer_put_u32(out, (uint32_t)value);
-}
-
 static uint64_t bits_of(double real) {
     uint64_t bits;
     memcpy(&bits, &real, sizeof bits);
@@ -60,7 +55,7 @@ static void put_cell(struct buffer *out, const struct cell *cell) {
         buffer_put_slice(out, cell->value.bytes);
     } else {
         buffer_put_u32(out, 8);
-        put_u64(out, number_of(&cell->value));
+        buffer_put_u64(out, number_of(&cell->value));
     }
 }
 
@@ -78,7 +73,7 @@ bool kept_put(const struct device *device, struct buffer *out) {
     buffer_put(out, device->kept.maker, MAKER_LEN);
     buffer_put_u8(out, bootstrap->is_done);
     buffer_put_u8(out, bootstrap->is_purged);
-    put_u64(out, bootstrap->purge_ms);
+    buffer_put_u64(out, bootstrap->purge_ms);
     buffer_put_u16(out, (uint16_t)strlen(device->endpoint));
     buffer_put_str(out, device->endpoint);
     for (size_t i = 0; i < device->object_count; i++) {
@@ -108,11 +103,7 @@ static struct slice take(struct reader *reader, size_t len) {
 }
 
 static uint64_t take_number(struct reader *reader, size_t len) {
-    struct slice bytes = take(reader, len);
-    uint64_t number = 0;
-    for (size_t i = 0; i < bytes.len; i++)
-        number = number << 8 | bytes.data[i];
-    return number;
+    return slice_number(take(reader, len));
 }
 
 static struct lwm2m_value value_of(enum lwm2m_type type, struct slice bytes) {

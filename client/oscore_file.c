@@ -22,18 +22,6 @@ enum {
 
 static const uint8_t magic[MAGIC_LEN] = {'b', 'e', 'r', 't', 'h', 'o', 's', '1'};
 
-static void put_u64(struct buffer *out, uint64_t value) {
-    buffer_put_u32(out, (uint32_t)(value >> 32));
-    buffer_put_u32(out, (uint32_t)value);
-}
-
-static uint64_t get_u64(const uint8_t *at) {
-    uint64_t value = 0;
-    for (size_t i = 0; i < 8; i++)
-        value = value << 8 | at[i];
-    return value;
-}
-
 /* By the keys, which everything else is derived into. */
 static bool make_names(struct oscore_file *file, const struct oscore_secrets *secrets) {
     struct oscore_context context;
@@ -69,8 +57,8 @@ static const char *read_numbers(const struct oscore_file *file, struct oscore_nu
     close(fd);
     if (len != FILE_LEN || memcmp(bytes, magic, MAGIC_LEN) != 0 || bytes[LENGTH_AT] > OSCORE_ID_CONTEXT_MAX)
         return "it is not what a device has written";
-    numbers->configured_limit = get_u64(bytes + MAGIC_LEN);
-    numbers->derived_limit = get_u64(bytes + MAGIC_LEN + 8);
+    numbers->configured_limit = slice_number(slice_of(bytes + MAGIC_LEN, 8));
+    numbers->derived_limit = slice_number(slice_of(bytes + MAGIC_LEN + 8, 8));
     numbers->id_context_len = bytes[LENGTH_AT];
     memcpy(numbers->id_context, bytes + CONTEXT_AT, OSCORE_ID_CONTEXT_MAX);
     return NULL;
@@ -99,8 +87,8 @@ bool oscore_file_keep(struct oscore_file *file, const struct oscore_numbers *num
     uint8_t bytes[FILE_LEN];
     struct buffer out = buffer_over(bytes, sizeof bytes);
     buffer_put(&out, magic, MAGIC_LEN);
-    put_u64(&out, numbers->configured_limit);
-    put_u64(&out, numbers->derived_limit);
+    buffer_put_u64(&out, numbers->configured_limit);
+    buffer_put_u64(&out, numbers->derived_limit);
     buffer_put_u8(&out, numbers->id_context_len);
     buffer_put(&out, numbers->id_context, OSCORE_ID_CONTEXT_MAX);
     int fd = openat(file->directory, file->fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -20,22 +20,10 @@ enum {
 
 static const uint8_t magic[MAGIC_LEN] = {'b', 'e', 'r', 't', 'h', 's', 'e', '1'};
 
-static void put_u64(struct buffer *out, uint64_t value) {
-    buffer_put_u32(out, (uint32_t)(value >> 32));
-    buffer_put_u32(out, (uint32_t)value);
-}
-
-static uint64_t get_u64(const uint8_t *at) {
-    uint64_t value = 0;
-    for (size_t i = 0; i < 8; i++)
-        value = value << 8 | at[i];
-    return value;
-}
-
 static void put_numbers(struct buffer *out, const struct dtls_client_state *state) {
-    put_u64(out, state->number_limit);
-    put_u64(out, state->window_top);
-    put_u64(out, state->window_bits);
+    buffer_put_u64(out, state->number_limit);
+    buffer_put_u64(out, state->window_top);
+    buffer_put_u64(out, state->window_bits);
 }
 
 static bool write_all(int fd, struct slice bytes, off_t at) {
@@ -71,9 +59,9 @@ static const char *read_state(struct session_file *file, uint8_t secret[DTLS_CLI
         size_t secret_len = (size_t)len - SECRET_AT;
         memcpy(secret, bytes + SECRET_AT, secret_len);
         *state = (struct dtls_client_state){.secret = slice_of(secret, secret_len),
-                                            .number_limit = get_u64(bytes + NUMBERS_AT),
-                                            .window_top = get_u64(bytes + NUMBERS_AT + 8),
-                                            .window_bits = get_u64(bytes + NUMBERS_AT + 16)};
+                                            .number_limit = slice_number(slice_of(bytes + NUMBERS_AT, 8)),
+                                            .window_top = slice_number(slice_of(bytes + NUMBERS_AT + 8, 8)),
+                                            .window_bits = slice_number(slice_of(bytes + NUMBERS_AT + 16, 8))};
         file->synced_limit = state->number_limit;
     }
     mbedtls_platform_zeroize(bytes, sizeof bytes);

@@ -374,8 +374,9 @@ enum store_result store_put_oscore_context(struct store *store, const struct sto
  * NULL again with the first transaction that succeeds. */
 const char *store_problem(const struct store *store);
 
-/* Called ahead of every write but store_refresh_sessions and store_put_events, from within the call: what it writes is in the same transaction
- * or an earlier one. False: the write is refused, as when the queue is full. NULL: nothing comes before. */
+/* Called ahead of every write but store_refresh_sessions and store_put_events, from within the call: what it writes is in
+ * the same transaction or an earlier one. False: the write is refused, as when the queue is full. NULL: nothing comes
+ * before. */
 typedef bool store_before_fn(void *arg);
 void store_set_before(struct store *store, store_before_fn *before, void *arg);
 

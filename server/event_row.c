@@ -45,11 +45,6 @@ size_t event_row_size(const struct event *event) {
            (event->request.id > 0 ? REQUEST_BYTES : 0);
 }
 
-static void put_u64(struct buffer *out, uint64_t value) {
-    buffer_put_u32(out, (uint32_t)(value >> 32));
-    buffer_put_u32(out, (uint32_t)value);
-}
-
 static void put_text(struct buffer *out, struct slice text) {
     buffer_put_u16(out, (uint16_t)text.len);
     buffer_put_slice(out, text);
@@ -70,13 +65,13 @@ static void put_node(struct buffer *out, const struct lwm2m_node *node) {
     for (size_t i = 0; i < node->path.len; i++)
         buffer_put_u16(out, node->path.ids[i]);
     if (node->has_time)
-        put_u64(out, (uint64_t)node->time_ms);
+        buffer_put_u64(out, (uint64_t)node->time_ms);
     buffer_put_u8(out, (uint8_t)node->value.type);
     if (lwm2m_type_has_bytes(node->value.type)) {
         buffer_put_u32(out, (uint32_t)node->value.bytes.len);
         buffer_put_slice(out, node->value.bytes);
     } else if (node->value.type != LWM2M_NONE) {
-        put_u64(out, lwm2m_value_bits(&node->value));
+        buffer_put_u64(out, lwm2m_value_bits(&node->value));
     }
 }
 
@@ -96,7 +91,7 @@ void event_row_put(struct buffer *out, const struct event *event) {
     buffer_put_u8(out, (uint8_t)event->type);
     buffer_put_u8(out, marks_of(event));
     buffer_put_u8(out, event->coap_code);
-    put_u64(out, event->ts_ms);
+    buffer_put_u64(out, event->ts_ms);
     buffer_put_u32(out, event->lifetime_s);
     put_address(out, &event->address);
     put_text(out, event->endpoint);
@@ -105,13 +100,13 @@ void event_row_put(struct buffer *out, const struct event *event) {
     put_text(out, event->detail);
     put_text(out, event->facts);
     if (event->observation != 0) {
-        put_u64(out, event->observation);
+        buffer_put_u64(out, event->observation);
         buffer_put_u32(out, event->sequence);
     }
     if (event->has_node)
         put_node(out, &event->node);
     if (event->request.id > 0) {
-        put_u64(out, event->request.id);
+        buffer_put_u64(out, event->request.id);
         buffer_put_u16(out, event->request.status);
         buffer_put_u8(out, event->request.state);
     }
@@ -131,9 +126,7 @@ static bool take_number(struct slice *from, size_t width, uint64_t *out) {
     struct slice bytes;
     if (!take(from, width, &bytes))
         return false;
-    *out = 0;
-    for (size_t i = 0; i < width; i++)
-        *out = *out << 8 | bytes.data[i];
+    *out = slice_number(bytes);
     return true;
 }
 

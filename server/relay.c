@@ -463,7 +463,7 @@ static const struct tcp_handlers channel_handlers = {
     .closed = on_channel_closed,
     .swept = on_channel_swept,
     .port_closed = on_port_closed,
-    .patience = {.keepalive_s = 5, .keepalive_interval_s = 2, .keepalive_count = 3, .unacknowledged_ms = 10000},
+    .patience = RELAY_PATIENCE,
 };
 
 /* ---- who serves ---- */

@@ -259,7 +259,7 @@ static const struct tcp_handlers tcp_callbacks = {
     .closed = on_closed,
     .swept = on_swept,
     .port_closed = on_port_closed,
-    .patience = {.keepalive_s = 5, .keepalive_interval_s = 2, .keepalive_count = 3, .unacknowledged_ms = 10000},
+    .patience = RELAY_PATIENCE,
 };
 
 struct relay_door *relay_door_open(uv_loop_t *loop, struct address *address, char *error, size_t error_size) {

@@ -68,6 +68,11 @@ static inline void buffer_put_u32(struct buffer *b, uint32_t value) {
     }
 }
 
+static inline void buffer_put_u64(struct buffer *b, uint64_t value) {
+    buffer_put_u32(b, (uint32_t)(value >> 32));
+    buffer_put_u32(b, (uint32_t)value);
+}
+
 /* Decimal digits of `value`, no padding. */
 void buffer_put_decimal(struct buffer *b, uint64_t value);
 

@@ -42,6 +42,14 @@ static inline struct slice slice_from(struct slice a, size_t offset) {
     return offset >= a.len ? SLICE_NONE : slice_of(a.data + offset, a.len - offset);
 }
 
+/* An unsigned number in network byte order; of more than eight bytes the last eight. */
+static inline uint64_t slice_number(struct slice s) {
+    uint64_t number = 0;
+    for (size_t i = 0; i < s.len; i++)
+        number = number << 8 | s.data[i];
+    return number;
+}
+
 /* A decimal number of 1 to 20 digits and nothing else. False when it is none, or greater than `max`. */
 bool slice_to_u64(struct slice text, uint64_t max, uint64_t *value);
 

@@ -445,11 +445,6 @@ enum {
     FLAG_RENEGOTIATED = 4,
 };
 
-static void put_u64(struct buffer *out, uint64_t value) {
-    buffer_put_u32(out, (uint32_t)(value >> 32));
-    buffer_put_u32(out, (uint32_t)value);
-}
-
 static void put_short(struct buffer *out, const void *bytes, size_t len) {
     buffer_put_u8(out, (uint8_t)len);
     buffer_put(out, bytes, len);
@@ -466,7 +461,7 @@ void session_put_secret(const struct dtls_session *session, const struct dtls_ke
     buffer_put_u16(out, session->suite);
     buffer_put_u16(out, keys->epoch);
     buffer_put_u16(out, keys->max_content);
-    put_u64(out, session->established_ms);
+    buffer_put_u64(out, session->established_ms);
     put_short(out, keys->cid, keys->cid_len);
     put_short(out, keys->peer_cid, keys->peer_cid_len);
     put_short(out, keys->read_key, keys->key_len);
@@ -481,9 +476,7 @@ void session_put_secret(const struct dtls_session *session, const struct dtls_ke
 static bool get_number(struct slice *from, size_t width, uint64_t *value) {
     if (from->len < width)
         return false;
-    *value = 0;
-    for (size_t i = 0; i < width; i++)
-        *value = *value << 8 | from->data[i];
+    *value = slice_number(slice_of(from->data, width));
     *from = slice_from(*from, width);
     return true;
 }

@@ -29,6 +29,9 @@ enum {
     RELAY_WELCOME = 'W', /* one byte: the hello was good, the rest of the connection is what it says */
 };
 
+/* When the other node counts as gone: of a `struct tcp_patience`, at both ends. */
+#define RELAY_PATIENCE {.keepalive_s = 5, .keepalive_interval_s = 2, .keepalive_count = 3, .unacknowledged_ms = 10000}
+
 enum relay_kind { RELAY_CHANNEL = 1, RELAY_DEVICE, RELAY_HTTP };
 
 /* Whose bytes they are, and where they have come to or are to leave from. */

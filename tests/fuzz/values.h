@@ -43,6 +43,37 @@ static inline void require_refused(const struct lwm2m_nodes *nodes, size_t size)
     require(nodes->remark != NULL && nodes->fault_at <= size);
 }
 
+/* A format: the first byte of an input picks what the rest is about. */
+struct format {
+    bool (*decode)(uint8_t choice, struct slice text, struct buffer *scratch, struct lwm2m_nodes *nodes);
+    bool (*encode)(uint8_t choice, const struct lwm2m_nodes *nodes, struct buffer *out);
+    int64_t earliest_ms;
+    bool
+        is_escaped; /* texts are read into scratch, for which twice the input is enough; else what is written needs none */
+};
+
+static inline void try_format(const struct format *format, const uint8_t *data, size_t size) {
+    static struct lwm2m_node first[NODES_MAX], second[NODES_MAX];
+    static uint8_t texts[2 * BYTES_MAX], bytes[NODES_MAX * 512 + 8 * BYTES_MAX], more_texts[sizeof bytes];
+    struct lwm2m_nodes nodes = lwm2m_nodes_over(first, NODES_MAX), again = lwm2m_nodes_over(second, NODES_MAX);
+    struct buffer scratch = buffer_over(texts, format->is_escaped ? 2 * size : size),
+                  out = buffer_over(bytes, sizeof bytes),
+                  more = buffer_over(more_texts, format->is_escaped ? sizeof more_texts : 0);
+    if (size == 0 || size > BYTES_MAX)
+        return;
+    if (!format->decode(data[0], slice_of(data + 1, size - 1), &scratch, &nodes)) {
+        require(!format->is_escaped || !scratch.overflow);
+        require_refused(&nodes, size);
+        return;
+    }
+    bool good = format->encode(data[0], &nodes, &out);
+    require(good == are_sendable(&nodes, format->earliest_ms));
+    if (!good)
+        return;
+    require(format->decode(data[0], buffer_slice(&out), &more, &again));
+    require_same(&nodes, &again);
+}
+
 /* The earliest time that SenML can tell (RFC 8428 §4.5.3). */
 #define SENML_EARLIEST_MS ((INT64_C(1) << 28) * 1000)
 

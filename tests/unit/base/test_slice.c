@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/buffer.h"
 #include "common/base/slice.h"
 
 static void test_equal_means_the_same_bytes(void **state) {
@@ -116,12 +117,25 @@ static void test_what_rfc_3629_forbids_is_no_utf8(void **state) {
     assert_false(is_utf8("\xff"));
 }
 
+static void test_numbers_in_network_byte_order(void **state) {
+    (void)state;
+    uint8_t bytes[8];
+    struct buffer out = buffer_over(bytes, sizeof bytes);
+    buffer_put_u64(&out, 0x0102030405060708);
+    assert_false(out.overflow);
+    assert_memory_equal(bytes, "\1\2\3\4\5\6\7\10", sizeof bytes);
+    assert_true(slice_number(slice_of(bytes, 8)) == 0x0102030405060708);
+    assert_int_equal(slice_number(slice_of(bytes, 3)), 0x010203);
+    assert_int_equal(slice_number(SLICE_NONE), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_means_the_same_bytes),
         cmocka_unit_test(test_starts_with),
         cmocka_unit_test(test_from_an_offset),
         cmocka_unit_test(test_decimal_numbers),
+        cmocka_unit_test(test_numbers_in_network_byte_order),
         cmocka_unit_test(test_utf8_as_rfc_3629_has_it),
         cmocka_unit_test(test_what_rfc_3629_forbids_is_no_utf8),
     };
