@@ -620,8 +620,8 @@ static bool next_block_out(struct coap_call *call, const struct coap_message *re
     struct coap_block block;
     bool has_block = coap_block_get(response, COAP_BLOCK1, &block) && peer_takes_szx(call->peer, block.szx);
     bool is_last = call->sent_len + call->part_len >= body_size(call);
-    bool goes_on = response->code == COAP_2_31_CONTINUE ||
-                   (COAP_CODE_CLASS(response->code) == 2 && has_block && !block.more); /* handles block by block */
+    /* Without M the peer handles block by block (RFC 7959 §2.3); with M it is of a time before 2.31. */
+    bool goes_on = response->code == COAP_2_31_CONTINUE || (COAP_CODE_CLASS(response->code) == 2 && has_block);
     if (!call->in_blocks || call->fetching || is_last || !goes_on)
         return false;
     call->sent_len += call->part_len;

@@ -548,14 +548,16 @@ static void test_BLK_19_an_early_answer_ends_it_and_stateless_peers_go_on(void *
     expect_asked();
     answer(COAP_2_04_CHANGED, COAP_BLOCK1, no_block, SLICE_NONE, SLICE_NONE);
     assert_int_equal(rig.replies, 2);
-    rig_call(&rig, COAP_PUT, bytes_at(0, 2100));
-    for (int i = 0; i < 3; i++) {
-        expect_asked();
-        struct coap_block block = asked_block(COAP_BLOCK1);
-        block.more = false;
-        answer(COAP_2_04_CHANGED, COAP_BLOCK1, block, SLICE_NONE, SLICE_NONE);
+    for (int echoes_more = 0; echoes_more < 2; echoes_more++) { /* drafts before 2.31: 2.04 meant that */
+        rig_call(&rig, COAP_PUT, bytes_at(0, 2100));
+        for (int i = 0; i < 3; i++) {
+            expect_asked();
+            struct coap_block block = asked_block(COAP_BLOCK1);
+            block.more = block.more && echoes_more;
+            answer(COAP_2_04_CHANGED, COAP_BLOCK1, block, SLICE_NONE, SLICE_NONE);
+        }
+        assert_int_equal(rig.replies, 3 + echoes_more);
     }
-    assert_int_equal(rig.replies, 3);
     rig_silent(&rig);
 }
 
