@@ -18,6 +18,7 @@ from coapraw import CONTENT_FORMAT, LINK_FORMAT, POST, Coap, uint
 from coapstream import StreamPeer
 from own_network import HERE, may_have_one, own_network
 from test_cluster_relay import until_it_relays
+from test_pelion_socket import CHANNEL, PING, PONG, Socket
 from test_swarm import KEY, provide, start_swarm  # noqa: F401
 
 PLAIN, SECURE, API = 5683, 5684, 8080
@@ -91,6 +92,16 @@ def through_nginx(path):
         connection.close()
 
 
+def has_web_socket():
+    connection = http.client.HTTPConnection(HERE, API, timeout=PATIENCE)
+    connection.request("PUT", CHANNEL, headers={"Authorization": "Bearer ak_test"})
+    assert connection.getresponse().status in (200, 201)
+    connection.close()
+    with closing(Socket(API, host=HERE)) as socket:
+        socket.send(PING, b"there?")
+        return socket.opening.status == 101 and socket.frame() == (PONG, b"there?")
+
+
 def endpoints():
     return {item["endpoint"] for item in through_nginx("/v1/devices?limit=1000")["items"]}
 
@@ -134,6 +145,7 @@ def test_devices_and_clients_behind_nginx_go_on_when_a_node_dies(start_node, sta
             a.await_event("registered", endpoint, timeout="60s")
         devices = [a.register(f"dev{number}", peer=a.peer(host=HERE, port=PLAIN)) for number in range(6)]
         register_over_tcp("tcp0")
+        assert has_web_socket()
         assert endpoints() == {*secure, *(device.endpoint for device in devices), "tcp0"}
 
         a.kill()

@@ -16,8 +16,8 @@ TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 class Socket:
     """A client's end of a WebSocket."""
 
-    def __init__(self, port: int, *headers: str, key: str | None = "ak_test"):
-        self.wire = Wire(port)
+    def __init__(self, port: int, *headers: str, key: str | None = "ak_test", host: str = "127.0.0.1"):
+        self.wire = Wire(port, host=host)
         authorization = [] if key is None else [f"Authorization: Bearer {key}"]
         upgrade = [
             "Upgrade: websocket",
