@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -84,7 +86,10 @@ class Node(Berth):
 
 
 class DatabaseWire:
-    """A socket of its own to a cluster of PostgreSQL: what goes through it can be held up, without a word to either side."""
+    """A socket of its own to a cluster of PostgreSQL: what goes through it can be held up, without a word to either side,
+    and every answer can be late."""
+
+    late_s = 0.0
 
     def __init__(self, directory: Path, database: Path):
         self.directory, self.database = directory, str(database / ".s.PGSQL.5432")
@@ -94,6 +99,14 @@ class DatabaseWire:
         self.passes = threading.Event()
         self.passes.set()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @contextmanager
+    def slow(self, late_s: float) -> Iterator[None]:
+        self.late_s = late_s
+        try:
+            yield
+        finally:
+            self.late_s = 0.0
 
     def cut(self) -> None:
         self.passes.clear()
@@ -109,13 +122,15 @@ class DatabaseWire:
                 back.connect(self.database)
             except OSError:  # it was closed
                 return
-            for pair in ((front, back), (back, front)):
-                threading.Thread(target=self._pass, args=pair, daemon=True).start()
+            for source, sink in ((front, back), (back, front)):
+                threading.Thread(target=self._pass, args=(source, sink, sink is front), daemon=True).start()
 
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pass(self, source: socket.socket, sink: socket.socket, is_answering: bool) -> None:
         try:
             while data := source.recv(65536):
                 self.passes.wait()
+                if is_answering:
+                    time.sleep(self.late_s)
                 sink.sendall(data)
         except OSError:
             pass
