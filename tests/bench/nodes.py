@@ -7,7 +7,10 @@ there can be if each has a core, and the disk is fast enough.
 The node that serves has core 0, all else the last one. Starts the berth-server and berth-device of $BERTH_BUILD, and a
 PostgreSQL that writes to disk before it answers. Prints one JSON line for each layout.
 
-usage: nodes.py [devices [seconds]]      default: 20000 5
+With --events: what it costs to keep the events in the database, as a cluster does: one node of a cluster beside one server
+that is none, five times each in turn, and the medians.
+
+usage: nodes.py [--events] [devices [seconds]]      default: 20000 5
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import http.client
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BERTH_BUILD", ROOT / "build/release"))
 UPDATING = 128
 PATIENCE_S = 60
+ROUNDS = 5
 
 sys.path.append(str(ROOT / "tests/tools"))
 import postgresql  # noqa: E402
@@ -170,12 +175,60 @@ def measure_nodes(directory: Path, cluster: postgresql.Cluster, count: int, devi
         cluster.drop_for(count)
 
 
+def written(cluster: postgresql.Cluster) -> int:
+    """Bytes of its log, since it was made."""
+    return int(cluster.sql("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"))
+
+
+def cost_of(node: Node, layout: Layout, devices: int, seconds: int) -> dict[str, list[float]]:
+    """Of a Register and an Update: microseconds of the server and of the database, and bytes that the database has logged."""
+    layout.load(node, "warm", UPDATING, "--swarm-for", "100ms", "--swarm-update", "closed")
+    cost = {}
+    for kind, endpoint, count, options in (
+        ("register", "new", devices, ("--swarm-for", "1ms", "--swarm-update", "1d")),
+        ("update", "warm", UPDATING, ("--swarm-for", f"{seconds}s", "--swarm-update", "closed")),
+    ):
+        before = written(layout.cluster)
+        report, spent = layout.load(node, endpoint, count, *options)
+        done = report["kinds"][kind]["good"]
+        each = [1e6 * spent[who] / done for who in ("server", "database")]
+        cost[kind] = [*each, (written(layout.cluster) - before) / done, report["kinds"][kind]["per_s"]]
+    return cost
+
+
+def measure_events(directory: Path, cluster: postgresql.Cluster, devices: int, seconds: int) -> None:
+    key = directory / "key"
+    key.write_bytes(bytes(range(32)))
+    key.chmod(0o600)
+    costs: dict[bool, list] = {False: [], True: []}
+    for number in range(2 * ROUNDS):
+        keeps = number % 2 == 1
+        options = ["--database", cluster.database_for(number), *(("--cluster", "--key-file", str(key)) if keeps else ())]
+        node = Node(directory / str(number), options, 0)
+        try:
+            node.await_line("ready")
+            costs[keeps].append(cost_of(node, Layout("PostgreSQL", [node], cluster), devices, seconds))
+        finally:
+            node.end()
+            cluster.drop_for(number)
+    for kind in ("register", "update"):
+        for keeps, rounds in costs.items():
+            medians = [statistics.median(cost[kind][which] for cost in rounds) for which in range(4)]
+            print(json.dumps({
+                "bench": "nodes --events", "request": kind.capitalize(), "events": "kept" if keeps else "not kept",
+                "cpu_us_server": round(medians[0], 2), "cpu_us_database": round(medians[1], 2),
+                "bytes_logged": round(medians[2]), "per_s": round(medians[3]),
+            }), flush=True)  # fmt: skip
+
+
 def main() -> None:
-    devices = int(sys.argv[1]) if len(sys.argv) > 1 else 20000
-    seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    of_events = "--events" in sys.argv
+    numbers = [int(word) for word in sys.argv[1:] if word != "--events"]
+    devices, seconds = [*numbers, *(20000, 5)[len(numbers) :]]
     with tempfile.TemporaryDirectory() as data:
         directory = Path(data)
-        measure_sqlite(directory, devices, seconds)
+        if not of_events:
+            measure_sqlite(directory, devices, seconds)
         if postgresql.programs() is None:
             print("nodes: no PostgreSQL here", file=sys.stderr)
             return
@@ -183,7 +236,9 @@ def main() -> None:
         cluster = postgresql.Cluster()
         try:
             os.sched_setaffinity(cluster.process.pid, {os.cpu_count() - 1})
-            for count in (1, 2, 3):
+            if of_events:
+                measure_events(directory, cluster, devices, seconds)
+            for count in () if of_events else (1, 2, 3):
                 measure_nodes(directory, cluster, count, devices, seconds)
         finally:
             cluster.close()
