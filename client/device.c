@@ -445,17 +445,18 @@ static void on_factory_reset(struct timer *timer, void *arg) {
     bootstrap_forget(&device->bootstrap);
 }
 
+/* Told when its time has begun: who leaps the clock then leaps over it. */
 static void on_disabled(void *arg) {
     struct device *device = arg;
+    char seconds[32];
     registration_register_after(&device->registration, device->disable_s * 1000);
+    snprintf(seconds, sizeof seconds, "for %llu s", (unsigned long long)device->disable_s);
+    report_text(&device->report, "disabled", slice_str("Disabled"), seconds);
 }
 
 static void on_disable(struct timer *timer, void *arg) {
     (void)arg;
     struct device *device = TIMER_OWNER(timer, struct device, restart);
-    char seconds[32];
-    snprintf(seconds, sizeof seconds, "for %llu s", (unsigned long long)device->disable_s);
-    report_text(&device->report, "disabled", slice_str("Disabled"), seconds);
     if (!registration_deregister(&device->registration, on_disabled, device))
         on_disabled(device);
 }

@@ -299,9 +299,9 @@ def test_disable_is_answered_and_then_the_device_is_away_for_its_timeout(meet):
     assert server.request(PUT, "/1/0/5", content(TEXT), b"600").code_text == "2.04"
     observe(server, "/3/0/9")
     assert server.request(POST, "/1/0/4").code_text == "2.04"
-    device.line("Disabled: for 600 s")
     server.answer(server.expect(DELETE, "/rd/4Kx9"), "2.02")
     device.line("Client deregistered")
+    device.line("Disabled: for 600 s")
     change(device, "3/0/9", 80)
     leap(device, 599)
     server.expect_silence()
@@ -313,9 +313,9 @@ def test_disable_is_answered_and_then_the_device_is_away_for_its_timeout(meet):
 def test_disable_without_a_timeout_is_for_a_day(meet):
     server, device = meet(*FOREVER)
     server.request(POST, "/1/0/4")
-    device.line("Disabled: for 86400 s")
     server.answer(server.expect(DELETE, "/rd/4Kx9"), "2.02")
     device.line("Client deregistered")
+    device.line("Disabled: for 86400 s")
     device.command("register")
     server.accept("/rd/back")
     device.line("Device ID: back")
