@@ -30,7 +30,7 @@ FOLLOWED = 6000
 
 # Measured (docs/performance.md, docs/scaling.md).
 TAKEOVER_S = 6.5  # from the death until another node begins to read what there is
-RESTORED_PER_S = 50_000  # devices' sessions that one node reads
+RESTORED_PER_S = 100_000  # devices' sessions that one node reads
 UPDATE_S = 13.24e-6  # an Update over DTLS with a connection ID
 REGISTER_S = 31.27e-6
 HANDSHAKE_S = 143.8e-6  # with a key, and the Register after it
