@@ -10,27 +10,7 @@ static bool is_number(enum lwm2m_type type) {
 
 static uint64_t digest_of(const struct lwm2m_value *value) {
     static const struct hash_key key = {0, 0};
-    switch (value->type) {
-    case LWM2M_STRING:
-    case LWM2M_CORELNK:
-    case LWM2M_OPAQUE:
-    case LWM2M_RAW:
-        return hash_slice(&key, value->bytes);
-    case LWM2M_INTEGER:
-    case LWM2M_TIME:
-        return (uint64_t)value->integer;
-    case LWM2M_UNSIGNED:
-        return value->natural;
-    case LWM2M_FLOAT:
-        return hash_slice(&key, slice_of(&value->real, sizeof value->real));
-    case LWM2M_BOOLEAN:
-        return value->truth;
-    case LWM2M_OBJLNK:
-        return (uint64_t)value->link.object << 16 | value->link.instance;
-    case LWM2M_NONE:
-        break;
-    }
-    return 0;
+    return lwm2m_type_has_bytes(value->type) ? hash_slice(&key, value->bytes) : lwm2m_value_bits(value);
 }
 
 static long double number_of(const struct lwm2m_value *value) {
