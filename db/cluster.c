@@ -152,16 +152,16 @@ static bool take_number(const struct asking *a, const struct cluster *cluster, i
                                    text_value(cluster->options.relay),
                                    pg_number(wanted == CLUSTER_ANY_NUMBER ? 0 : wanted),
                                    pg_number(wanted == CLUSTER_ANY_NUMBER ? CLUSTER_NODES_MAX - 1 : wanted)};
-    return ask(a,
-               "INSERT INTO node (number, holder, api, version, relay) SELECT c, ?::bigint, ?::text, ?::text, ?::text"
-               " FROM generate_series(?::bigint, ?::bigint) AS c WHERE NOT EXISTS (SELECT 1 FROM node AS n WHERE"
-               " n.number = c AND (NOT " IS_DEAD(
-                   "n") " OR n.holder = (SELECT holder FROM writer))) ORDER BY c LIMIT 1"
-                        " ON CONFLICT (number) DO UPDATE SET holder = excluded.holder, api = excluded.api, version ="
-                        " excluded.version, relay = excluded.relay, started_at = excluded.started_at, alive_at = "
-                        "excluded.alive_at, deposed = false"
-                        " RETURNING number",
-               values, 6, number);
+    return ask(
+        a,
+        "INSERT INTO node (number, holder, api, version, relay) SELECT c, ?::bigint, ?::text, ?::text, ?::text"
+        " FROM generate_series(?::bigint, ?::bigint) AS c WHERE NOT EXISTS (SELECT 1 FROM node AS n WHERE"
+        " n.number = c AND (NOT " IS_DEAD(
+            "n") " OR n.holder = (SELECT holder FROM writer))) ORDER BY c LIMIT 1"
+                 " ON CONFLICT (number) DO UPDATE SET holder = excluded.holder, api = excluded.api, version ="
+                 " excluded.version, relay = excluded.relay, started_at = excluded.started_at, alive_at = excluded.alive_at, deposed = false"
+                 " RETURNING number",
+        values, 6, number);
 }
 
 struct joined {
