@@ -140,36 +140,30 @@ static void empty(struct group *group) {
 
 /* ---- arrays, as they are sent: PostgreSQL, array_send ---- */
 
-static uint8_t *put_number(uint8_t *at, uint64_t number, int bytes) {
-    for (int i = bytes - 1; i >= 0; i--, number >>= 8)
-        at[i] = (uint8_t)number;
-    return at + bytes;
+static void put_element(struct buffer *out, const struct value *value) {
+    if (value->kind == VALUE_NULL) {
+        buffer_put_u32(out, UINT32_MAX);
+    } else if (value->kind == VALUE_NUMBER) {
+        buffer_put_u32(out, PG_NUMBER_BYTES);
+        buffer_put_u64(out, (uint64_t)value->number);
+    } else {
+        buffer_put_u32(out, (uint32_t)value->bytes.len);
+        buffer_put_slice(out, value->bytes);
+    }
 }
 
-static uint8_t *put_element(uint8_t *at, const struct value *value) {
-    if (value->kind == VALUE_NULL)
-        return put_number(at, UINT32_MAX, 4);
-    if (value->kind == VALUE_NUMBER)
-        return put_number(put_number(at, PG_NUMBER_BYTES, 4), (uint64_t)value->number, PG_NUMBER_BYTES);
-    at = put_number(at, value->bytes.len, 4);
-    if (value->bytes.len > 0)
-        memcpy(at, value->bytes.data, value->bytes.len);
-    return at + value->bytes.len;
-}
-
-static uint8_t *put_array(uint8_t *at, const struct group *group, size_t column) {
+static void put_array(struct buffer *out, const struct group *group, size_t column) {
     size_t columns = columns_of(group->kind);
     bool has_null = false;
     for (size_t row = 0; row < group->rows; row++)
         has_null |= group->values[row * columns + column].kind == VALUE_NULL;
-    at = put_number(at, 1, 4); /* dimensions */
-    at = put_number(at, has_null, 4);
-    at = put_number(at, group->kind->types[column] == 'n' ? OID_BIGINT : OID_BYTEA, 4);
-    at = put_number(at, group->rows, 4);
-    at = put_number(at, 1, 4); /* of the first element */
+    buffer_put_u32(out, 1); /* dimensions */
+    buffer_put_u32(out, has_null);
+    buffer_put_u32(out, group->kind->types[column] == 'n' ? OID_BIGINT : OID_BYTEA);
+    buffer_put_u32(out, (uint32_t)group->rows);
+    buffer_put_u32(out, 1); /* of the first element */
     for (size_t row = 0; row < group->rows; row++)
-        at = put_element(at, &group->values[row * columns + column]);
-    return at;
+        put_element(out, &group->values[row * columns + column]);
 }
 
 static bool reserve_arrays(struct pg_groups *groups, const struct group *group) {
@@ -198,13 +192,13 @@ static bool send_rows(struct pg_groups *groups, const struct group *group) {
 
 static bool send_arrays(struct pg_groups *groups, const struct group *group) {
     struct pg_parameters arrays = {.count = (int)columns_of(group->kind)};
-    uint8_t *at = groups->arrays;
+    struct buffer out = buffer_over(groups->arrays, groups->arrays_size);
     for (int i = 0; i < arrays.count; i++) {
-        uint8_t *end = put_array(at, group, (size_t)i);
-        arrays.values[i] = (const char *)at;
-        arrays.lengths[i] = (int)(end - at);
+        size_t begin = out.len;
+        put_array(&out, group, (size_t)i);
+        arrays.values[i] = (const char *)out.data + begin;
+        arrays.lengths[i] = (int)(out.len - begin);
         arrays.formats[i] = 1; /* as bytes, not as text */
-        at = end;
     }
     if (!group->kind->is_planned_anew)
         return groups->sender.send_group(groups->sender.arg, group->kind->statement, &arrays);

@@ -120,8 +120,8 @@ void pg_set_parameters(struct pg_parameters *p, const struct value *values, size
             p->values[i] = NULL;
             p->lengths[i] = 0;
         } else if (values[i].kind == VALUE_NUMBER) {
-            for (int j = 0; j < PG_NUMBER_BYTES; j++)
-                p->numbers[i][j] = (uint8_t)((uint64_t)values[i].number >> (8 * (PG_NUMBER_BYTES - 1 - j)));
+            struct buffer number = buffer_over(p->numbers[i], PG_NUMBER_BYTES);
+            buffer_put_u64(&number, (uint64_t)values[i].number);
             p->values[i] = (const char *)p->numbers[i];
             p->lengths[i] = PG_NUMBER_BYTES;
         } else {
@@ -138,10 +138,7 @@ struct value pg_value_in(const PGresult *result, int row, int column) {
         return (struct value){.kind = VALUE_NULL};
     if (libpq.ftype(result, column) != TYPE_INT8 || len != PG_NUMBER_BYTES)
         return (struct value){.kind = VALUE_BLOB, .bytes = slice_of(bytes, len)};
-    uint64_t number = 0;
-    for (int i = 0; i < PG_NUMBER_BYTES; i++)
-        number = number << 8 | bytes[i];
-    return (struct value){.kind = VALUE_NUMBER, .number = (int64_t)number};
+    return pg_number((int64_t)slice_number(slice_of(bytes, len)));
 }
 
 /* Parameters as PostgreSQL writes them: $1 for ? and ?1. */

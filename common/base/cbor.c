@@ -43,8 +43,7 @@ static bool read_head(struct cbor_reader *reader, struct head *head) {
     size_t len = (size_t)1 << (head->info - ONE_BYTE);
     if (reader->rest.len < len)
         return cbor_fail(reader, "the CBOR is cut off");
-    for (size_t i = 0; i < len; i++)
-        head->argument = head->argument << 8 | reader->rest.data[i];
+    head->argument = slice_number(slice_of(reader->rest.data, len));
     reader->rest = slice_from(reader->rest, len);
     return true;
 }

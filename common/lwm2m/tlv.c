@@ -15,13 +15,6 @@ enum {
 
 /* ---- values (Table C-2) ---- */
 
-static uint64_t read_number(struct slice bytes) {
-    uint64_t number = 0;
-    for (size_t i = 0; i < bytes.len; i++)
-        number = number << 8 | bytes.data[i];
-    return number;
-}
-
 static void write_number(uint8_t *at, uint64_t number, size_t len) {
     while (len > 0) {
         at[--len] = (uint8_t)number;
@@ -92,12 +85,12 @@ static bool read_integer(struct slice bytes, int64_t *integer) {
     if (!is_integer_width(bytes.len))
         return false;
     unsigned shift = 64 - 8 * (unsigned)bytes.len;
-    *integer = (int64_t)(read_number(bytes) << shift) >> shift; /* the sign spreads */
+    *integer = (int64_t)(slice_number(bytes) << shift) >> shift; /* the sign spreads */
     return true;
 }
 
 static bool read_float(struct slice bytes, double *real) {
-    uint64_t bits = read_number(bytes);
+    uint64_t bits = slice_number(bytes);
     uint32_t bits32 = (uint32_t)bits;
     float single;
     if (bytes.len == 8) {
@@ -129,7 +122,7 @@ bool tlv_value_decode(struct slice bytes, enum lwm2m_type type, struct lwm2m_val
     case LWM2M_TIME:
         return read_integer(bytes, &value->integer) || fail(remark, "an integer has 1, 2, 4 or 8 bytes");
     case LWM2M_UNSIGNED:
-        value->natural = read_number(bytes);
+        value->natural = slice_number(bytes);
         return is_integer_width(bytes.len) || fail(remark, "an unsigned integer has 1, 2, 4 or 8 bytes");
     case LWM2M_FLOAT:
         if (!read_float(bytes, &value->real))
@@ -145,8 +138,8 @@ bool tlv_value_decode(struct slice bytes, enum lwm2m_type type, struct lwm2m_val
     case LWM2M_OBJLNK:
         if (bytes.len != 4)
             return fail(remark, "an object link has 4 bytes");
-        value->link.object = (uint16_t)read_number(slice_of(bytes.data, 2));
-        value->link.instance = (uint16_t)read_number(slice_from(bytes, 2));
+        value->link.object = (uint16_t)slice_number(slice_of(bytes.data, 2));
+        value->link.instance = (uint16_t)slice_number(slice_from(bytes, 2));
         return true;
     case LWM2M_NONE:
         break;
@@ -296,8 +289,8 @@ static bool read_entry(struct decoder *decoder, struct slice *rest, struct entry
     if (rest->len < header)
         return refuse(decoder, "the header of a TLV is cut off");
     entry->kind = (enum kind)(type >> 6);
-    entry->id = (uint16_t)read_number(slice_of(rest->data + 1, id_bytes));
-    size_t len = length_bytes == 0 ? type & 7u : read_number(slice_of(rest->data + 1 + id_bytes, length_bytes));
+    entry->id = (uint16_t)slice_number(slice_of(rest->data + 1, id_bytes));
+    size_t len = length_bytes == 0 ? type & 7u : slice_number(slice_of(rest->data + 1 + id_bytes, length_bytes));
     if (len > rest->len - header)
         return refuse(decoder, "a TLV is longer than what is there");
     if (entry->id == LWM2M_ID_NONE)

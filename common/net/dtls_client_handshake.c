@@ -320,13 +320,6 @@ void client_handshake_say_bye(struct client_handshake *hs) {
     hs->layer->send_alert(&hs->ssl, MBEDTLS_SSL_ALERT_LEVEL_WARNING, MBEDTLS_SSL_ALERT_MSG_CLOSE_NOTIFY);
 }
 
-static uint64_t get_number(const uint8_t *at, size_t len) {
-    uint64_t number = 0;
-    for (size_t i = 0; i < len; i++)
-        number = number << 8 | at[i];
-    return number;
-}
-
 struct dtls_keys client_handshake_keys(const struct client_handshake *hs) {
     struct dtls_keys keys = hs->keys;
     mbedtls_ssl_context *ssl = (mbedtls_ssl_context *)(uintptr_t)&hs->ssl;
@@ -342,8 +335,8 @@ struct dtls_keys client_handshake_keys(const struct client_handshake *hs) {
         memcpy(keys.peer_cid, peer_cid, peer_cid_len);
         keys.draft = hs->layer->draft;
     }
-    keys.epoch = (uint16_t)get_number(ssl->MBEDTLS_PRIVATE(cur_out_ctr), 2);
-    keys.next_number = get_number(ssl->MBEDTLS_PRIVATE(cur_out_ctr) + 2, 6);
+    keys.epoch = (uint16_t)slice_number(slice_of(ssl->MBEDTLS_PRIVATE(cur_out_ctr), 2));
+    keys.next_number = slice_number(slice_of(ssl->MBEDTLS_PRIVATE(cur_out_ctr) + 2, 6));
     keys.number_limit = keys.next_number;
     keys.window_top = ssl->MBEDTLS_PRIVATE(in_window_top);
     keys.window_bits = ssl->MBEDTLS_PRIVATE(in_window);

@@ -393,13 +393,6 @@ int handshake_write(struct handshake *hs, struct slice message) {
     return result == (int)message.len ? 0 : -EIO;
 }
 
-static uint64_t get_number(const uint8_t *at, size_t len) {
-    uint64_t number = 0;
-    for (size_t i = 0; i < len; i++)
-        number = number << 8 | at[i];
-    return number;
-}
-
 uint64_t handshake_newest(const struct handshake *hs) {
     return hs->ssl.MBEDTLS_PRIVATE(in_window_top);
 }
@@ -420,8 +413,8 @@ struct dtls_keys handshake_keys(const struct handshake *hs) {
         keys.draft = hs->layer->draft;
     }
     /* Epoch and next number as mbedtls would write them, and what it has seen. */
-    keys.epoch = (uint16_t)get_number(ssl->MBEDTLS_PRIVATE(cur_out_ctr), 2);
-    keys.next_number = get_number(ssl->MBEDTLS_PRIVATE(cur_out_ctr) + 2, 6);
+    keys.epoch = (uint16_t)slice_number(slice_of(ssl->MBEDTLS_PRIVATE(cur_out_ctr), 2));
+    keys.next_number = slice_number(slice_of(ssl->MBEDTLS_PRIVATE(cur_out_ctr) + 2, 6));
     keys.number_limit = keys.next_number;
     keys.window_top = ssl->MBEDTLS_PRIVATE(in_window_top);
     keys.window_bits = ssl->MBEDTLS_PRIVATE(in_window);

@@ -50,9 +50,7 @@ static enum framing_result next_8323(struct slice in, size_t max, struct slice *
     *total = 1 + extension + 1 + token;
     if (in.len < 1 + extension)
         return FRAMING_PARTIAL;
-    uint64_t extended = 0;
-    for (size_t i = 0; i < extension; i++)
-        extended = extended << 8 | in.data[1 + i];
+    uint64_t extended = slice_number(slice_of(in.data + 1, extension));
     static const uint32_t offsets[] = {[1] = 13, [2] = 269, [4] = 65805};
     uint64_t len = *total + (extension == 0 ? (uint64_t)in.data[0] >> 4 : extended + offsets[extension]);
     if (len > max)

@@ -28,9 +28,7 @@ static bool take_number(struct slice *from, size_t width, uint32_t *out) {
     struct slice bytes;
     if (!take(from, width, &bytes))
         return false;
-    *out = 0;
-    for (size_t i = 0; i < width; i++)
-        *out = *out << 8 | bytes.data[i];
+    *out = (uint32_t)slice_number(bytes);
     return true;
 }
 

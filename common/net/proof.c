@@ -259,10 +259,7 @@ static bool read_resumption(struct proof *proof, struct slice secret, mbedtls_ss
     const uint8_t *at = secret.data;
     if (secret.len < FIXED || at[0] != RESUME_FORMAT || secret.len < FIXED + (size_t)at[FIXED - 1])
         return false;
-    uint64_t expires_ms = 0;
-    uint32_t listener = (uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 8 | at[4];
-    for (size_t i = 5; i < 13; i++)
-        expires_ms = expires_ms << 8 | at[i];
+    uint64_t listener = slice_number(slice_of(at + 1, 4)), expires_ms = slice_number(slice_of(at + 5, 8));
     struct slice name = slice_of(at + FIXED, at[FIXED - 1]), saved = slice_from(secret, FIXED + name.len);
     if (listener != proof->listener->number || expires_ms <= proof->now_ms || name.len > sizeof proof->name ||
         mbedtls_ssl_session_load(session, saved.data, saved.len) != 0)

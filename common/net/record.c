@@ -35,11 +35,10 @@ bool record_read_header(struct slice data, size_t cid_len, struct record_header 
         .type = data.data[0],
         .version = get_u16(data.data + 1),
         .epoch = get_u16(data.data + 3),
+        .number = slice_number(slice_of(data.data + 5, 6)),
         .header_len = header_len,
         .len = get_u16(data.data + header_len - 2),
     };
-    for (size_t i = 5; i < 11; i++)
-        header->number = header->number << 8 | data.data[i];
     return header->len <= data.len - header_len;
 }
 

@@ -52,10 +52,7 @@ bool oscore_option_encode(const struct oscore_option *option, struct buffer *out
 }
 
 uint64_t oscore_piv_number(struct slice piv) {
-    uint64_t number = 0;
-    for (size_t i = 0; i < piv.len; i++)
-        number = number << 8 | piv.data[i];
-    return number;
+    return slice_number(piv);
 }
 
 struct slice oscore_piv_bytes(uint64_t number, uint8_t memory[OSCORE_PIV_MAX]) {
